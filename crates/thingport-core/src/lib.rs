@@ -1,0 +1,22 @@
+//! What Thingport knows: who may do what, which device is where, what was said and why something was
+//! refused.
+//!
+//! Pure: no socket, file, clock, environment, runtime or randomness. Time and random bytes come through
+//! [`clock`]; data is kept behind the ports of `thingport-model`. Nothing here knows a topic, an MQTT
+//! reason code, an HTTP status or the JSON of a contract.
+//!
+//! Start at `reception` for devices, `registry` for people, `node` for the whole.
+
+pub mod access;
+pub mod admit;
+pub mod attributes;
+pub mod clock;
+pub mod error;
+pub mod journal;
+pub mod metrics;
+pub mod node;
+pub mod presence;
+pub mod reception;
+pub mod registry;
+pub mod telemetry;
+pub mod watch;

@@ -1,0 +1,153 @@
+//! What the registry asks of whoever keeps tenants, people, profiles, devices and credentials.
+//!
+//! Reads are questions with typed answers. Writes are a closed list applied all or none, so that no
+//! engine needs to know which combinations the registry makes.
+
+use async_trait::async_trait;
+
+use crate::credentials::DeviceCredentials;
+use crate::device::{Device, DeviceFilter, DeviceOverview};
+use crate::id::{
+    CustomerId, DeviceId, DeviceProfileId, EntityRef, TenantId, TenantProfileId, UserId,
+};
+use crate::page::{Page, PageLink};
+use crate::port::error::PortError;
+use crate::profile::DeviceProfile;
+use crate::tenant::{Customer, Tenant, TenantProfile};
+use crate::user::{User, UserCredentials};
+
+/// One step of a write. The entity carries the version it shall have after the write; the engine
+/// refuses with [`crate::port::error::Conflict::Version`] unless the stored version is one less (or
+/// the entity is new and the version is 1).
+#[derive(Clone, Debug)]
+pub enum Write {
+    /// Create or replace.
+    Tenant(Tenant),
+    /// Create or replace; a profile saved as default takes the flag from the former one.
+    TenantProfile(TenantProfile),
+    /// Create or replace.
+    Customer(Customer),
+    /// Create or replace.
+    User(User),
+    /// Create or replace; has no version.
+    UserCredentials(UserCredentials),
+    /// Create or replace; a profile saved as default takes the flag from the former one of its tenant;
+    /// a changed name is written to its devices.
+    DeviceProfile(DeviceProfile),
+    /// Create or replace.
+    Device(Device),
+    /// Create or replace; a device has exactly one record.
+    DeviceCredentials(DeviceCredentials),
+    /// Remove with what belongs to it (a device's credentials; a customer's users, and its devices
+    /// become unassigned; everything of a tenant). Leaves a note in the outbox so that the ledger
+    /// is purged even after a crash.
+    Delete(EntityRef),
+    /// Installation-wide setting: key and opaque text.
+    Setting(String, String),
+    /// The ledger has purged this entity: remove the note.
+    Purged(EntityRef),
+}
+
+/// Keeps entities. Every call may wait for a disk or a network.
+#[async_trait]
+pub trait Entities: Send + Sync {
+    /// Applies all writes or none, durably.
+    async fn write(&self, writes: Vec<Write>) -> Result<(), PortError>;
+
+    /// One tenant.
+    async fn tenant(&self, id: TenantId) -> Result<Option<Tenant>, PortError>;
+    /// A page of tenants; text search on the title.
+    async fn tenants(&self, link: PageLink) -> Result<Page<Tenant>, PortError>;
+    /// One tenant profile.
+    async fn tenant_profile(&self, id: TenantProfileId)
+    -> Result<Option<TenantProfile>, PortError>;
+    /// The tenant profile new tenants get.
+    async fn default_tenant_profile(&self) -> Result<Option<TenantProfile>, PortError>;
+    /// A page of tenant profiles; text search on the name.
+    async fn tenant_profiles(&self, link: PageLink) -> Result<Page<TenantProfile>, PortError>;
+
+    /// One customer.
+    async fn customer(&self, id: CustomerId) -> Result<Option<Customer>, PortError>;
+    /// The customer of a tenant with this title.
+    async fn customer_by_title(
+        &self,
+        tenant: TenantId,
+        title: &str,
+    ) -> Result<Option<Customer>, PortError>;
+    /// A page of a tenant's customers; text search on the title.
+    async fn customers(
+        &self,
+        tenant: TenantId,
+        link: PageLink,
+    ) -> Result<Page<Customer>, PortError>;
+
+    /// One user.
+    async fn user(&self, id: UserId) -> Result<Option<User>, PortError>;
+    /// The user with this login name, in whatever letter case.
+    async fn user_by_email(&self, email: &str) -> Result<Option<User>, PortError>;
+    /// How a user proves who they are.
+    async fn user_credentials(&self, id: UserId) -> Result<Option<UserCredentials>, PortError>;
+    /// A page of a tenant's users, of one customer only if given; text search on e-mail and names.
+    async fn users(
+        &self,
+        tenant: TenantId,
+        customer: Option<CustomerId>,
+        link: PageLink,
+    ) -> Result<Page<User>, PortError>;
+
+    /// One device profile.
+    async fn profile(&self, id: DeviceProfileId) -> Result<Option<DeviceProfile>, PortError>;
+    /// The profile of a tenant with this name.
+    async fn profile_by_name(
+        &self,
+        tenant: TenantId,
+        name: &str,
+    ) -> Result<Option<DeviceProfile>, PortError>;
+    /// The profile that a tenant's devices get when they name none.
+    async fn default_profile(&self, tenant: TenantId) -> Result<Option<DeviceProfile>, PortError>;
+    /// A page of a tenant's profiles; text search on the name.
+    async fn profiles(
+        &self,
+        tenant: TenantId,
+        link: PageLink,
+    ) -> Result<Page<DeviceProfile>, PortError>;
+    /// How many devices use a profile.
+    async fn profile_use(&self, id: DeviceProfileId) -> Result<u64, PortError>;
+
+    /// One device.
+    async fn device(&self, id: DeviceId) -> Result<Option<Device>, PortError>;
+    /// The device of a tenant with this name.
+    async fn device_by_name(
+        &self,
+        tenant: TenantId,
+        name: &str,
+    ) -> Result<Option<Device>, PortError>;
+    /// A page of devices; text search on name, label, profile name and customer title.
+    async fn devices(
+        &self,
+        filter: DeviceFilter,
+        link: PageLink,
+    ) -> Result<Page<DeviceOverview>, PortError>;
+    /// Devices with these ids, in order of id; unknown ones are left out.
+    async fn devices_by_ids(&self, ids: Vec<DeviceId>) -> Result<Vec<Device>, PortError>;
+    /// Names of profiles that a tenant's devices use, sorted.
+    async fn device_types(&self, tenant: TenantId) -> Result<Vec<String>, PortError>;
+    /// How many devices a tenant has.
+    async fn device_count(&self, tenant: TenantId) -> Result<u64, PortError>;
+
+    /// The credentials of a device.
+    async fn credentials_of(
+        &self,
+        device: DeviceId,
+    ) -> Result<Option<DeviceCredentials>, PortError>;
+    /// The credentials with this id, in whatever tenant.
+    async fn credentials_by_id(
+        &self,
+        credentials_id: &str,
+    ) -> Result<Option<DeviceCredentials>, PortError>;
+
+    /// An installation-wide setting.
+    async fn setting(&self, key: &str) -> Result<Option<String>, PortError>;
+    /// Entities deleted here whose purge the ledger has not confirmed.
+    async fn outbox(&self) -> Result<Vec<EntityRef>, PortError>;
+}

@@ -1,0 +1,306 @@
+//! Why: the closed list of every refusal, rejected message and disconnect.
+//!
+//! Explaining is a room of the domain, not logging. Whatever refuses returns one of these; the answer
+//! in each protocol is derived from it elsewhere. A reason has a stable id (for REST, metrics and
+//! logs), a stable number (for storage), whose move it is, one plain sentence, and a remedy.
+
+/// Whose move it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The device or its firmware did something wrong.
+    Device,
+    /// Somebody who administers devices did something, or must.
+    Operator,
+    /// The server could not do its part.
+    Server,
+    /// The network or the peer went away.
+    Network,
+    /// Nobody's: the normal end of something.
+    Nobody,
+}
+
+impl Fault {
+    /// Lower-case word for REST and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Device => "device",
+            Self::Operator => "operator",
+            Self::Server => "server",
+            Self::Network => "network",
+            Self::Nobody => "nobody",
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($name:ident = $number:literal, $id:literal, $fault:ident, $sentence:literal, $remedy:literal;)*) => {
+        /// Why something was refused, rejected or ended.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u16)]
+        pub enum Reason {
+            $(#[doc = $sentence] $name = $number,)*
+        }
+
+        impl Reason {
+            /// Every reason, in order of number.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// Stable id, `area.what`.
+            #[must_use]
+            pub const fn id(self) -> &'static str {
+                match self { $(Self::$name => $id,)* }
+            }
+
+            /// Stable number of the stored form.
+            #[must_use]
+            pub const fn number(self) -> u16 {
+                self as u16
+            }
+
+            /// The reason with this stored number.
+            #[must_use]
+            pub const fn from_number(number: u16) -> Option<Self> {
+                match number { $($number => Some(Self::$name),)* _ => None }
+            }
+
+            /// Whose move it is.
+            #[must_use]
+            pub const fn fault(self) -> Fault {
+                match self { $(Self::$name => Fault::$fault,)* }
+            }
+
+            /// What was wrong and what was expected, one sentence.
+            #[must_use]
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Self::$name => $sentence,)* }
+            }
+
+            /// What to do about it, one sentence; empty when there is nothing to do.
+            #[must_use]
+            pub const fn remedy(self) -> &'static str {
+                match self { $(Self::$name => $remedy,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    // 1xx: the connection, before or beside any login.
+    ConnectTimeout = 100, "connect.timeout", Device,
+        "The peer opened a connection but did not complete an MQTT CONNECT in time.",
+        "Check that an MQTT client, not a browser or a probe, uses this port, and that it sends CONNECT at once.";
+    NotConnectFirst = 101, "connect.not_first", Device,
+        "The first packet was not CONNECT, as MQTT demands.",
+        "Check that the client speaks plain MQTT on this port; a TLS client belongs on the TLS port.";
+    SecondConnect = 102, "connect.second", Device,
+        "A second CONNECT arrived on a connection that was already open.",
+        "Open a new connection instead of sending CONNECT again.";
+    UnknownProtocolName = 103, "connect.protocol_name", Device,
+        "The CONNECT packet names a protocol other than MQTT or MQIsdp.",
+        "Use an MQTT 3.1, 3.1.1 or 5 client.";
+    UnsupportedProtocolVersion = 104, "connect.protocol_version", Device,
+        "The CONNECT packet asks for an MQTT version that does not exist here; 3.1, 3.1.1 and 5 do.",
+        "Set the client to MQTT 3.1.1 or 5.";
+    ClientIdInvalid = 105, "connect.client_id", Device,
+        "The client id is empty where one is needed, or longer than 256 bytes.",
+        "Set a client id of 1 to 256 bytes, or ask for a clean session.";
+    EnhancedAuthentication = 106, "connect.auth_method", Device,
+        "The CONNECT packet asks for an authentication method; only user name and password are understood.",
+        "Remove the authentication method from the client's settings.";
+    WillInvalid = 107, "connect.will", Device,
+        "The will in the CONNECT packet is not valid.",
+        "Give the will a topic without wildcards and a QoS of 0 or 1, or remove it.";
+    TooManyConnections = 108, "connect.too_many", Server,
+        "The server already holds as many connections as it may.",
+        "Try again later, or raise mqtt.connections_max.";
+    TooManyBeforeConnack = 109, "connect.pipelined", Device,
+        "The client sent more packets before CONNACK than may wait.",
+        "Wait for CONNACK before publishing.";
+
+    // 2xx: login.
+    TokenMissing = 200, "login.token_missing", Device,
+        "No user name was sent, and the client id alone is not a registered credential; the access token belongs in the user name.",
+        "Set the device's access token as the MQTT user name.";
+    TokenMalformed = 201, "login.token_malformed", Device,
+        "The user name is longer than 255 bytes or contains control characters, so it cannot be an access token.",
+        "Copy the token again from the device's credentials, without line breaks.";
+    CredentialsUnknown = 202, "login.unknown", Operator,
+        "No device has these credentials.",
+        "Compare the token with the one shown under the device's credentials; the device may have been deleted or its token changed.";
+    PasswordWrong = 203, "login.password_wrong", Operator,
+        "The user name is known, but the password does not match.",
+        "Correct the password in the device or in its credentials.";
+    CredentialsTypeUnsupported = 204, "login.type_unsupported", Operator,
+        "The credentials belong to a device that logs in another way.",
+        "Choose access token credentials for the device, or connect the way its credentials ask for.";
+    ProfileNotMqtt = 205, "login.profile_transport", Operator,
+        "The device's profile uses a transport other than MQTT.",
+        "Set the profile's transport type to DEFAULT or MQTT, or give the device another profile.";
+    LoginStoreUnavailable = 206, "login.store_unavailable", Server,
+        "The credentials could not be checked because their store did not answer.",
+        "Look at the server's health; the device will succeed when it retries.";
+    ProvisioningUnavailable = 207, "login.provisioning_unavailable", Operator,
+        "The client asks to be provisioned, which this version does not offer.",
+        "Create the device in Thingport and give it its access token.";
+
+    // 3xx: packets.
+    MalformedPacket = 300, "packet.malformed", Device,
+        "A packet could not be read as MQTT.",
+        "Check the client library; the detail names the rule that was broken.";
+    ProtocolViolation = 301, "packet.protocol_violation", Device,
+        "A packet was readable but not allowed here by the MQTT rules.",
+        "Check the client library; the detail names the rule that was broken.";
+    PacketTooLarge = 302, "packet.too_large", Device,
+        "A packet is larger than the server accepts.",
+        "Send smaller messages, or raise mqtt.packet_size_max.";
+    PacketTimeout = 303, "packet.timeout", Network,
+        "A packet was begun but not completed in time.",
+        "Check the network between device and server.";
+    ReceiveMaximumExceeded = 304, "packet.receive_maximum", Device,
+        "The client sent more unacknowledged messages than the server allowed in CONNACK.",
+        "Let the client respect Receive Maximum.";
+    TopicAliasInvalid = 305, "packet.topic_alias", Device,
+        "A topic alias is zero, above the maximum from CONNACK, or was never set.",
+        "Let the client respect Topic Alias Maximum.";
+    TooManyProperties = 306, "packet.properties", Device,
+        "A packet carries more or larger properties than the server accepts.",
+        "Send fewer user properties.";
+    QosNotSupported = 307, "packet.qos", Device,
+        "The quality of service asked for does not exist.",
+        "Use QoS 0, 1 or 2.";
+
+    // 4xx: topics and payloads.
+    TopicUnknown = 400, "publish.topic_unknown", Device,
+        "The topic is not one of the device API.",
+        "Publish telemetry to v1/devices/me/telemetry or v2/t, attributes to v1/devices/me/attributes or v2/a.";
+    TopicInvalid = 401, "publish.topic_invalid", Device,
+        "The topic name is empty, too long, or contains a wildcard.",
+        "Publish to a concrete topic without + or #.";
+    TopicNotServed = 402, "publish.topic_not_served", Operator,
+        "The topic belongs to a part of the device API that this version does not serve.",
+        "See docs/compatibility.md for what is served.";
+    NotAGateway = 403, "publish.not_a_gateway", Operator,
+        "A gateway topic was used by a device that is not a gateway.",
+        "Mark the device as a gateway, or use v1/devices/me topics.";
+    PayloadNotJson = 410, "payload.not_json", Device,
+        "The payload is not a JSON document.",
+        "Send a JSON object such as {\"temperature\": 25}.";
+    PayloadShape = 411, "payload.shape", Device,
+        "The payload is JSON, but not of the shape this topic expects.",
+        "Send an object of keys and values, {\"ts\":...,\"values\":{...}}, or a list of such objects.";
+    PayloadTimestamp = 412, "payload.timestamp", Device,
+        "The member ts is not a number of milliseconds.",
+        "Send ts as milliseconds since 1970, for example 1767225600000.";
+    PayloadNumber = 413, "payload.number", Device,
+        "A number has more digits or a larger exponent than can be kept.",
+        "Send numbers of at most 400 digits with an exponent between -400 and 400.";
+    PayloadKey = 414, "payload.key", Device,
+        "A key is empty or longer than 255 characters.",
+        "Use keys of 1 to 255 characters.";
+    PayloadTooManyKeys = 415, "payload.too_many_keys", Device,
+        "The payload has more keys than one message may carry.",
+        "Split the message.";
+    PayloadTooDeep = 416, "payload.too_deep", Device,
+        "The payload is nested more deeply than can be kept.",
+        "Flatten the payload.";
+    PayloadStringTooLong = 417, "payload.string_too_long", Operator,
+        "A text value is longer than the configured maximum.",
+        "Send shorter texts, or raise the limit.";
+    PayloadNotUtf8 = 418, "payload.not_utf8", Device,
+        "The payload is marked as UTF-8 text but is not.",
+        "Send UTF-8, or do not set the payload format indicator.";
+    PayloadNotProtobuf = 419, "payload.not_protobuf", Operator,
+        "The payload form asked for needs a Protobuf schema, which the profile does not have.",
+        "Send JSON, or set the profile's payload type.";
+
+    // 5xx: subscriptions.
+    FilterUnknown = 500, "subscribe.filter_unknown", Device,
+        "The topic filter is not one of the device API; filters are matched as whole strings.",
+        "Subscribe to v1/devices/me/attributes, v1/devices/me/rpc/request/+ or another filter of the device API.";
+    FilterInvalid = 501, "subscribe.filter_invalid", Device,
+        "The topic filter is not well formed.",
+        "Use + only as a whole level and # only as the last level.";
+    FilterShared = 502, "subscribe.shared", Device,
+        "Shared subscriptions are not offered.",
+        "Subscribe without $share/.";
+    TooManyFilters = 503, "subscribe.too_many", Device,
+        "One SUBSCRIBE packet carries more topic filters than are handled.",
+        "Subscribe to the device API's filters only.";
+
+    // 6xx: the session's end.
+    ClientDisconnected = 600, "disconnect.client", Nobody,
+        "The client said goodbye.", "";
+    ConnectionLost = 601, "disconnect.lost", Network,
+        "The connection ended without DISCONNECT.",
+        "Check power and network of the device if this happens often.";
+    KeepAliveTimeout = 602, "disconnect.keep_alive", Network,
+        "Nothing was heard for one and a half times the keep alive the client announced.",
+        "Check the network, or let the client send PINGREQ in time.";
+    Inactive = 603, "disconnect.inactive", Device,
+        "The session did nothing for longer than the session inactivity timeout.",
+        "Set a keep alive in the client so that it pings.";
+    TakenOver = 604, "disconnect.taken_over", Operator,
+        "Another connection logged in as the same device; a device has one connection.",
+        "If this repeats, two clients share one access token: give each its own device.";
+    ServerShuttingDown = 605, "disconnect.shutdown", Server,
+        "The server is shutting down.",
+        "The device will succeed when it reconnects.";
+    DeviceDeleted = 606, "disconnect.device_deleted", Operator,
+        "The device was deleted.", "Create the device again, or switch the hardware off.";
+    CredentialsChanged = 607, "disconnect.credentials_changed", Operator,
+        "The device's credentials were changed.",
+        "Give the device its new credentials.";
+    SlowReader = 608, "disconnect.slow_reader", Device,
+        "The client does not read what the server sends.",
+        "Check the client's receive loop and the network.";
+    ProfileChanged = 609, "disconnect.profile_changed", Operator,
+        "The device's profile changed so that it may no longer use MQTT.",
+        "Give the device a profile with transport type DEFAULT or MQTT.";
+
+    // 7xx: the server's own troubles.
+    StorageFull = 700, "storage.full", Server,
+        "The disk is full, so nothing can be kept and nothing is acknowledged.",
+        "Free disk space; Thingport resumes by itself.";
+    StorageFailed = 701, "storage.failed", Server,
+        "The disk reported an error, so nothing is acknowledged until the server was restarted.",
+        "Check the disk and the log, then restart the server.";
+    StorageBusy = 702, "storage.busy", Server,
+        "The storage cannot take more at the moment.",
+        "Send again; if it persists, look at the commit latency metrics.";
+    Internal = 703, "server.internal", Server,
+        "The server met an error of its own.",
+        "Look at the log around this time and report it.";
+
+    // 8xx: limits.
+    RateLimited = 800, "limit.rate", Operator,
+        "A rate limit was reached.",
+        "Send less often, or raise the limit in the tenant profile.";
+}
+
+impl Reason {
+    /// Whether this is an ordinary ending that needs nobody's attention.
+    #[must_use]
+    pub fn is_ordinary(self) -> bool {
+        self.fault() == Fault::Nobody
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_reason_is_found_again_and_explains_itself() {
+        let mut ids = BTreeSet::new();
+        for reason in Reason::ALL.iter().copied() {
+            assert_eq!(Reason::from_number(reason.number()), Some(reason));
+            assert!(ids.insert(reason.id()), "{} twice", reason.id());
+            assert!(reason.id().contains('.') && !reason.id().contains(' '));
+            assert!(reason.sentence().ends_with('.'), "{}", reason.id());
+            assert!(reason.is_ordinary() || reason.remedy().ends_with('.'), "{}", reason.id());
+        }
+        assert_eq!(Reason::from_number(0), None);
+    }
+}

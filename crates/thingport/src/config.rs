@@ -1,0 +1,236 @@
+//! Configuration: one TOML file, then the environment, then the command line; the later one wins.
+//!
+//! All keys stand in one table, [`keys`]. Reading, the search for the nearest key, `check --print` and
+//! `docs/config.md` are made from it. [`assemble`] is a pure function from texts to a typed [`Config`]
+//! or to every problem found in them; only [`load`] touches a file and the environment.
+
+mod file;
+mod keys;
+mod reference;
+mod setting;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+pub(crate) use keys::Config;
+use keys::{KEYS, SECTIONS};
+pub(crate) use reference::{effective, reference};
+use setting::{Bind, Form, Found};
+use table::Key;
+
+/// Where settings come from, by name only. [`load`] reads what is named here.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    /// The TOML file; none is read when this is absent.
+    pub(crate) file: Option<PathBuf>,
+    /// `KEY=VALUE` pairs of the command line, in order.
+    pub(crate) set: Vec<String>,
+    /// Short form of `storage.dir`.
+    pub(crate) data: Option<String>,
+    /// Listen on loopback where no host is given.
+    pub(crate) demo: bool,
+}
+
+/// The texts behind [`Options`].
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sources {
+    /// Name and text of the TOML file.
+    pub(crate) file: Option<(String, String)>,
+    /// Environment variables; those that do not begin with `THINGPORT__` are ignored.
+    pub(crate) environment: Vec<(String, String)>,
+    /// As in [`Options::set`].
+    pub(crate) set: Vec<String>,
+    /// As in [`Options::data`].
+    pub(crate) data: Option<String>,
+    /// As in [`Options::demo`].
+    pub(crate) demo: bool,
+}
+
+/// One thing wrong with the configuration: where it stands, and a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    /// `thingport.toml:3`, the name of an environment variable, or a flag.
+    pub(crate) place: String,
+    /// What was found, what was expected, what to do.
+    pub(crate) sentence: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.sentence)
+    }
+}
+
+/// Reads the file and the environment named by `options`, then calls [`assemble`].
+pub(crate) fn load(options: Options) -> Result<Config, Vec<Problem>> {
+    let file = match options.file {
+        None => None,
+        Some(path) => {
+            let place = path.display().to_string();
+            match std::fs::read_to_string(&path) {
+                Ok(text) => Some((place, text)),
+                Err(error) => {
+                    let sentence = format!("the configuration file cannot be read: {error}");
+                    return Err(vec![Problem { place, sentence }]);
+                }
+            }
+        }
+    };
+    // A value that is not UTF-8 keeps its replacement characters and is refused by the key's type.
+    let environment = std::env::vars_os()
+        .map(|(name, value)| {
+            (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
+        })
+        .collect();
+    let Options { set, data, demo, .. } = options;
+    assemble(&Sources { file, environment, set, data, demo })
+}
+
+/// Turns texts into a configuration, or into all problems they have.
+pub(crate) fn assemble(sources: &Sources) -> Result<Config, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut given = Vec::new();
+    if let Some((name, text)) = &sources.file {
+        file::read(name, text, &mut given, &mut problems);
+    }
+    read_environment(&sources.environment, &mut given);
+    read_flags(sources, &mut given, &mut problems);
+
+    let mut config = Config::from_table();
+    let mut places = BTreeMap::new();
+    for one in &given {
+        match apply(one, &mut config) {
+            Ok(key) => drop(places.insert(key.name, one.place.as_str())),
+            Err(sentence) => problems.push(Problem { place: one.place.clone(), sentence }),
+        }
+    }
+    config.complete_hosts(if sources.demo { LOOPBACK } else { EVERY_ADDRESS });
+    if problems.is_empty() {
+        contradictions(&config, &places, &mut problems);
+    }
+    if problems.is_empty() { Ok(config) } else { Err(problems) }
+}
+
+/// One `key = value` of some source.
+struct Given {
+    place: String,
+    key: String,
+    found: Found,
+}
+
+fn read_environment(variables: &[(String, String)], given: &mut Vec<Given>) {
+    let mut ours: Vec<_> =
+        variables.iter().filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX)).collect();
+    ours.sort();
+    for (name, value) in ours {
+        let key = name[ENVIRONMENT_PREFIX.len()..].to_ascii_lowercase().replace("__", ".");
+        let place = format!("environment variable {name}");
+        given.push(Given { place, key, found: Found::new(Form::Bare, value) });
+    }
+}
+
+fn read_flags(sources: &Sources, given: &mut Vec<Given>, problems: &mut Vec<Problem>) {
+    for pair in &sources.set {
+        let place = format!("--set {pair}");
+        match pair.split_once('=') {
+            Some((key, value)) => {
+                let found = Found::new(Form::Bare, value.trim());
+                given.push(Given { place, key: key.trim().to_owned(), found });
+            }
+            None => problems.push(Problem {
+                place,
+                sentence: "expected KEY=VALUE, such as --set mqtt.bind=127.0.0.1:1883".to_owned(),
+            }),
+        }
+    }
+    if let Some(data) = &sources.data {
+        let found = Found::new(Form::Bare, data);
+        given.push(Given { place: "--data".to_owned(), key: "storage.dir".to_owned(), found });
+    }
+}
+
+fn apply(given: &Given, config: &mut Config) -> Result<&'static Key, String> {
+    let Some(key) = KEYS.iter().find(|key| key.name == given.key) else {
+        return Err(unknown(&given.key));
+    };
+    match (key.set)(config, &given.found) {
+        Ok(()) => Ok(key),
+        Err(expected) => Err(format!("{}: expected {expected}, found {}", key.name, given.found)),
+    }
+}
+
+fn unknown(name: &str) -> String {
+    if SECTIONS.iter().any(|section| section.name == name) {
+        return format!("unknown key \"{name}\"; write it as a section: [{name}]");
+    }
+    match nearest(name) {
+        Some(key) => format!("unknown key \"{name}\"; did you mean \"{key}\"?"),
+        None => format!("unknown key \"{name}\"; `thingport check --reference` lists all keys"),
+    }
+}
+
+/// The key most like `name`, if any is like it. A right last part under a wrong section counts too.
+fn nearest(name: &str) -> Option<&'static str> {
+    let likeness = |key: &str| {
+        let whole = strsim::normalized_damerau_levenshtein(name, key);
+        let last =
+            strsim::normalized_damerau_levenshtein(after_last_dot(name), after_last_dot(key));
+        whole.max(last * LAST_PART_WEIGHT + whole * (1.0 - LAST_PART_WEIGHT))
+    };
+    KEYS.iter()
+        .map(|key| (likeness(key.name), key.name))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|(likeness, _)| *likeness >= LIKE_ENOUGH)
+        .map(|(_, key)| key)
+}
+
+fn after_last_dot(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
+}
+
+/// Values that are right alone and wrong together.
+fn contradictions(config: &Config, places: &BTreeMap<&str, &str>, problems: &mut Vec<Problem>) {
+    let mut refuse = |key: &str, sentence: String| {
+        let place = places.get(key).copied().unwrap_or("defaults").to_owned();
+        problems.push(Problem { place, sentence });
+    };
+    let binds: [(&str, &Bind); 3] = [
+        ("mqtt.bind", &config.mqtt.bind),
+        ("mqtt.tls_bind", &config.mqtt.tls_bind),
+        ("http.bind", &config.http.bind),
+    ];
+    for (index, (later, bind)) in binds.iter().enumerate() {
+        for (earlier, other) in &binds[..index] {
+            if bind.overlaps(other) {
+                let key = if places.contains_key(later) { later } else { earlier };
+                refuse(
+                    key,
+                    format!("{later} and {earlier} both say {bind}; give each its own port"),
+                );
+            }
+        }
+    }
+    if config.auth.refresh_lifetime < config.auth.token_lifetime {
+        let key = ["auth.refresh_lifetime", "auth.token_lifetime"]
+            .into_iter()
+            .find(|key| places.contains_key(key))
+            .unwrap_or("auth.refresh_lifetime");
+        refuse(
+            key,
+            "auth.refresh_lifetime is shorter than auth.token_lifetime: nobody could refresh; \
+             make it at least as long"
+                .to_owned(),
+        );
+    }
+}
+
+const ENVIRONMENT_PREFIX: &str = "THINGPORT__";
+const EVERY_ADDRESS: &str = "0.0.0.0";
+const LOOPBACK: &str = "127.0.0.1";
+/// How much the last part of a name counts beside the whole when looking for the nearest key.
+const LAST_PART_WEIGHT: f64 = 0.8;
+const LIKE_ENOUGH: f64 = 0.6;

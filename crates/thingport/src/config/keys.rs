@@ -1,0 +1,109 @@
+//! The table of all keys: name, type, default, range and meaning. Nothing about a key stands elsewhere.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::setting::{Bind, ByteSize, Format, Level};
+use super::table::sections;
+
+sections! {
+    /// The devices' side: MQTT.
+    mqtt: Mqtt {
+        /// Where MQTT over plain TCP is listened for. Without a host it is every address, or loopback
+        /// with `--demo`.
+        bind: Bind = ":1883";
+        /// Where MQTT over TLS will be listened for. This release checks the value and does not listen
+        /// there yet: keep the port free, and put a TLS proxy in front until then.
+        tls_bind: Bind = ":8883";
+        /// The largest MQTT packet a device may send. A larger one ends the connection with
+        /// *packet too large*. The default is ThingsBoard's.
+        packet_size_max: ByteSize = "64KiB" from "1KiB" to "16MiB";
+        /// How many QoS 1 and QoS 2 messages a device may have unanswered. When so many are in work its
+        /// socket is not read. More is faster over long distances and costs memory per busy connection.
+        receive_maximum: u16 = "100" from "1" to "65535";
+        /// How long a new connection may take until its CONNECT is complete. Shorter frees sockets of
+        /// silent strangers earlier; longer helps devices on slow radio links.
+        connect_timeout: Duration = "10s" from "1s" to "5m";
+        /// The longest keep-alive granted to a device; `0` grants what the device asks for. An MQTT 5
+        /// device that asks for more is told this value; an older one is held to it.
+        keep_alive_max: Duration = "0" from "0" to "65535s";
+        /// A connection on which nothing arrived for so long is closed, whatever its keep-alive; `0`
+        /// turns this off. The default is ThingsBoard's.
+        session_inactivity_timeout: Duration = "10m" from "0" to "30d";
+        /// How many device connections may be open at once. The next one is closed at accept. The limit
+        /// of open files (`ulimit -n`) must allow as many.
+        connections_max: u32 = "200000" from "1" to "10000000";
+    }
+
+    /// The people's side: REST, WebSocket, health and metrics.
+    http: Http {
+        /// Where HTTP is listened for. Without a host it is every address, or loopback with `--demo`.
+        bind: Bind = ":8080";
+        /// The largest request body of the REST API. A larger one is answered with 413. The default is
+        /// ThingsBoard's.
+        body_max: ByteSize = "16MiB" from "64KiB" to "1GiB";
+    }
+
+    /// Where things are kept.
+    storage: Storage {
+        /// The data directory. It is created when missing, and one process may use it at a time.
+        dir: PathBuf = "thingport-data";
+        /// How long readings are kept; `0` keeps them for ever. A shorter time frees disk space, and what
+        /// has expired cannot be brought back. Latest values and attributes do not expire.
+        ttl: Duration = "0" from "0" to "36500d";
+        /// Size of one file of the ingest log. Larger files are recycled less often and make the part
+        /// replayed after a crash longer.
+        log_segment_size: ByteSize = "64MiB" from "1MiB" to "1GiB";
+        /// The most one group commit writes before it is synced. More carries a higher peak rate, less
+        /// shortens the longest wait for an acknowledgement.
+        commit_batch_max: ByteSize = "1MiB" from "64KiB" to "64MiB";
+        /// How much acknowledged data may wait in memory to be written as compressed chunks. When it is
+        /// full, sockets of devices are not read until a part has been written.
+        head_memory_max: ByteSize = "256MiB" from "16MiB" to "64GiB";
+    }
+
+    /// Logins of people and programs.
+    auth: Auth {
+        /// How long an access token is good. Shorter limits the harm of a stolen one. The default is
+        /// ThingsBoard's.
+        token_lifetime: Duration = "9000s" from "1m" to "365d";
+        /// How long a refresh token is good: after so long without use a person logs in again.
+        /// The default is ThingsBoard's.
+        refresh_lifetime: Duration = "7d" from "1m" to "3650d";
+        /// The `iss` claim of tokens. Give each installation its own name when one program talks to several.
+        issuer: String = "thingport";
+    }
+
+    /// What is said about our own work.
+    log: Log {
+        /// The least severe line written. `debug` follows single sessions; `trace` follows single packets
+        /// and may show payloads.
+        level: Level = "info";
+        /// Lines for people (`text`) or for a log collector (`json`).
+        format: Format = "text";
+    }
+
+    /// ThingsBoard behaviours we left on purpose and some clients still expect.
+    compat: Compat {
+        /// Send an MQTT 5 DISCONNECT after a CONNACK that refused, as ThingsBoard does. The standard
+        /// forbids it (MQTT 5, section 3.14), so it is off.
+        disconnect_after_refusal: bool = "false";
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let mut config = Self::from_table();
+        config.complete_hosts(super::EVERY_ADDRESS);
+        config
+    }
+}
+
+impl Config {
+    /// Gives `host` to every bind that has only a port.
+    pub(crate) fn complete_hosts(&mut self, host: &str) {
+        for bind in [&mut self.mqtt.bind, &mut self.mqtt.tls_bind, &mut self.http.bind] {
+            bind.complete_host(host);
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The command line: `serve` (also when nothing is said), `check`, `--version`.
+
+mod config;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// One binary between your devices and your data: ThingsBoard's device, REST and WebSocket APIs.
+#[derive(Parser)]
+#[command(name = "thingport", version, args_conflicts_with_subcommands = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server; the same as no command.
+    Serve(Settings),
+    /// Check the configuration and stop.
+    Check {
+        #[command(flatten)]
+        settings: Settings,
+        /// Print the configuration in force as TOML.
+        #[arg(long)]
+        print: bool,
+        /// Print the reference of all keys as Markdown.
+        #[arg(long, conflicts_with = "print")]
+        reference: bool,
+    },
+}
+
+/// Where the configuration comes from.
+#[derive(Args)]
+struct Settings {
+    /// The TOML configuration file; without it no file is read.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The data directory; short for --set storage.dir=DIR.
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// Create the demo accounts and devices, and listen on loopback unless told otherwise.
+    #[arg(long)]
+    demo: bool,
+    /// Set one key; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl Settings {
+    fn into_options(self) -> config::Options {
+        let Self { config, data, demo, set } = self;
+        config::Options { file: config, set, data, demo }
+    }
+}
+
+fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    match line.command.unwrap_or(Command::Serve(line.settings)) {
+        Command::Serve(settings) => serve(settings),
+        Command::Check { reference: true, .. } => say(&config::reference()),
+        Command::Check { settings, print, .. } => check(settings, print),
+    }
+}
+
+fn serve(settings: Settings) -> ExitCode {
+    match config::load(settings.into_options()) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(problems) => refuse(&problems),
+    }
+}
+
+fn check(settings: Settings, print: bool) -> ExitCode {
+    match config::load(settings.into_options()) {
+        Ok(config) if print => say(&config::effective(&config)),
+        Ok(_) => say("The configuration is valid.\n"),
+        Err(problems) => refuse(&problems),
+    }
+}
+
+/// Prints `text`. A reader that went away is no failure of ours, so a broken pipe is not told.
+fn say(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Prints every problem; exit code 2 is what the command line itself uses for wrong arguments.
+fn refuse(problems: &[config::Problem]) -> ExitCode {
+    let mut text = String::new();
+    for problem in problems {
+        text += &format!("thingport: {problem}\n");
+    }
+    // Nobody is left to tell when this fails.
+    let _ = io::stderr().write_all(text.as_bytes());
+    ExitCode::from(2)
+}
