@@ -178,7 +178,8 @@ fn read_quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 
 /// The largest of `units` that gives a whole number. Units stand from small to large.
 fn show_quantity(count: u64, units: &[(&str, u64)]) -> String {
-    let whole = units.iter().rev().find(|(_, factor)| count >= *factor && count % factor == 0);
+    let whole =
+        units.iter().rev().find(|(_, factor)| count >= *factor && count.is_multiple_of(*factor));
     let (unit, factor) = whole.copied().unwrap_or(units[0]);
     quoted(&format!("{}{unit}", count / factor))
 }
