@@ -33,7 +33,7 @@ pub struct Device {
     pub version: i64,
 }
 
-/// A device with what lists show beside it (REST API 8.1, DeviceInfo).
+/// A device with what lists show beside it (REST API 8.1, `DeviceInfo`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceOverview {
     /// The device.

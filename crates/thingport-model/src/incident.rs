@@ -1,6 +1,7 @@
 //! Incidents: each refusal, rejected message and disconnect with its reason, kept so that a person can
 //! ask why.
 
+use crate::id::DeviceId;
 use crate::reason::Reason;
 use crate::time::Timestamp;
 
@@ -15,6 +16,8 @@ pub struct Incident {
     pub reason: Reason,
     /// What exactly was wrong this time, without secrets: the offending topic, key, number.
     pub detail: String,
+    /// Which device, when it was known; an incident is also kept with the device's tenant.
+    pub device: Option<DeviceId>,
     /// Address of the peer, `ip:port`.
     pub remote: String,
     /// Client id as sent, when known.

@@ -120,7 +120,7 @@ reasons! {
 
     // 2xx: login.
     TokenMissing = 200, "login.token_missing", Device,
-        "No user name was sent, and the client id alone is not a registered credential; the access token belongs in the user name.",
+        "Neither a user name nor a client id was sent; the access token belongs in the user name.",
         "Set the device's access token as the MQTT user name.";
     TokenMalformed = 201, "login.token_malformed", Device,
         "The user name is longer than 255 bytes or contains control characters, so it cannot be an access token.",
@@ -143,6 +143,13 @@ reasons! {
     ProvisioningUnavailable = 207, "login.provisioning_unavailable", Operator,
         "The client asks to be provisioned, which this version does not offer.",
         "Create the device in Thingport and give it its access token.";
+
+    ClientIdUnknown = 208, "login.client_id_unknown", Operator,
+        "No user name was sent, and no device logs in with this client id.",
+        "Set the device's access token as the MQTT user name, or register the client id in its credentials.";
+    PasswordWithoutUserName = 209, "login.password_only", Device,
+        "A password was sent without a user name.",
+        "Set the device's access token as the MQTT user name; no password is needed with it.";
 
     // 3xx: packets.
     MalformedPacket = 300, "packet.malformed", Device,
