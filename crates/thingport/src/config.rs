@@ -153,7 +153,7 @@ fn read_flags(sources: &Sources, given: &mut Vec<Given>, problems: &mut Vec<Prob
     }
 }
 
-fn apply(given: &Given, config: &mut Config) -> Result<&'static Key, String> {
+fn apply(given: &Given, config: &mut Config) -> Result<&'static Key<Config>, String> {
     let Some(key) = KEYS.iter().find(|key| key.name == given.key) else {
         return Err(unknown(&given.key));
     };

@@ -44,11 +44,11 @@ pub(crate) fn reference() -> String {
     out
 }
 
-fn keys_of(section: &'static str) -> impl Iterator<Item = &'static Key> {
+fn keys_of(section: &'static str) -> impl Iterator<Item = &'static Key<Config>> {
     KEYS.iter().filter(move |key| key.name.split('.').next() == Some(section))
 }
 
-fn short_name(key: &Key) -> &'static str {
+fn short_name(key: &Key<Config>) -> &'static str {
     key.name.rsplit('.').next().unwrap_or(key.name)
 }
 

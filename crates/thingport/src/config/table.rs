@@ -1,11 +1,10 @@
 //! The macro that turns one table of keys into the typed configuration and the list of keys, so that
 //! a key cannot exist in one and be missing in the other.
 
-use super::keys::Config;
 use super::setting::{Form, Found, Setting};
 
-/// One key of the configuration.
-pub(crate) struct Key {
+/// One key of the configuration `C`.
+pub(crate) struct Key<C> {
     /// Section and key: `mqtt.bind`.
     pub(crate) name: &'static str,
     /// What kind of value it takes: `duration`.
@@ -15,9 +14,9 @@ pub(crate) struct Key {
     /// Meaning and trade-off, one entry per line.
     pub(crate) doc: &'static [&'static str],
     /// Puts a found value into the configuration; the error is what was expected instead.
-    pub(crate) set: fn(&mut Config, &Found) -> Result<(), String>,
+    pub(crate) set: fn(&mut C, &Found) -> Result<(), String>,
     /// The value in force, as TOML.
-    pub(crate) show: fn(&Config) -> String,
+    pub(crate) show: fn(&C) -> String,
 }
 
 /// One section of the configuration.
@@ -92,7 +91,7 @@ macro_rules! sections {
         ];
 
         /// Every key in the order of the table.
-        pub(crate) const KEYS: &[$crate::config::table::Key] = &[
+        pub(crate) const KEYS: &[$crate::config::table::Key<Config>] = &[
             $($( $crate::config::table::Key {
                 name: concat!(stringify!($section), ".", stringify!($key)),
                 kind: <$Type as $crate::config::setting::Setting>::KIND,
