@@ -1,0 +1,1 @@
+//! The client's half, for tests and the load generator.
