@@ -29,6 +29,8 @@ fn words_that_do_not_belong_are_found_where_they_stand() {
         ),
         (core, "//! A.\n#[cfg(test)]\nmod tests {\n    use std::fs;\n}\n", None),
         (core, "//! A.\n#[cfg(test)]\nmod tests;\nuse std::fs;\n", Some(":4: `std::fs`")),
+        (core, "//! A.\nasync fn f() {}\n", None),
+        ("crates/thingport-device/src/a.rs", "//! A.\nasync fn f() {}\n", Some(":2: `async`")),
         (roof, "//! A.\nuse std::fs;\n", None),
         (
             roof,

@@ -112,6 +112,13 @@ const BANS: &[Ban] = &[
         remedy: "take the time, the bytes or the randomness as an argument; the roof supplies it",
     },
     Ban {
+        words: &["async", "await"],
+        applies: |path| !path.contains("-core/") && is_pure(path) && !path.contains("/src/port"),
+        in_tests: false,
+        why: "protocol, dialects and words never wait; only the ports that core asks for do",
+        remedy: "return what is known now, and let the caller wait",
+    },
+    Ban {
         words: &["#[ignore"],
         applies: everywhere,
         in_tests: true,
