@@ -23,7 +23,7 @@ use setting::{Bind, Form, Found};
 use table::Key;
 
 /// Where settings come from, by name only. [`load`] reads what is named here.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
     /// The TOML file; none is read when this is absent.
     pub(crate) file: Option<PathBuf>,

@@ -101,3 +101,45 @@ fn refuse(problems: &[config::Problem]) -> ExitCode {
     let _ = io::stderr().write_all(text.as_bytes());
     ExitCode::from(2)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::{Command, CommandLine, Parser};
+
+    #[test]
+    fn the_command_line_is_kept_stable() {
+        CommandLine::command().debug_assert();
+        for (line, is_accepted) in [
+            ("", true),
+            ("--demo", true),
+            ("serve", true),
+            ("serve --config f.toml --data d --demo --set a=b --set c=d", true),
+            ("--config f.toml --data d --demo --set a=b --set c=d", true),
+            ("check", true),
+            ("check --print --demo --set a=b", true),
+            ("check --reference", true),
+            ("check --reference --print", false),
+            ("--demo serve", false),
+            ("--config a --config b", false),
+            ("start", false),
+        ] {
+            let words = std::iter::once("thingport").chain(line.split_whitespace());
+            assert_eq!(CommandLine::try_parse_from(words).is_ok(), is_accepted, "{line}");
+        }
+    }
+
+    #[test]
+    fn no_command_is_serve_with_the_same_flags() {
+        let line = CommandLine::try_parse_from(["thingport", "--demo", "--set", "a=b"]).unwrap();
+        assert!(line.command.is_none());
+        let options = line.settings.into_options();
+        let named = ["thingport", "serve", "--demo", "--set", "a=b"];
+        let Some(Command::Serve(settings)) = CommandLine::try_parse_from(named).unwrap().command
+        else {
+            panic!("serve is a command");
+        };
+        assert_eq!(settings.into_options(), options);
+    }
+}
