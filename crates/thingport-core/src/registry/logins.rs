@@ -1,0 +1,180 @@
+//! The devices' way in: from what a CONNECT carries to the device, its profile and its limits.
+//!
+//! The hot path of a reconnect storm: one cache look-up, no allocation, when the device is known.
+
+use std::sync::Arc;
+
+use sha3::{Digest, Sha3_256};
+use thingport_model::credentials::{CredentialsType, DeviceCredentials};
+use thingport_model::device::Device;
+use thingport_model::id::{DeviceId, DeviceProfileId, TenantId};
+use thingport_model::port::error::PortError;
+use thingport_model::profile::DeviceProfile;
+
+use super::Registry;
+use super::basic::Basic;
+use super::cache::{DeviceLogin, Generation, TenantTtl};
+
+impl Registry {
+    /// Who logs in with this credentials id: a token or plain user name as it is, [`hash_one`] of a
+    /// client id, [`hash_two`] of client id and user name. Answers, also "nobody", are remembered
+    /// until a write touches them (AU-034).
+    ///
+    /// # Errors
+    /// Whatever the store answers; nothing is remembered then.
+    pub async fn login_by_credentials_id(
+        &self,
+        credentials_id: &str,
+    ) -> Result<Option<Arc<DeviceLogin>>, PortError> {
+        if let Some(found) = self.logins.login(credentials_id) {
+            return Ok(found);
+        }
+        let read_at = self.logins.generation();
+        let found = match self.entities.credentials_by_id(credentials_id).await? {
+            Some(credentials) => self.read_login(read_at, &credentials).await?,
+            None => None,
+        };
+        self.logins.keep_login(read_at, credentials_id, found.clone());
+        Ok(found)
+    }
+
+    /// The present state of a device for a session that is open already; none when it is gone.
+    ///
+    /// # Errors
+    /// Whatever the store answers.
+    pub async fn login_of(&self, device: DeviceId) -> Result<Option<Arc<DeviceLogin>>, PortError> {
+        match self.entities.credentials_of(device).await? {
+            Some(credentials) => self.login_by_credentials_id(&credentials.credentials_id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Seconds that a tenant's readings are kept unless the writer says otherwise, 0 for ever.
+    ///
+    /// # Errors
+    /// Whatever the store answers.
+    pub async fn storage_ttl_s(&self, tenant: TenantId) -> Result<u32, PortError> {
+        Ok(self.tenant_ttl(self.logins.generation(), tenant).await?.seconds)
+    }
+
+    /// How many logins are remembered now, at most `registry_cache_max`.
+    #[must_use]
+    pub fn logins_remembered(&self) -> usize {
+        self.logins.len()
+    }
+
+    async fn read_login(
+        &self,
+        read_at: Generation,
+        credentials: &DeviceCredentials,
+    ) -> Result<Option<Arc<DeviceLogin>>, PortError> {
+        let Some(device) = self.entities.device(credentials.device_id).await? else {
+            return Ok(None);
+        };
+        let profile = self.shared_profile(read_at, device.profile_id).await?;
+        let ttl = self.tenant_ttl(read_at, device.tenant_id).await?;
+        Ok(Some(Arc::new(login(&device, credentials, profile, ttl)?)))
+    }
+
+    async fn shared_profile(
+        &self,
+        read_at: Generation,
+        id: DeviceProfileId,
+    ) -> Result<Arc<DeviceProfile>, PortError> {
+        if let Some(profile) = self.logins.profile(id) {
+            return Ok(profile);
+        }
+        let profile = self.entities.profile(id).await?;
+        let profile = Arc::new(profile.ok_or_else(|| lost("a device without its profile"))?);
+        self.logins.keep_profile(read_at, &profile);
+        Ok(profile)
+    }
+
+    async fn tenant_ttl(&self, read_at: Generation, id: TenantId) -> Result<TenantTtl, PortError> {
+        if let Some(ttl) = self.logins.tenant_ttl(id) {
+            return Ok(ttl);
+        }
+        let tenant = self.entities.tenant(id).await?;
+        let tenant = tenant.ok_or_else(|| lost("a device without its tenant"))?;
+        let profile = self.entities.tenant_profile(tenant.tenant_profile_id).await?;
+        let profile = profile.ok_or_else(|| lost("a tenant without its profile"))?;
+        let seconds = profile.storage_ttl_days.saturating_mul(SECONDS_PER_DAY);
+        let ttl = TenantTtl { seconds };
+        self.logins.keep_tenant_ttl(read_at, id, ttl);
+        Ok(ttl)
+    }
+}
+
+/// Lower-case hexadecimal SHA3-256 of `text` without certificate frame and line breaks (AU-010).
+#[must_use]
+pub fn hash_one(text: &str) -> String {
+    let bare = CERTIFICATE_FRAME.iter().fold(text.to_owned(), |bare, mark| bare.replace(mark, ""));
+    hex(&Sha3_256::digest(bare.as_bytes()))
+}
+
+/// [`hash_one`] of the non-empty ones of both texts, joined by a vertical bar (AU-011).
+#[must_use]
+pub fn hash_two(client_id: &str, user_name: &str) -> String {
+    match (client_id.is_empty(), user_name.is_empty()) {
+        (false, false) => hash_one(&format!("{client_id}|{user_name}")),
+        (true, _) => hash_one(user_name),
+        (_, true) => hash_one(client_id),
+    }
+}
+
+fn login(
+    device: &Device,
+    credentials: &DeviceCredentials,
+    profile: Arc<DeviceProfile>,
+    ttl: TenantTtl,
+) -> Result<DeviceLogin, PortError> {
+    let basic = match (credentials.kind, credentials.value.as_deref()) {
+        (CredentialsType::MqttBasic, Some(value)) => {
+            let basic = Basic::from_json(value);
+            Some(Box::new(basic.ok_or_else(|| lost("basic credentials of another form"))?))
+        }
+        (CredentialsType::MqttBasic, None) => return Err(lost("basic credentials without value")),
+        _ => None,
+    };
+    Ok(DeviceLogin {
+        device_id: device.id,
+        tenant_id: device.tenant_id,
+        customer_id: device.customer_id,
+        profile,
+        basic,
+        ttl_s: ttl.seconds,
+        kind: credentials.kind,
+        is_gateway: device.is_gateway,
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(HEX[usize::from(digit)])).collect()
+}
+
+fn lost(what: &str) -> PortError {
+    PortError::Corrupt(what.to_owned())
+}
+
+const CERTIFICATE_FRAME: [&str; 4] =
+    ["-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----", "\r", "\n"];
+const HEX: &[u8; 16] = b"0123456789abcdef";
+const SECONDS_PER_DAY: u32 = 86_400;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_sha3_256_in_lower_case() {
+        // Test vector of FIPS 202 for the three letters abc.
+        let abc = "3a985da74fe225b2045c172d6bd390bd855f086e3e9d525b46bfe24511431532";
+        assert_eq!(hash_one("abc"), abc);
+        let framed = "-----BEGIN CERTIFICATE-----\r\na\nbc\n-----END CERTIFICATE-----\n";
+        assert_eq!(hash_one(framed), abc);
+        for (client, user, same_as) in [("abc", "", "abc"), ("", "abc", "abc"), ("a", "b", "a|b")] {
+            assert_eq!(hash_two(client, user), hash_one(same_as), "{client} {user}");
+        }
+    }
+}
