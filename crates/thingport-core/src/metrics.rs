@@ -1,1 +1,195 @@
-//! In the making.
+//! The closed list of what is counted. Plain numbers; the roof turns them into a metrics page.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use thingport_model::reason::Reason;
+
+/// One number that many threads add to.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Takes `n` away; only for numbers that count what is there now.
+    pub fn sub(&self, n: u64) {
+        self.0.fetch_sub(n, Ordering::Relaxed);
+    }
+
+    /// The number now.
+    #[must_use]
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! bounds {
+    ($($(#[$doc:meta])* $name:ident = $id:literal,)*) => {
+        /// Every bound that can bite: a queue, a table, a size. Each has a name and is counted.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Bound {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Bound {
+            /// Every bound.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// Its name in metrics.
+            #[must_use]
+            pub const fn id(self) -> &'static str {
+                match self { $(Self::$name => $id,)* }
+            }
+        }
+    };
+}
+
+bounds! {
+    /// Connections of this process; the newcomer is refused.
+    ConnectionsMax = "connections_max",
+    /// Bytes of one packet; the connection is closed.
+    PacketSizeMax = "packet_size_max",
+    /// Uplinks in work of one connection; its socket is not read.
+    UplinksInWork = "uplinks_in_work_max",
+    /// Bytes waiting for a commit; sockets are not read.
+    CommitQueue = "commit_queue_max",
+    /// Downlinks waiting for one connection; the newest is refused.
+    Mailbox = "mailbox_max",
+    /// Updates waiting for one watch; they collapse to the newest value per key.
+    WatchQueue = "watch_queue_max",
+    /// Different keys in one collapsed watch; the watch ends.
+    WatchKeys = "watch_keys_max",
+    /// Different incidents remembered for repetition; further ones are counted, not kept.
+    Incidents = "incidents_max",
+    /// Bytes waiting for a client that does not read; the connection is closed.
+    UnsentBytes = "unsent_bytes_max",
+    /// Messages waiting for a slow WebSocket; it is closed.
+    WebSocketQueue = "websocket_queue_max",
+    /// Password checks at once; the next one waits.
+    PasswordChecks = "password_checks_max",
+    /// REST requests at once; the next one waits.
+    RestRequests = "rest_requests_max",
+}
+
+/// Everything that is counted.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Open MQTT connections, logged in or not.
+    pub connections: Counter,
+    /// Open MQTT connections that are logged in.
+    pub sessions: Counter,
+    /// MQTT connections accepted since the start.
+    pub connections_accepted: Counter,
+    /// CONNECTs that were answered with success.
+    pub logins_accepted: Counter,
+    /// CONNECTs that were refused.
+    pub logins_refused: Counter,
+    /// Telemetry messages accepted.
+    pub telemetry_messages: Counter,
+    /// Attribute messages accepted.
+    pub attribute_messages: Counter,
+    /// Readings and attributes in them.
+    pub points: Counter,
+    /// Messages that were rejected.
+    pub messages_rejected: Counter,
+    /// PUBACK and PUBREC packets that promise durability.
+    pub acknowledged: Counter,
+    /// Bytes read from devices.
+    pub bytes_in: Counter,
+    /// Bytes written to devices.
+    pub bytes_out: Counter,
+    /// Live watches of people.
+    pub watches: Counter,
+    /// Open WebSockets of people.
+    pub websockets: Counter,
+    /// REST requests answered, by hundreds of their status: 1xx to 5xx.
+    pub rest_answers: [Counter; 5],
+    reasons: Vec<Counter>,
+    bounds: Vec<Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let counters = |n: usize| (0..n).map(|_| Counter::default()).collect();
+        Self {
+            connections: Counter::default(),
+            sessions: Counter::default(),
+            connections_accepted: Counter::default(),
+            logins_accepted: Counter::default(),
+            logins_refused: Counter::default(),
+            telemetry_messages: Counter::default(),
+            attribute_messages: Counter::default(),
+            points: Counter::default(),
+            messages_rejected: Counter::default(),
+            acknowledged: Counter::default(),
+            bytes_in: Counter::default(),
+            bytes_out: Counter::default(),
+            watches: Counter::default(),
+            websockets: Counter::default(),
+            rest_answers: Default::default(),
+            reasons: counters(Reason::ALL.len()),
+            bounds: counters(Bound::ALL.len()),
+        }
+    }
+}
+
+impl Metrics {
+    /// Counts one incident.
+    pub fn count_reason(&self, reason: Reason) {
+        let place = Reason::ALL.iter().position(|it| *it == reason);
+        if let Some(counter) = place.and_then(|at| self.reasons.get(at)) {
+            counter.add(1);
+        }
+    }
+
+    /// Counts that a bound bit.
+    pub fn count_bound(&self, bound: Bound) {
+        if let Some(counter) = self.bounds.get(bound as usize) {
+            counter.add(1);
+        }
+    }
+
+    /// Counts an answered REST request.
+    pub fn count_rest(&self, status: u16) {
+        if let Some(counter) = self.rest_answers.get(usize::from(status / 100).saturating_sub(1)) {
+            counter.add(1);
+        }
+    }
+
+    /// Incidents per reason.
+    pub fn reasons(&self) -> impl Iterator<Item = (Reason, u64)> {
+        Reason::ALL.iter().copied().zip(self.reasons.iter().map(Counter::value))
+    }
+
+    /// How often each bound bit.
+    pub fn bounds(&self) -> impl Iterator<Item = (Bound, u64)> {
+        Bound::ALL.iter().copied().zip(self.bounds.iter().map(Counter::value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_and_bound_has_its_own_counter() {
+        let metrics = Metrics::default();
+        for (at, reason) in Reason::ALL.iter().copied().enumerate() {
+            for _ in 0..=at {
+                metrics.count_reason(reason);
+            }
+        }
+        for bound in Bound::ALL.iter().copied() {
+            metrics.count_bound(bound);
+        }
+        assert!(metrics.reasons().enumerate().all(|(at, (_, n))| n == at as u64 + 1));
+        assert!(metrics.bounds().all(|(_, n)| n == 1));
+        metrics.count_rest(204);
+        metrics.count_rest(599);
+        let rest: Vec<_> = metrics.rest_answers.iter().map(Counter::value).collect();
+        assert_eq!(rest, [0, 1, 0, 0, 1]);
+    }
+}

@@ -1,1 +1,184 @@
-//! In the making.
+//! The whole house, built once from ports, clock and random source.
+
+use std::sync::Arc;
+
+use thingport_model::downlink::Downlink;
+use thingport_model::id::{CustomerId, DeviceId, DeviceProfileId, TenantId, TenantProfileId};
+use thingport_model::incident::Incident;
+use thingport_model::page::PageLink;
+use thingport_model::port::entities::Entities;
+use thingport_model::port::ledger::Ledger;
+use thingport_model::reason::Reason;
+use thingport_model::user::Authority;
+use tokio::sync::Notify;
+
+use crate::access::Caller;
+use crate::attributes::Attributes;
+use crate::clock::{Clock, Entropy};
+use crate::error::Error;
+use crate::journal::Journal;
+use crate::metrics::Metrics;
+use crate::presence::Presence;
+use crate::reception::Reception;
+use crate::registry::{Registry, RegistryEvents};
+use crate::telemetry::Telemetry;
+use crate::watch::Watches;
+
+/// Every part of the domain, wired.
+pub struct Node {
+    /// Tenants, people, profiles, devices, credentials.
+    pub registry: Arc<Registry>,
+    /// Readings for people.
+    pub telemetry: Telemetry,
+    /// Attributes for people.
+    pub attributes: Attributes,
+    /// The door for devices.
+    pub reception: Reception,
+    /// Who is connected.
+    pub presence: Arc<Presence>,
+    /// Live interest of people.
+    pub watches: Arc<Watches>,
+    /// Why things were refused.
+    pub journal: Journal,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where readings are kept.
+    pub ledger: Arc<dyn Ledger>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Random bytes.
+    pub entropy: Arc<dyn Entropy>,
+    /// Notified when something was deleted and the ledger must be purged of it.
+    pub deleted: Arc<Notify>,
+}
+
+impl Node {
+    /// Builds the house and lets the watches hear of every commit.
+    #[must_use]
+    pub fn new(
+        entities: Arc<dyn Entities>,
+        ledger: Arc<dyn Ledger>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        let metrics = Arc::new(Metrics::default());
+        let watches = Watches::new(Arc::clone(&metrics));
+        ledger.set_observer(watches.clone());
+        let presence = Arc::new(Presence::new(Arc::clone(&metrics)));
+        let deleted = Arc::new(Notify::new());
+        let changes = Changes { presence: Arc::clone(&presence), deleted: Arc::clone(&deleted) };
+        let registry = Arc::new(Registry::new(
+            entities,
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+            Arc::new(changes),
+        ));
+        Self {
+            telemetry: Telemetry::new(Arc::clone(&registry), Arc::clone(&ledger)),
+            attributes: Attributes::new(Arc::clone(&registry), Arc::clone(&ledger)),
+            reception: Reception::new(Arc::clone(&ledger), Arc::clone(&metrics)),
+            journal: Journal::new(Arc::clone(&ledger), Arc::clone(&clock), Arc::clone(&metrics)),
+            registry,
+            presence,
+            watches,
+            metrics,
+            ledger,
+            clock,
+            entropy,
+            deleted,
+        }
+    }
+
+    /// Purges the ledger of everything that was deleted and confirms it. To be called at start and
+    /// whenever [`Self::deleted`] was notified.
+    ///
+    /// # Errors
+    /// The store's trouble; what was not confirmed is tried again next time.
+    pub async fn purge_deleted(&self) -> Result<(), Error> {
+        for entity in self.registry.outbox().await? {
+            let change = thingport_model::port::ledger::Change::Purge { entity };
+            crate::telemetry::append(&*self.ledger, change).await?;
+            self.registry.purged(entity).await?;
+        }
+        Ok(())
+    }
+
+    /// Incidents of one device, newest first.
+    ///
+    /// # Errors
+    /// [`Error::Denied`], [`Error::NotFound`] or the store's trouble.
+    pub async fn device_incidents(
+        &self,
+        caller: &Caller,
+        device: DeviceId,
+        limit: usize,
+    ) -> Result<Vec<Incident>, Error> {
+        self.registry.device(caller, device).await?;
+        Ok(self.ledger.incidents(device.entity(), limit).await?)
+    }
+
+    /// Incidents of a tenant's devices, newest first. Peers that matched no device belong to no tenant:
+    /// a system administrator sees them, and a tenant administrator does when there is no other
+    /// tenant whose peers they could be.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] for customer users, or the store's trouble.
+    pub async fn incidents(&self, caller: &Caller, limit: usize) -> Result<Vec<Incident>, Error> {
+        let strangers = TenantId::SYSTEM.entity();
+        if caller.authority == Authority::SysAdmin {
+            return Ok(self.ledger.incidents(strangers, limit).await?);
+        }
+        caller.must_be_tenant()?;
+        let mut incidents = self.ledger.incidents(caller.tenant_id.entity(), limit).await?;
+        if self.is_only_tenant().await? {
+            incidents.extend(self.ledger.incidents(strangers, limit).await?);
+            incidents.sort_by_key(|incident| core::cmp::Reverse(incident.at));
+            incidents.truncate(limit);
+        }
+        Ok(incidents)
+    }
+
+    async fn is_only_tenant(&self) -> Result<bool, Error> {
+        let link = PageLink { page: 0, size: 1, text_search: None, sort: None };
+        Ok(self.registry.tenants(&Caller::system(), link).await?.total == 1)
+    }
+}
+
+/// Carries changes of the registry to live connections and to the purge.
+struct Changes {
+    presence: Arc<Presence>,
+    deleted: Arc<Notify>,
+}
+
+impl RegistryEvents for Changes {
+    fn device_deleted(&self, device: DeviceId) {
+        self.presence.tell(device, Downlink::Close(Reason::DeviceDeleted));
+        self.deleted.notify_one();
+    }
+
+    fn credentials_changed(&self, device: DeviceId) {
+        self.presence.tell(device, Downlink::Close(Reason::CredentialsChanged));
+    }
+
+    fn device_changed(&self, _: DeviceId) {
+        self.presence.bump_epoch();
+    }
+
+    fn profile_changed(&self, _: DeviceProfileId) {
+        self.presence.bump_epoch();
+    }
+
+    fn tenant_profile_changed(&self, _: TenantProfileId) {
+        self.presence.bump_epoch();
+    }
+
+    fn customer_deleted(&self, _: CustomerId) {
+        self.presence.bump_epoch();
+        self.deleted.notify_one();
+    }
+
+    fn tenant_deleted(&self, _: TenantId) {
+        self.presence.bump_epoch();
+        self.deleted.notify_one();
+    }
+}

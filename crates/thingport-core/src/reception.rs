@@ -1,1 +1,65 @@
-//! In the making.
+//! The one door for what devices say.
+//!
+//! An uplink goes in, a receipt comes out; nothing waits here. The caller acknowledges the device when
+//! the ledger's commit has passed the receipt.
+
+use std::sync::Arc;
+
+use thingport_model::attribute::Scope;
+use thingport_model::port::ledger::{AppendError, Change, Ledger, Receipt};
+use thingport_model::uplink::Uplink;
+
+use crate::metrics::{Bound, Metrics};
+use crate::registry::DeviceLogin;
+
+/// Takes uplinks.
+pub struct Reception {
+    ledger: Arc<dyn Ledger>,
+    metrics: Arc<Metrics>,
+}
+
+impl Reception {
+    /// A door to `ledger`.
+    #[must_use]
+    pub fn new(ledger: Arc<dyn Ledger>, metrics: Arc<Metrics>) -> Self {
+        Self { ledger, metrics }
+    }
+
+    /// Puts what a device said in line for the next commit. None: there is nothing to keep, so it may
+    /// be acknowledged at once (JS-018, JS-052).
+    ///
+    /// # Errors
+    /// When nothing can be promised: [`AppendError::Busy`] may be tried again when
+    /// [`Ledger::poll_ready`] says so.
+    pub fn receive(
+        &self,
+        login: &DeviceLogin,
+        uplink: Uplink<'_>,
+    ) -> Result<Option<Receipt>, AppendError> {
+        let entity = login.device_id.entity();
+        let (change, points, messages) = match uplink {
+            Uplink::Telemetry(readings) => (
+                Change::Telemetry { entity, readings, ttl_s: login.ttl_s },
+                readings.len(),
+                &self.metrics.telemetry_messages,
+            ),
+            Uplink::Attributes(attributes) => (
+                Change::SetAttributes { entity, scope: Scope::Client, attributes },
+                attributes.len(),
+                &self.metrics.attribute_messages,
+            ),
+        };
+        let receipt = if points == 0 { None } else { Some(self.append(change)?) };
+        messages.add(1);
+        self.metrics.points.add(points as u64);
+        Ok(receipt)
+    }
+
+    fn append(&self, change: Change<'_>) -> Result<Receipt, AppendError> {
+        self.ledger.append(change).inspect_err(|error| {
+            if *error == AppendError::Busy {
+                self.metrics.count_bound(Bound::CommitQueue);
+            }
+        })
+    }
+}

@@ -16,6 +16,9 @@ mod logins;
 pub mod profiles;
 mod text;
 
+pub use cache::DeviceLogin;
+pub use logins::{hash_one, hash_two};
+
 use std::sync::Arc;
 
 use thingport_model::id::{

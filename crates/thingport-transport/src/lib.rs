@@ -1,1 +1,13 @@
-//! See ARCHITECTURE.md.
+//! The devices' side of the network: sockets, and nothing about meaning.
+//!
+//! A connection is one task that owns a socket, a `thingport_mqtt` session and a `thingport_device` link,
+//! and carries events between them and the domain. Nobody else touches session or link, so neither
+//! has a lock. Buffers belong to the thread, not to the connection: an idle connection owns none.
+//!
+//! Start at `mqtt::connection`; `mqtt::answer` is the one map from reasons to MQTT codes.
+
+pub mod config;
+pub mod drain;
+pub mod listen;
+pub mod mqtt;
+mod timers;

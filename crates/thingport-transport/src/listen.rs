@@ -1,0 +1,160 @@
+//! Listeners: accept within bounds, hand each socket to a task of its own.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use socket2::SockRef;
+use thingport_core::journal::{Report, Subject};
+use thingport_core::metrics::Bound;
+use thingport_core::node::Node;
+use thingport_device::link::Dialect;
+use thingport_model::id::DeviceProfileId;
+use thingport_model::profile::DeviceProfile;
+use thingport_model::reason::Reason;
+use thingport_mqtt::limits::Bounds;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::config::{Config, TCP_USER_TIMEOUT_MS};
+use crate::drain::Drain;
+use crate::mqtt::connection::Connection;
+use crate::timers::{TICK_MS, Timers};
+
+/// What all connections of a listener share.
+pub(crate) struct Shared {
+    pub(crate) node: Arc<Node>,
+    pub(crate) config: Config,
+    pub(crate) bounds: Arc<Bounds>,
+    pub(crate) timers: Timers,
+    pub(crate) drain: Arc<Drain>,
+    pub(crate) dialects: Dialects,
+}
+
+/// A profile's topics and payload form, compiled once and shared by all its devices.
+#[derive(Default)]
+pub(crate) struct Dialects {
+    compiled: Mutex<Vec<(DeviceProfileId, Arc<DeviceProfile>, Arc<Dialect>)>>,
+}
+
+impl Dialects {
+    /// The dialect of a profile in its present state.
+    pub(crate) fn of(&self, profile: &Arc<DeviceProfile>) -> Arc<Dialect> {
+        let mut compiled = self.compiled.lock();
+        let known = compiled.iter_mut().find(|(id, ..)| *id == profile.id);
+        match known {
+            Some((_, of, dialect)) => {
+                if !Arc::ptr_eq(of, profile) && of != profile {
+                    *dialect = Arc::new(Dialect::of(profile));
+                    *of = Arc::clone(profile);
+                }
+                Arc::clone(dialect)
+            }
+            None => {
+                let dialect = Arc::new(Dialect::of(profile));
+                if compiled.len() >= DIALECTS_MAX {
+                    compiled.remove(0);
+                }
+                compiled.push((profile.id, Arc::clone(profile), Arc::clone(&dialect)));
+                dialect
+            }
+        }
+    }
+}
+
+/// A listener that is open.
+pub struct Listener {
+    listener: TcpListener,
+    shared: Arc<Shared>,
+}
+
+impl Listener {
+    /// Opens the listener.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn bind(config: Config, node: Arc<Node>, drain: Arc<Drain>) -> io::Result<Self> {
+        let listener = TcpListener::bind(config.bind).await?;
+        let bounds = Arc::new(config.bounds.clone());
+        let (timers, dialects) = (Timers::default(), Dialects::default());
+        let shared = Arc::new(Shared { node, config, bounds, timers, drain, dialects });
+        Ok(Self { listener, shared })
+    }
+
+    /// Where it listens, with the port the system chose.
+    ///
+    /// # Errors
+    /// When the system does not know.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves connections until the drain begins, then until the last one has ended. The caller
+    /// decides how long it waits for that.
+    pub async fn serve(self) {
+        let Self { listener, shared } = self;
+        let ticking = tokio::spawn(tick(Arc::clone(&shared)));
+        tokio::select! {
+            () = accept(&listener, &shared) => {}
+            () = shared.drain.begun() => {}
+        }
+        drop(listener);
+        while shared.node.metrics.connections.value() > 0 {
+            shared.timers.wake_all();
+            tokio::time::sleep(DRAIN_STEP).await;
+        }
+        ticking.abort();
+    }
+}
+
+async fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, remote)) => admit(stream, remote, shared),
+            Err(error) => {
+                // Out of descriptors, most likely: let some close before trying again.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn admit(stream: TcpStream, remote: SocketAddr, shared: &Arc<Shared>) {
+    let node = &shared.node;
+    if node.metrics.connections.value() >= shared.config.connections_max {
+        node.metrics.count_bound(Bound::ConnectionsMax);
+        let remote = remote.to_string();
+        node.journal.record(&Report {
+            subject: Subject::Stranger,
+            reason: Reason::TooManyConnections,
+            detail: "",
+            remote: &remote,
+            client_id: "",
+            user_name: "",
+            protocol: "MQTT",
+        });
+        return;
+    }
+    // Small answers must not wait for more; a dead peer must not be waited for. Should the system
+    // refuse either, the connection works nonetheless.
+    let _ = stream.set_nodelay(true);
+    let timeout = Duration::from_millis(TCP_USER_TIMEOUT_MS);
+    let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(timeout));
+    tokio::spawn(Connection::new(stream, remote, Arc::clone(shared)));
+}
+
+async fn tick(shared: Arc<Shared>) {
+    let mut interval = tokio::time::interval(Duration::from_millis(TICK_MS));
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        shared.timers.tick(shared.node.clock.monotonic_ms());
+    }
+}
+
+/// Profiles whose dialect is remembered; the oldest is compiled again when it is needed.
+const DIALECTS_MAX: usize = 4096;
+const DRAIN_STEP: Duration = Duration::from_millis(20);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

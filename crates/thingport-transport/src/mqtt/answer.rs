@@ -1,0 +1,258 @@
+//! The one map from reasons to what an MQTT client is told, and from broken MQTT rules to reasons.
+//!
+//! Tables of device API 0.2, 2.6 and of the conformance document, section 1. Nothing else in the house
+//! chooses a reason code.
+
+use thingport_model::port::ledger::AppendError;
+use thingport_model::reason::Reason;
+use thingport_mqtt::reason::{ReasonCode, ReturnCode};
+use thingport_mqtt::version::{Qos, Version};
+use thingport_mqtt::violation::Violation;
+
+/// What becomes of a publication that is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// Nothing is answered, the connection stays.
+    Ignore,
+    /// PUBACK or PUBREC with this code; version 3 sees success.
+    Acknowledge(ReasonCode),
+    /// The connection is closed; version 5 gets DISCONNECT with this code.
+    Close(ReasonCode),
+}
+
+/// How a publication rejected for `reason` is answered (classes E-FORMAT, E-TOPIC, E-BACKEND).
+/// `acks_invalid`: the profile's "send PUBACK on validation failure".
+#[must_use]
+pub fn rejection(reason: Reason, version: Version, qos: Qos, acks_invalid: bool) -> Rejection {
+    let code = publish_code(reason);
+    let v5 = version == Version::V5;
+    match (class(reason), qos) {
+        (Class::Topic, Qos::AtMostOnce) => Rejection::Ignore,
+        (Class::Topic, _) => Rejection::Acknowledge(code),
+        (Class::Format, Qos::AtMostOnce) => Rejection::Close(code),
+        (Class::Format, _) if v5 || acks_invalid => Rejection::Acknowledge(code),
+        (Class::Format, _) => Rejection::Close(code),
+        (Class::Backend, Qos::AtLeastOnce | Qos::ExactlyOnce) if v5 => Rejection::Acknowledge(code),
+        (Class::Backend, _) => Rejection::Close(code),
+    }
+}
+
+/// CONNACK for a refused login: version 5 code and version 3 return code.
+#[must_use]
+pub const fn connack(reason: Reason) -> (ReasonCode, Option<ReturnCode>) {
+    match reason {
+        Reason::TokenMissing => {
+            (ReasonCode::NotAuthorized, Some(ReturnCode::BadUserNameOrPassword))
+        }
+        Reason::ClientIdUnknown => {
+            (ReasonCode::ClientIdentifierNotValid, Some(ReturnCode::BadUserNameOrPassword))
+        }
+        Reason::TokenMalformed => {
+            (ReasonCode::BadUserNameOrPassword, Some(ReturnCode::BadUserNameOrPassword))
+        }
+        Reason::CredentialsUnknown
+        | Reason::PasswordWrong
+        | Reason::PasswordWithoutUserName
+        | Reason::CredentialsTypeUnsupported => (ReasonCode::BadUserNameOrPassword, None),
+        Reason::ProvisioningUnavailable => (ReasonCode::NotAuthorized, None),
+        Reason::TooManyConnections => (ReasonCode::ServerBusy, None),
+        Reason::RateLimited => (ReasonCode::ConnectionRateExceeded, None),
+        Reason::Internal => (ReasonCode::UnspecifiedError, None),
+        _ => (ReasonCode::ServerUnavailable, None),
+    }
+}
+
+/// DISCONNECT of a session that the server ends.
+#[must_use]
+pub const fn disconnect(reason: Reason) -> ReasonCode {
+    match reason {
+        Reason::TakenOver => ReasonCode::SessionTakenOver,
+        Reason::ServerShuttingDown => ReasonCode::ServerShuttingDown,
+        Reason::DeviceDeleted | Reason::CredentialsChanged | Reason::ProfileChanged => {
+            ReasonCode::AdministrativeAction
+        }
+        Reason::SlowReader => ReasonCode::QuotaExceeded,
+        Reason::StorageFull => ReasonCode::QuotaExceeded,
+        Reason::StorageFailed | Reason::StorageBusy => ReasonCode::ImplementationSpecificError,
+        _ => ReasonCode::UnspecifiedError,
+    }
+}
+
+/// One code of SUBACK for a refused filter.
+#[must_use]
+pub const fn suback(reason: Reason) -> ReasonCode {
+    match reason {
+        Reason::FilterShared => ReasonCode::SharedSubscriptionsNotSupported,
+        Reason::TooManyFilters => ReasonCode::QuotaExceeded,
+        Reason::FilterUnknown | Reason::FilterInvalid | Reason::TopicNotServed => {
+            ReasonCode::TopicFilterInvalid
+        }
+        _ => ReasonCode::ImplementationSpecificError,
+    }
+}
+
+/// The reason behind a refused append.
+#[must_use]
+pub const fn append(error: AppendError) -> Reason {
+    match error {
+        AppendError::Busy => Reason::StorageBusy,
+        AppendError::Full => Reason::StorageFull,
+        AppendError::Failed => Reason::StorageFailed,
+    }
+}
+
+/// The reason behind a broken MQTT rule.
+#[must_use]
+pub const fn violation(violation: Violation) -> Reason {
+    match violation {
+        Violation::ConnectTimeout => Reason::ConnectTimeout,
+        Violation::FirstPacketNotConnect => Reason::NotConnectFirst,
+        Violation::SecondConnect => Reason::SecondConnect,
+        Violation::UnknownProtocolName => Reason::UnknownProtocolName,
+        Violation::UnsupportedLevel => Reason::UnsupportedProtocolVersion,
+        Violation::ClientIdEmpty | Violation::ClientIdTooLong => Reason::ClientIdInvalid,
+        Violation::AuthenticationMethod | Violation::AuthenticationDataAlone => {
+            Reason::EnhancedAuthentication
+        }
+        Violation::WillFlags | Violation::WillTopic => Reason::WillInvalid,
+        Violation::PasswordWithoutUserName => Reason::PasswordWithoutUserName,
+        Violation::PipelineTooLong => Reason::TooManyBeforeConnack,
+        Violation::PacketTooLarge | Violation::ClientPacketSize | Violation::AnswerTooLarge => {
+            Reason::PacketTooLarge
+        }
+        Violation::PropertyFlood => Reason::TooManyProperties,
+        Violation::PacketTimeout => Reason::PacketTimeout,
+        Violation::KeepAlive => Reason::KeepAliveTimeout,
+        Violation::Inactivity => Reason::Inactive,
+        Violation::ReceiveMaximum | Violation::TooManyOpenIds => Reason::ReceiveMaximumExceeded,
+        Violation::TopicAliasRange | Violation::TopicAliasUnknown => Reason::TopicAliasInvalid,
+        Violation::TopicWildcard | Violation::TopicEmpty => Reason::TopicInvalid,
+        Violation::Qos3 => Reason::QosNotSupported,
+        Violation::SlowReader => Reason::SlowReader,
+        Violation::FixedHeaderFlags
+        | Violation::UnknownPacketType
+        | Violation::LengthTooLong
+        | Violation::BodyTooShort
+        | Violation::BodyTooLong
+        | Violation::LengthNotShortest
+        | Violation::BadUtf8
+        | Violation::NulInString
+        | Violation::PacketIdZero
+        | Violation::UnknownProperty
+        | Violation::ConnectFlagReserved
+        | Violation::DupAtQos0
+        | Violation::SubscribeOptions
+        | Violation::FilterEmpty => Reason::MalformedPacket,
+        Violation::ServerPacket
+        | Violation::PropertyMisplaced
+        | Violation::PropertyTwice
+        | Violation::PropertyValue
+        | Violation::AckReason
+        | Violation::ExpiryRaised
+        | Violation::PacketIdReused
+        | Violation::ReleasedTooEarly
+        | Violation::SubscriptionIdFromClient
+        | Violation::ResponseTopicWildcard
+        | Violation::Qos2Answer
+        | Violation::NoFilters
+        | Violation::SubscribeOptionValue
+        | Violation::AuthNotOffered => Reason::ProtocolViolation,
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    /// The body cannot be decoded.
+    Format,
+    /// The topic is not for this session.
+    Topic,
+    /// The server cannot keep it.
+    Backend,
+}
+
+const fn class(reason: Reason) -> Class {
+    match reason {
+        Reason::TopicUnknown
+        | Reason::TopicInvalid
+        | Reason::TopicNotServed
+        | Reason::NotAGateway => Class::Topic,
+        Reason::StorageFull
+        | Reason::StorageFailed
+        | Reason::StorageBusy
+        | Reason::RateLimited
+        | Reason::Internal => Class::Backend,
+        _ => Class::Format,
+    }
+}
+
+const fn publish_code(reason: Reason) -> ReasonCode {
+    match reason {
+        Reason::TopicUnknown | Reason::TopicInvalid | Reason::TopicNotServed => {
+            ReasonCode::TopicNameInvalid
+        }
+        Reason::NotAGateway => ReasonCode::NotAuthorized,
+        Reason::StorageFull | Reason::RateLimited => ReasonCode::QuotaExceeded,
+        Reason::StorageFailed | Reason::StorageBusy => ReasonCode::ImplementationSpecificError,
+        Reason::Internal => ReasonCode::UnspecifiedError,
+        _ => ReasonCode::PayloadFormatInvalid,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rejections_follow_the_failure_classes() {
+        use Qos::{AtLeastOnce as Q1, AtMostOnce as Q0};
+        use ReasonCode as C;
+        use Rejection::{Acknowledge, Close, Ignore};
+        use Version::{V5, V311};
+        let rows = [
+            (Reason::PayloadNotJson, V311, Q0, false, Close(C::PayloadFormatInvalid)),
+            (Reason::PayloadNotJson, V311, Q1, false, Close(C::PayloadFormatInvalid)),
+            (Reason::PayloadNotJson, V311, Q1, true, Acknowledge(C::PayloadFormatInvalid)),
+            (Reason::PayloadNotJson, V5, Q1, false, Acknowledge(C::PayloadFormatInvalid)),
+            (Reason::PayloadNotJson, V5, Q0, true, Close(C::PayloadFormatInvalid)),
+            (Reason::TopicUnknown, V311, Q0, false, Ignore),
+            (Reason::TopicUnknown, V311, Q1, false, Acknowledge(C::TopicNameInvalid)),
+            (Reason::TopicUnknown, V5, Q1, false, Acknowledge(C::TopicNameInvalid)),
+            (Reason::NotAGateway, V5, Q1, false, Acknowledge(C::NotAuthorized)),
+            (Reason::StorageFull, V311, Q1, true, Close(C::QuotaExceeded)),
+            (Reason::StorageFull, V5, Q1, true, Acknowledge(C::QuotaExceeded)),
+            (Reason::StorageFailed, V5, Q0, true, Close(C::ImplementationSpecificError)),
+            (Reason::StorageFailed, V311, Q1, true, Close(C::ImplementationSpecificError)),
+        ];
+        for (reason, version, qos, flag, expected) in rows {
+            assert_eq!(rejection(reason, version, qos, flag), expected, "{reason:?} {version:?}");
+        }
+    }
+
+    #[test]
+    fn no_rejected_publication_is_ever_acknowledged_as_a_success() {
+        for reason in Reason::ALL.iter().copied() {
+            assert!(publish_code(reason).is_error(), "{reason:?}");
+            assert!(connack(reason).0.is_error() && disconnect(reason).is_error());
+            assert!(suback(reason).is_error());
+        }
+    }
+
+    #[test]
+    fn connack_codes_are_those_of_the_login_table() {
+        use ReturnCode as R;
+        let v3 = |reason| {
+            let (code, v3) = connack(reason);
+            v3.unwrap_or_else(|| code.return_code())
+        };
+        assert_eq!(v3(Reason::TokenMissing), R::BadUserNameOrPassword);
+        assert_eq!(v3(Reason::TokenMalformed), R::BadUserNameOrPassword);
+        assert_eq!(v3(Reason::ClientIdUnknown), R::BadUserNameOrPassword);
+        assert_eq!(v3(Reason::CredentialsUnknown), R::NotAuthorized);
+        assert_eq!(v3(Reason::PasswordWrong), R::NotAuthorized);
+        assert_eq!(v3(Reason::ProfileNotMqtt), R::ServerUnavailable);
+        assert_eq!(connack(Reason::CredentialsUnknown).0.byte(), 0x86);
+        assert_eq!(connack(Reason::ClientIdUnknown).0.byte(), 0x85);
+        assert_eq!(connack(Reason::TokenMissing).0.byte(), 0x87);
+        assert_eq!(connack(Reason::ProfileNotMqtt).0.byte(), 0x88);
+    }
+}

@@ -1,0 +1,77 @@
+//! From CONNECT to a device, or to a refusal with its reason.
+
+use std::sync::Arc;
+
+use thingport_core::admit::{Offer, Refused, admit};
+use thingport_core::journal::{Report, Subject};
+use thingport_core::node::Node;
+use thingport_core::registry::DeviceLogin;
+use thingport_mqtt::packet::connect::Connect;
+use thingport_mqtt::version::Version;
+
+/// What a CONNECT said, kept while the credentials are looked up.
+#[derive(Debug)]
+pub(super) struct Caller {
+    pub(super) client_id: Box<str>,
+    user_name: Option<Box<str>>,
+    password: Option<Box<[u8]>>,
+    pub(super) version: Version,
+}
+
+/// What came of it.
+pub(super) type Decision = (Caller, Result<Arc<DeviceLogin>, Refused>);
+
+impl Caller {
+    pub(super) fn of(connect: &Connect<'_>) -> Self {
+        Self {
+            client_id: connect.client_id.into(),
+            user_name: connect.user_name.map(Into::into),
+            password: connect.password.map(Into::into),
+            version: connect.version,
+        }
+    }
+
+    fn offer(&self) -> Offer<'_> {
+        Offer {
+            client_id: &self.client_id,
+            user_name: self.user_name.as_deref(),
+            password: self.password.as_deref(),
+        }
+    }
+}
+
+/// Looks the credentials up.
+pub(super) async fn decide(node: Arc<Node>, caller: Caller) -> Decision {
+    let result = admit(&node.registry, &caller.offer()).await;
+    (caller, result)
+}
+
+/// Keeps a refusal, with the device if its credentials were found.
+pub(super) fn record_refusal(node: &Node, caller: &Caller, refused: &Refused, remote: &str) {
+    let subject = refused.device.as_ref().map_or(Subject::Stranger, |login| subject_of(login));
+    node.metrics.logins_refused.add(1);
+    node.journal.record(&Report {
+        subject,
+        reason: refused.reason,
+        detail: &refused.detail,
+        remote,
+        client_id: &caller.client_id,
+        user_name: caller.user_name.as_deref().unwrap_or_default(),
+        protocol: protocol(Some(caller.version)),
+    });
+}
+
+/// The subject of incidents of a device that is logged in.
+pub(super) const fn subject_of(login: &DeviceLogin) -> Subject {
+    Subject::Device(login.device_id, login.tenant_id)
+}
+
+/// How people call a version.
+pub(super) const fn protocol(version: Option<Version>) -> &'static str {
+    match version {
+        Some(Version::V31) => "MQTT 3.1",
+        Some(Version::V311) => "MQTT 3.1.1",
+        Some(Version::V5) => "MQTT 5",
+        None => "MQTT",
+    }
+}
