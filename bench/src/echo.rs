@@ -222,8 +222,7 @@ mod tests {
     #[test]
     fn each_packet_has_its_answer() {
         let connect = packet::connect("t", 0);
-        let (publish, id_at) = packet::publish("a", b"{}");
-        let mut numbered = publish.clone();
+        let (mut numbered, id_at) = packet::publish("a", b"{}");
         numbered[id_at..id_at + 2].copy_from_slice(&[3, 4]);
         let mut unacknowledged = b"\x30\x05\x00\x01a{}".to_vec();
         assert_eq!(answered(&connect), Some((connect.len(), CONNACK.to_vec())));

@@ -36,8 +36,7 @@ impl Histogram {
 }
 
 fn step_of(value: u64) -> usize {
-    let value = value | 1;
-    let doublings = (u64::BITS - 1 - value.leading_zeros()).saturating_sub(STEP_BITS);
+    let doublings = (u64::BITS - 1 - (value | 1).leading_zeros()).saturating_sub(STEP_BITS);
     ((doublings as usize) << STEP_BITS) + (value >> doublings) as usize
 }
 
@@ -72,7 +71,9 @@ mod tests {
         let mut histogram = Histogram::new();
         assert_eq!(histogram.quantile(0.99), 0);
         (1..=1_000).for_each(|value| histogram.record(value * 1_000));
-        for (share, expected) in [(0.5, 500_000), (0.99, 990_000), (0.999, 999_000), (1.0, 1_000_000)] {
+        for (share, expected) in
+            [(0.5, 500_000), (0.99, 990_000), (0.999, 999_000), (1.0, 1_000_000)]
+        {
             let found = histogram.quantile(share);
             assert!(found >= expected && found <= expected + expected / 60, "{share}: {found}");
         }

@@ -19,7 +19,6 @@ pub(crate) mod kind {
     pub(crate) const PUBLISH: u8 = 3;
     pub(crate) const PUBACK: u8 = 4;
     pub(crate) const PINGREQ: u8 = 12;
-    pub(crate) const DISCONNECT: u8 = 14;
 }
 
 /// One whole packet found in a buffer.
@@ -116,7 +115,7 @@ mod tests {
     #[test]
     fn a_packet_is_found_only_when_whole() {
         let (packet, id_at) = publish("a/b", &[b'x'; 200]);
-        assert_eq!(packet[1..3], [0xD0 | 0x01 & 0x7F, 0x01], "2 + 3 + 2 + 200 = 207 in two bytes");
+        assert_eq!(packet[1..3], [0xCF, 0x01], "2 + 3 + 2 + 200 = 207 in two bytes");
         for cut in 0..packet.len() {
             assert_eq!(frame(&packet[..cut], 0), Ok(None), "cut at {cut}");
         }
