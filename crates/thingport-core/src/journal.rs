@@ -203,3 +203,94 @@ fn log(subject: Subject, incident: &Incident) {
 pub const REPEAT_MS: u64 = 10_000;
 /// Different (subject, reason) pairs remembered at once.
 pub const RECENT_MAX: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{FakeClock, FakeLedger};
+    use thingport_model::id::NIL;
+
+    struct Bench {
+        ledger: Arc<FakeLedger>,
+        clock: Arc<FakeClock>,
+        metrics: Arc<Metrics>,
+        journal: Journal,
+    }
+
+    fn bench() -> Bench {
+        let (ledger, clock) = (Arc::new(FakeLedger::default()), Arc::new(FakeClock::default()));
+        let metrics = Arc::new(Metrics::default());
+        let journal = Journal::new(ledger.clone(), clock.clone(), Arc::clone(&metrics));
+        Bench { ledger, clock, metrics, journal }
+    }
+
+    fn report(subject: Subject, reason: Reason) -> Report<'static> {
+        Report {
+            subject,
+            reason,
+            detail: "",
+            remote: "192.0.2.1:5",
+            client_id: "",
+            user_name: "",
+            protocol: "",
+        }
+    }
+
+    const DEVICE: Subject = Subject::Device(DeviceId(NIL), TenantId(NIL));
+
+    #[test]
+    fn a_rejection_is_kept_with_device_and_tenant_a_goodbye_with_the_device_only() {
+        let bench = bench();
+        bench.journal.record(&report(DEVICE, Reason::PayloadNotJson));
+        assert_eq!(
+            bench.ledger.take(),
+            ["DEVICE payload.not_json x1", "TENANT payload.not_json x1"]
+        );
+        bench.journal.record(&report(DEVICE, Reason::ClientDisconnected));
+        assert_eq!(bench.ledger.take(), ["DEVICE disconnect.client x1"]);
+        bench.journal.record(&report(Subject::Stranger, Reason::CredentialsUnknown));
+        assert_eq!(bench.ledger.take(), ["TENANT login.unknown x1"]);
+    }
+
+    #[test]
+    fn repetitions_are_counted_and_written_once_in_a_while() {
+        let bench = bench();
+        for _ in 0..1000 {
+            bench.journal.record(&report(Subject::Stranger, Reason::CredentialsUnknown));
+        }
+        assert_eq!(bench.ledger.take(), ["TENANT login.unknown x1"]);
+        bench.clock.advance(REPEAT_MS - 1);
+        bench.journal.tick();
+        assert!(bench.ledger.take().is_empty());
+        bench.clock.advance(1);
+        bench.journal.tick();
+        assert_eq!(bench.ledger.take(), ["TENANT login.unknown x999"]);
+        bench.journal.record(&report(Subject::Stranger, Reason::CredentialsUnknown));
+        bench.journal.flush();
+        assert_eq!(bench.ledger.take(), ["TENANT login.unknown x1"]);
+        let counted = bench.metrics.reasons().find(|(it, _)| *it == Reason::CredentialsUnknown);
+        assert_eq!(counted, Some((Reason::CredentialsUnknown, 1001)));
+    }
+
+    #[test]
+    fn a_quiet_subject_is_forgotten_so_that_its_next_incident_is_written_at_once() {
+        let bench = bench();
+        bench.journal.record(&report(DEVICE, Reason::ClientDisconnected));
+        bench.clock.advance(REPEAT_MS);
+        bench.journal.tick();
+        bench.journal.record(&report(DEVICE, Reason::ClientDisconnected));
+        assert_eq!(bench.ledger.take().len(), 2);
+    }
+
+    #[test]
+    fn the_memory_of_repetitions_is_bounded() {
+        let bench = bench();
+        for n in 0..=RECENT_MAX {
+            let subject =
+                Subject::Device(DeviceId(uuid::Uuid::from_u128(n as u128)), TenantId(NIL));
+            bench.journal.record(&report(subject, Reason::ClientDisconnected));
+        }
+        assert_eq!(bench.ledger.take().len(), RECENT_MAX);
+        assert_eq!(bench.metrics.bounds().map(|(_, n)| n).sum::<u64>(), 1);
+    }
+}

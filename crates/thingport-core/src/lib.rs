@@ -12,6 +12,8 @@ pub mod admit;
 pub mod attributes;
 pub mod clock;
 pub mod error;
+#[cfg(test)]
+mod fake;
 pub mod journal;
 pub mod metrics;
 pub mod node;

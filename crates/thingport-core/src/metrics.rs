@@ -83,9 +83,9 @@ pub struct Metrics {
     pub sessions: Counter,
     /// MQTT connections accepted since the start.
     pub connections_accepted: Counter,
-    /// CONNECTs that were answered with success.
+    /// CONNECT packets that were answered with success.
     pub logins_accepted: Counter,
-    /// CONNECTs that were refused.
+    /// CONNECT packets that were refused.
     pub logins_refused: Counter,
     /// Telemetry messages accepted.
     pub telemetry_messages: Counter,
@@ -103,7 +103,7 @@ pub struct Metrics {
     pub bytes_out: Counter,
     /// Live watches of people.
     pub watches: Counter,
-    /// Open WebSockets of people.
+    /// WebSocket sessions of people, open now.
     pub websockets: Counter,
     /// REST requests answered, by hundreds of their status: 1xx to 5xx.
     pub rest_answers: [Counter; 5],
