@@ -19,7 +19,8 @@ use std::path::PathBuf;
 pub(crate) use keys::Config;
 use keys::{KEYS, SECTIONS};
 pub(crate) use reference::{effective, reference};
-use setting::{Bind, Form, Found};
+pub(crate) use setting::{Bind, Format as LogFormat, Level as LogLevel};
+use setting::{Form, Found};
 use table::Key;
 
 /// Where settings come from, by name only. [`load`] reads what is named here.
@@ -192,11 +193,11 @@ fn after_last_dot(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or(name)
 }
 
-/// Values that are right alone and wrong together.
+/// Values that are right alone and wrong together, told at the place of one that was given.
 fn contradictions(config: &Config, places: &BTreeMap<&str, &str>, problems: &mut Vec<Problem>) {
-    let mut refuse = |key: &str, sentence: String| {
-        let place = places.get(key).copied().unwrap_or("defaults").to_owned();
-        problems.push(Problem { place, sentence });
+    let mut refuse = |keys: [&str; 2], sentence: String| {
+        let place = keys.iter().find_map(|key| places.get(key)).copied().unwrap_or("defaults");
+        problems.push(Problem { place: place.to_owned(), sentence });
     };
     let binds: [(&str, &Bind); 3] = [
         ("mqtt.bind", &config.mqtt.bind),
@@ -204,31 +205,33 @@ fn contradictions(config: &Config, places: &BTreeMap<&str, &str>, problems: &mut
         ("http.bind", &config.http.bind),
     ];
     for (index, (later, bind)) in binds.iter().enumerate() {
-        for (earlier, other) in &binds[..index] {
-            if bind.overlaps(other) {
-                let key = if places.contains_key(later) { later } else { earlier };
-                refuse(
-                    key,
-                    format!("{later} and {earlier} both say {bind}; give each its own port"),
-                );
-            }
+        for (earlier, _) in binds[..index].iter().filter(|(_, other)| bind.overlaps(other)) {
+            let sentence = format!("{later} and {earlier} both say {bind}; give each its own port");
+            refuse([later, earlier], sentence);
         }
     }
+    let storage = &config.storage;
+    if !storage.log_segment_size.0.is_multiple_of(SEGMENT_UNIT) {
+        let sentence =
+            "storage.log_segment_size is not a multiple of 4KiB; disks write whole blocks";
+        refuse(["storage.log_segment_size"; 2], sentence.to_owned());
+    }
+    if storage.commit_queue_max.0 > storage.log_segment_size.0 / 2 {
+        let sentence = "storage.commit_queue_max is more than half of storage.log_segment_size; \
+                        make it smaller or the log files larger";
+        let keys = ["storage.commit_queue_max", "storage.log_segment_size"];
+        refuse(keys, sentence.to_owned());
+    }
     if config.auth.refresh_lifetime < config.auth.token_lifetime {
-        let key = ["auth.refresh_lifetime", "auth.token_lifetime"]
-            .into_iter()
-            .find(|key| places.contains_key(key))
-            .unwrap_or("auth.refresh_lifetime");
-        refuse(
-            key,
-            "auth.refresh_lifetime is shorter than auth.token_lifetime: nobody could refresh; \
-             make it at least as long"
-                .to_owned(),
-        );
+        let sentence = "auth.refresh_lifetime is shorter than auth.token_lifetime: nobody could \
+                        refresh; make it at least as long";
+        refuse(["auth.refresh_lifetime", "auth.token_lifetime"], sentence.to_owned());
     }
 }
 
 const ENVIRONMENT_PREFIX: &str = "THINGPORT__";
+/// Bytes; the smallest piece of a log file that is written.
+const SEGMENT_UNIT: u64 = 4096;
 const EVERY_ADDRESS: &str = "0.0.0.0";
 const LOOPBACK: &str = "127.0.0.1";
 /// How much the last part of a name counts beside the whole when looking for the nearest key.

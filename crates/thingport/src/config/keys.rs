@@ -51,12 +51,13 @@ sections! {
         /// How long readings are kept; `0` keeps them for ever. A shorter time frees disk space, and what
         /// has expired cannot be brought back. Latest values and attributes do not expire.
         ttl: Duration = "0" from "0" to "36500d";
-        /// Size of one file of the ingest log. Larger files are recycled less often and make the part
-        /// replayed after a crash longer.
+        /// Size of one file of the ingest log, in whole units of 4 KiB. Larger files are recycled less often
+        /// and make the part replayed after a crash longer.
         log_segment_size: ByteSize = "64MiB" from "1MiB" to "1GiB";
-        /// The most one group commit writes before it is synced. More carries a higher peak rate, less
-        /// shortens the longest wait for an acknowledgement.
-        commit_batch_max: ByteSize = "1MiB" from "64KiB" to "64MiB";
+        /// How much may wait for the next commit, at most half of a log file. When it is full, sockets of
+        /// devices are not read. More rides out a slow disk longer; less shortens the longest wait for an
+        /// acknowledgement.
+        commit_queue_max: ByteSize = "8MiB" from "64KiB" to "512MiB";
         /// How much acknowledged data may wait in memory to be written as compressed chunks. When it is
         /// full, sockets of devices are not read until a part has been written.
         head_memory_max: ByteSize = "256MiB" from "16MiB" to "64GiB";

@@ -136,6 +136,13 @@ fn is_host_byte(byte: u8) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub(crate) struct ByteSize(pub(crate) u64);
 
+impl ByteSize {
+    /// The number as a size in memory; more than the machine can address is as good as its limit.
+    pub(crate) fn as_usize(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
 impl Setting for ByteSize {
     const KIND: &'static str = "size";
     const EXPECTED: &'static str = "a size with its unit (B, KiB, MiB, GiB) such as \"64KiB\"";
@@ -280,7 +287,14 @@ macro_rules! choice {
             }
 
             fn show(&self) -> String {
-                quoted(match self { $( Self::$Variant => $word, )* })
+                quoted(self.name())
+            }
+        }
+
+        impl $Name {
+            /// The word in the configuration.
+            pub(crate) const fn name(self) -> &'static str {
+                match self { $( Self::$Variant => $word, )* }
             }
         }
     };

@@ -242,6 +242,15 @@ fn contradictions_are_told_where_the_later_value_stands() {
             "t.toml:2: http.bind and mqtt.bind both say 0.0.0.0:8080; give each its own port",
         ),
         (
+            "[storage]\nlog_segment_size = \"8MiB\"",
+            "t.toml:2: storage.commit_queue_max is more than half of storage.log_segment_size; \
+             make it smaller or the log files larger",
+        ),
+        (
+            "[storage]\nlog_segment_size = \"67108865B\"",
+            "t.toml:2: storage.log_segment_size is not a multiple of 4KiB; disks write whole blocks",
+        ),
+        (
             "[auth]\ntoken_lifetime = \"8d\"",
             "t.toml:2: auth.refresh_lifetime is shorter than auth.token_lifetime: nobody could \
              refresh; make it at least as long",
