@@ -40,15 +40,15 @@ fn words_that_do_not_belong_are_found_where_they_stand() {
         (roof, "//! A.\nfn f() { todo!() }\n", Some(":2: `todo!`")),
         (roof, "//! A.\nlet c = mpsc::channel();\n", Some(":2: `mpsc::channel()`")),
         (roof, "//! A.\nlet c = mpsc::channel(8);\n", None),
-        (roof, "//! A.\nlet c = ReasonCode::Success;\n", Some(":2: `ReasonCode::`")),
+        (roof, "//! A.\nReasonCode::Success;\nReasonCode::Other;\n", Some(":3: `ReasonCode::`")),
         (roof, "fn main() {}\n", Some(":1: no module comment")),
         (roof, "//! A \u{201c}quote\u{201d}.\n", Some(":1: the character U+201C")),
     ] {
         let expected: Vec<_> = expected.map(|rest| format!("{path}{rest}")).into_iter().collect();
         check_words(path, text, &expected.iter().map(String::as_str).collect::<Vec<_>>());
     }
-    check_words("crates/thingport-mqtt/src/a.rs", "//! A.\nlet c = ReasonCode::Success;\n", &[]);
-    check_words("crates/thingport-api/src/error.rs", "//! A.\nStatusCode::OK\n", &[]);
+    check_words("crates/thingport-mqtt/src/a.rs", "//! A.\nReasonCode::Other;\n", &[]);
+    check_words("crates/thingport-api/src/error.rs", "//! A.\nStatusCode::NOT_FOUND\n", &[]);
 }
 
 #[test]
