@@ -1,0 +1,1 @@
+//! Doors for the fuzzer: arbitrary bytes in, promises checked inside.

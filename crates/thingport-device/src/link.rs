@@ -1,0 +1,152 @@
+//! A link: one conversation with one device.
+//!
+//! It remembers what the device subscribed to and nothing else. It never sees who the device is.
+
+use std::sync::Arc;
+
+use thingport_model::reading::Readings;
+use thingport_model::reason::Reason;
+use thingport_model::time::Timestamp;
+use thingport_model::uplink::Uplink;
+
+use crate::dialect::Dialect;
+use crate::payload::Typing;
+use crate::payload::json::Decoder;
+use crate::reject::{Reject, quoted};
+use crate::topic::filter::is_well_formed;
+use crate::topic::{Endpoint, Family, Gateway, Subscription};
+
+/// One device's conversation on one connection. Small: there is one per connection.
+#[derive(Clone, Debug)]
+pub struct Link {
+    dialect: Arc<Dialect>,
+    /// One bit per filter of the table, and [`OWN_FILTER`].
+    granted: u32,
+    attribute_updates: Option<Family>,
+    rpc_requests: Option<Family>,
+    is_gateway: bool,
+}
+
+impl Link {
+    /// Opens a link for a device of a profile. `is_gateway`: the device is marked as a gateway.
+    #[must_use]
+    pub const fn open(dialect: Arc<Dialect>, is_gateway: bool) -> Self {
+        Self { dialect, granted: 0, attribute_updates: None, rpc_requests: None, is_gateway }
+    }
+
+    /// What the device says by publishing `payload` to `topic`; received `now`.
+    ///
+    /// The readings are in `readings`, which is cleared first; `decoder` and `readings` may be used
+    /// for the next message of any device once the uplink was handed on.
+    ///
+    /// # Errors
+    /// Why it says nothing; [`Reject::class`] tells how to answer.
+    pub fn uplink<'a>(
+        &mut self,
+        topic: &str,
+        payload: &[u8],
+        now: Timestamp,
+        decoder: &mut Decoder,
+        readings: &'a mut Readings,
+        typing: &Typing,
+    ) -> Result<Uplink<'a>, Reject> {
+        match self.dialect.endpoint(topic)? {
+            Endpoint::Telemetry(form) => {
+                self.dialect.check_json(form)?;
+                decoder.telemetry(payload, now, typing, readings)?;
+                Ok(Uplink::Telemetry(readings))
+            }
+            Endpoint::Attributes(form) => {
+                self.dialect.check_json(form)?;
+                decoder.attributes(payload, now, typing, readings)?;
+                Ok(Uplink::Attributes(readings))
+            }
+            Endpoint::Gateway(_) if !self.is_gateway => {
+                Err(Reject::new(Reason::NotAGateway, quoted(topic)))
+            }
+            Endpoint::Gateway(Gateway::Unknown) => {
+                Err(Reject::new(Reason::TopicUnknown, quoted(topic)))
+            }
+            Endpoint::Gateway(_)
+            | Endpoint::AttributesRequest { .. }
+            | Endpoint::RpcResponse { .. }
+            | Endpoint::RpcRequest { .. }
+            | Endpoint::Claim
+            | Endpoint::Package { .. }
+            | Endpoint::Sparkplug
+            | Endpoint::Provision => Err(Reject::new(Reason::TopicNotServed, quoted(topic))),
+        }
+    }
+
+    /// Grants one filter of a SUBSCRIBE packet. Granted QoS is the caller's affair (LS-080).
+    ///
+    /// # Errors
+    /// `FilterShared`, `FilterInvalid` or `FilterUnknown`; what was granted before stays.
+    pub fn subscribe(&mut self, filter: &str) -> Result<(), Reject> {
+        if filter == "$share" || filter.starts_with("$share/") {
+            return Err(Reject::new(Reason::FilterShared, quoted(filter)));
+        }
+        if !is_well_formed(filter) {
+            return Err(Reject::new(Reason::FilterInvalid, quoted(filter)));
+        }
+        let Some((bit, meaning)) = self.find(filter) else {
+            return Err(Reject::new(Reason::FilterUnknown, quoted(filter)));
+        };
+        self.granted |= bit;
+        match meaning {
+            Subscription::AttributeUpdates(family) => self.attribute_updates = Some(family),
+            Subscription::RpcRequests(family) => self.rpc_requests = Some(family),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Takes one filter back; whether it was subscribed.
+    ///
+    /// Taking back any filter for attribute updates, or for calls, ends all of that kind (LS-092).
+    pub fn unsubscribe(&mut self, filter: &str) -> bool {
+        let Some((bit, meaning)) = self.find(filter) else { return false };
+        let was_granted = self.granted & bit != 0;
+        self.granted &= !bit;
+        match meaning {
+            Subscription::AttributeUpdates(_) if was_granted => self.attribute_updates = None,
+            Subscription::RpcRequests(_) if was_granted => self.rpc_requests = None,
+            _ => {}
+        }
+        was_granted
+    }
+
+    /// Whether a body that cannot be decoded is acknowledged to MQTT 3 clients (P-11).
+    #[must_use]
+    pub fn acks_invalid(&self) -> bool {
+        self.dialect.acks_invalid()
+    }
+
+    /// The family in which attribute updates are wanted, that of the latest subscription (LS-089).
+    #[must_use]
+    pub const fn attribute_updates(&self) -> Option<Family> {
+        self.attribute_updates
+    }
+
+    /// The family in which calls are wanted, that of the latest subscription (LS-089).
+    #[must_use]
+    pub const fn rpc_requests(&self) -> Option<Family> {
+        self.rpc_requests
+    }
+
+    /// Bit and meaning of a filter: of the table, or the profile's own, whose updates come in the
+    /// first family (TP-012, TP-013).
+    fn find(&self, filter: &str) -> Option<(u32, Subscription)> {
+        let in_table = Subscription::of(filter).map(|(at, meaning)| (1 << at, meaning));
+        in_table.or_else(|| {
+            let is_own = self.dialect.is_attributes_subscribe(filter);
+            is_own.then_some((OWN_FILTER, Subscription::AttributeUpdates(Family::V1)))
+        })
+    }
+}
+
+/// The bit of the profile's own filter; the table needs fewer than 31.
+const OWN_FILTER: u32 = 1 << 31;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! A link keeps the promises of topics, subscriptions and profiles.

@@ -1,0 +1,265 @@
+//! How the text of a number, or a text that looks like one, becomes LONG, DOUBLE or STRING
+//! (JS-034 to JS-038, REST API T-41 and T-43).
+
+use core::fmt::{self, Write as _};
+
+use super::{LongFraction, Typing};
+
+/// What a number became.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Typed {
+    /// LONG
+    Long(i64),
+    /// DOUBLE, finite.
+    Double(f64),
+    /// STRING: the plain decimal expansion, which is now in the buffer.
+    Plain,
+    /// Neither LONG nor DOUBLE, and texts are not wanted (JS-038).
+    TooLarge,
+}
+
+/// Types a number of strict JSON, or a castable text. `plain` receives the expansion if there is one.
+pub(crate) fn typed(text: &str, typing: &Typing, plain: &mut String) -> Typed {
+    let found = short(text).unwrap_or_else(|| long(text, typing, plain));
+    match found {
+        Typed::Double(it) if typing.long_fraction == LongFraction::Text => settled(it, plain),
+        other => other,
+    }
+    .unless_unwanted(typing)
+}
+
+/// Whether a text is treated like a number (JS-034).
+pub(crate) fn is_castable(text: &str) -> bool {
+    let unsigned = text.strip_prefix('-').unwrap_or(text).as_bytes();
+    let points = unsigned.iter().filter(|byte| **byte == b'.').count();
+    points <= 1
+        && unsigned.last().is_some_and(u8::is_ascii_digit)
+        && unsigned.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.')
+}
+
+/// The whole number of milliseconds a text stands for, cut towards zero (device API 4.3).
+///
+/// None: it is not a number, or beyond 64 bits.
+pub(crate) fn whole_part(text: &str) -> Option<i64> {
+    Decimal::parse(text)?.truncated()
+}
+
+impl Typed {
+    fn unless_unwanted(self, typing: &Typing) -> Self {
+        if self == Self::Plain && !typing.type_cast { Self::TooLarge } else { self }
+    }
+}
+
+/// The common case: few digits, no exponent. Exact, because mantissa and power of ten are.
+fn short(text: &str) -> Option<Typed> {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    if unsigned.len() > SHORT_MAX {
+        return None;
+    }
+    let mut mantissa: u64 = 0;
+    let mut point = None;
+    for (at, byte) in unsigned.bytes().enumerate() {
+        match byte {
+            b'0'..=b'9' => mantissa = mantissa * 10 + u64::from(byte - b'0'),
+            b'.' => point = Some(at),
+            _ => return None,
+        }
+    }
+    let is_negative = unsigned.len() != text.len();
+    let Some(point) = point else {
+        let value = i64::try_from(mantissa).ok()?;
+        return Some(Typed::Long(if is_negative { -value } else { value }));
+    };
+    // At most 15 digits: below 2^53.
+    #[allow(clippy::cast_precision_loss)]
+    let value = mantissa as f64 / POWERS_OF_TEN.get(unsigned.len() - 1 - point)?;
+    Some(Typed::Double(if is_negative { -value } else { value }))
+}
+
+/// JS-035, for any text.
+fn long(text: &str, typing: &Typing, plain: &mut String) -> Typed {
+    let Some(decimal) = Decimal::parse(text) else { return Typed::TooLarge };
+    let is_written_with_point = text.contains('.') && !decimal.has_exponent;
+    if decimal.is_whole() && !is_written_with_point {
+        return decimal.truncated().map_or_else(|| decimal.expand(plain), Typed::Long);
+    }
+    let is_short = decimal.scale() <= DECIMALS_MAX || typing.long_fraction == LongFraction::Double;
+    match text.parse::<f64>() {
+        Ok(value) if is_short && value.is_finite() => Typed::Double(value),
+        _ => decimal.expand(plain),
+    }
+}
+
+/// JS-036: what a double becomes when ThingsBoard types its shortest text once more.
+///
+/// That text is plain between 10^-3 and 10^7 and then gives the same double; outside it has an
+/// exponent, so whole numbers lose their point and one more decimal is counted.
+fn settled(value: f64, plain: &mut String) -> Typed {
+    let size = value.abs();
+    if size >= 1e7 && size.fract() == 0.0 {
+        if size < EXACT_BELOW {
+            // Whole and small enough: the conversion is exact.
+            #[allow(clippy::cast_possible_truncation)]
+            return Typed::Long(value as i64);
+        }
+        return of_shortest(value, "", plain);
+    }
+    // With at most 16 decimals written, the only doubles with 17 in scientific form are those of one
+    // digit in the 16th: 1.0E-16.
+    if size != 0.0 && size < 1e-15 { of_shortest(value, "0", plain) } else { Typed::Double(value) }
+}
+
+/// Types the shortest scientific text of a double, with `fraction` in place of an empty fraction.
+fn of_shortest(value: f64, fraction: &str, plain: &mut String) -> Typed {
+    let mut shortest = Shortest::default();
+    // A double has at most 17 digits, so its text fits.
+    let _ = write!(shortest, "{value:E}");
+    let Some(mut decimal) = Decimal::parse(shortest.text()) else { return Typed::Double(value) };
+    if decimal.fraction.is_empty() {
+        decimal.fraction = fraction;
+    }
+    if decimal.is_whole() {
+        return decimal.truncated().map_or_else(|| decimal.expand(plain), Typed::Long);
+    }
+    if decimal.scale() <= DECIMALS_MAX { Typed::Double(value) } else { decimal.expand(plain) }
+}
+
+/// A decimal number as its digits: `-12.34E5`.
+#[derive(Clone, Copy, Debug)]
+struct Decimal<'a> {
+    is_negative: bool,
+    integer: &'a str,
+    fraction: &'a str,
+    exponent: i64,
+    has_exponent: bool,
+}
+
+impl<'a> Decimal<'a> {
+    /// Optional sign, digits with an optional point, optional exponent.
+    fn parse(text: &'a str) -> Option<Self> {
+        let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+        let (digits, exponent) = match unsigned.split_once(['e', 'E']) {
+            Some((digits, exponent)) => (digits, Some(exponent.parse::<i32>().ok()?)),
+            None => (unsigned, None),
+        };
+        let (integer, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let is_number = is_digits(integer)
+            && is_digits(fraction)
+            && !(integer.is_empty() && fraction.is_empty());
+        is_number.then_some(Self {
+            is_negative: text.starts_with('-'),
+            integer,
+            fraction,
+            exponent: i64::from(exponent.unwrap_or(0)),
+            has_exponent: exponent.is_some(),
+        })
+    }
+
+    /// Digits behind the point, as written.
+    fn scale(&self) -> i64 {
+        length(self.fraction) - self.exponent
+    }
+
+    /// How many of the digits stand before the point; negative when zeros would have to be put there.
+    fn point(&self) -> i64 {
+        length(self.integer) + self.exponent
+    }
+
+    fn digits(&self) -> impl Iterator<Item = u8> + Clone + use<'a> {
+        self.integer.bytes().chain(self.fraction.bytes())
+    }
+
+    fn is_whole(&self) -> bool {
+        let before = usize::try_from(self.point()).unwrap_or(0);
+        self.digits().skip(before).all(|digit| digit == b'0')
+    }
+
+    /// The part before the point, if it fits.
+    fn truncated(&self) -> Option<i64> {
+        let Ok(before) = usize::try_from(self.point()) else { return Some(0) };
+        let mut digits = self.digits().skip_while(|digit| *digit == b'0').peekable();
+        let leading_zeros = self.digits().take_while(|digit| *digit == b'0').count();
+        if digits.peek().is_none() || leading_zeros >= before {
+            return Some(0);
+        }
+        let significant = before - leading_zeros;
+        if significant > LONG_DIGITS_MAX {
+            return None;
+        }
+        // Negative, because the most negative number has no positive counterpart.
+        let zeros = core::iter::repeat(b'0');
+        let value = digits.chain(zeros).take(significant).try_fold(0_i64, |value, digit| {
+            value.checked_mul(10)?.checked_sub(i64::from(digit - b'0'))
+        })?;
+        if self.is_negative { Some(value) } else { value.checked_neg() }
+    }
+
+    /// Puts the number into `plain` without exponent, with the decimals it was written with.
+    fn expand(&self, plain: &mut String) -> Typed {
+        plain.clear();
+        if self.is_negative && self.digits().any(|digit| digit != b'0') {
+            plain.push('-');
+        }
+        let start = plain.len();
+        // Bounded: exponents of numbers are at most 400, those of doubles smaller.
+        let zeros = |count: i64| "0".repeat(usize::try_from(count).unwrap_or(0));
+        let before = usize::try_from(self.point()).unwrap_or(0);
+        let integer = self.digits().take(before).skip_while(|digit| *digit == b'0');
+        plain.extend(integer.map(char::from));
+        if plain.len() > start {
+            plain.push_str(&zeros(-self.scale()));
+        } else {
+            plain.push('0');
+        }
+        if self.scale() > 0 {
+            plain.push('.');
+            plain.push_str(&zeros(-self.point()));
+            plain.extend(self.digits().skip(before).map(char::from));
+        }
+        Typed::Plain
+    }
+}
+
+/// The text of one double, on the stack.
+#[derive(Default)]
+struct Shortest {
+    bytes: [u8; 32],
+    length: usize,
+}
+
+impl Shortest {
+    fn text(&self) -> &str {
+        self.bytes.get(..self.length).and_then(|it| str::from_utf8(it).ok()).unwrap_or_default()
+    }
+}
+
+impl fmt::Write for Shortest {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.length + text.len();
+        let room = self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
+    }
+}
+
+fn length(digits: &str) -> i64 {
+    i64::try_from(digits.len()).unwrap_or(i64::MAX)
+}
+
+/// Longest unsigned text of a number whose digits surely fit 53 bits: 15 and a point.
+const SHORT_MAX: usize = 16;
+
+/// Most decimals of a DOUBLE (JS-035).
+const DECIMALS_MAX: i64 = 16;
+
+/// Digits of the largest LONG.
+const LONG_DIGITS_MAX: usize = 19;
+
+/// Up to here every whole double is the only one near its number.
+const EXACT_BELOW: f64 = 9_007_199_254_740_992.0;
+
+/// Powers of ten that doubles hold exactly.
+const POWERS_OF_TEN: [f64; 16] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
