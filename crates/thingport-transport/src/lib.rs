@@ -10,4 +10,5 @@ pub mod config;
 pub mod drain;
 pub mod listen;
 pub mod mqtt;
+mod shared;
 mod timers;

@@ -5,63 +5,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use socket2::SockRef;
 use thingport_core::journal::{Report, Subject};
 use thingport_core::metrics::Bound;
 use thingport_core::node::Node;
-use thingport_device::link::Dialect;
-use thingport_model::id::DeviceProfileId;
-use thingport_model::profile::DeviceProfile;
 use thingport_model::reason::Reason;
-use thingport_mqtt::limits::Bounds;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::config::{Config, TCP_USER_TIMEOUT_MS};
 use crate::drain::Drain;
 use crate::mqtt::connection::Connection;
+use crate::shared::{Dialects, Shared};
 use crate::timers::{TICK_MS, Timers};
-
-/// What all connections of a listener share.
-pub(crate) struct Shared {
-    pub(crate) node: Arc<Node>,
-    pub(crate) config: Config,
-    pub(crate) bounds: Arc<Bounds>,
-    pub(crate) timers: Timers,
-    pub(crate) drain: Arc<Drain>,
-    pub(crate) dialects: Dialects,
-}
-
-/// A profile's topics and payload form, compiled once and shared by all its devices.
-#[derive(Default)]
-pub(crate) struct Dialects {
-    compiled: Mutex<Vec<(DeviceProfileId, Arc<DeviceProfile>, Arc<Dialect>)>>,
-}
-
-impl Dialects {
-    /// The dialect of a profile in its present state.
-    pub(crate) fn of(&self, profile: &Arc<DeviceProfile>) -> Arc<Dialect> {
-        let mut compiled = self.compiled.lock();
-        let known = compiled.iter_mut().find(|(id, ..)| *id == profile.id);
-        match known {
-            Some((_, of, dialect)) => {
-                if !Arc::ptr_eq(of, profile) && of != profile {
-                    *dialect = Arc::new(Dialect::of(profile));
-                    *of = Arc::clone(profile);
-                }
-                Arc::clone(dialect)
-            }
-            None => {
-                let dialect = Arc::new(Dialect::of(profile));
-                if compiled.len() >= DIALECTS_MAX {
-                    compiled.remove(0);
-                }
-                compiled.push((profile.id, Arc::clone(profile), Arc::clone(&dialect)));
-                dialect
-            }
-        }
-    }
-}
 
 /// A listener that is open.
 pub struct Listener {
@@ -154,7 +109,5 @@ async fn tick(shared: Arc<Shared>) {
     }
 }
 
-/// Profiles whose dialect is remembered; the oldest is compiled again when it is needed.
-const DIALECTS_MAX: usize = 4096;
 const DRAIN_STEP: Duration = Duration::from_millis(20);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -3,7 +3,7 @@
 
 use core::cell::RefCell;
 
-use thingport_device::payload::Decoder;
+use thingport_device::payload::json::Decoder;
 use thingport_model::reading::Readings;
 
 use crate::config::READ_BUFFER;
@@ -42,7 +42,7 @@ impl Scratch {
     fn new() -> Self {
         let desk = Desk {
             out: Vec::with_capacity(4096),
-            decoder: Decoder::default(),
+            decoder: Decoder::new(),
             readings: Readings::default(),
         };
         Self { read: vec![0; READ_BUFFER], desk }

@@ -1,0 +1,200 @@
+//! Login, mail, deadlines: what decides whether a connection stays.
+
+use core::task::{Context, Poll};
+use std::sync::Arc;
+
+use thingport_core::registry::DeviceLogin;
+use thingport_device::link::Link;
+use thingport_model::downlink::Downlink;
+use thingport_model::reason::Reason;
+use thingport_mqtt::session::{Acceptance, Refusal};
+
+use super::{Connection, Open, Refreshing, Stage};
+use crate::config::UNSENT_STALL_MS;
+use crate::mqtt::answer;
+use crate::mqtt::login::{self, Caller};
+use crate::mqtt::scratch::Desk;
+
+/// Login, mail, deadlines.
+impl Connection {
+    pub(super) fn poll_decision(&mut self, cx: &mut Context<'_>, now_ms: u64, desk: &mut Desk) {
+        match &mut self.stage {
+            Stage::Deciding(deciding) => {
+                if let Poll::Ready((caller, result)) = deciding.as_mut().poll(cx) {
+                    match result {
+                        Ok(login) => self.accept(caller, login, cx, now_ms, desk),
+                        Err(refused) => {
+                            let remote = self.remote.to_string();
+                            login::record_refusal(&self.shared.node, &caller, &refused, &remote);
+                            let (reason, return_code) = answer::connack(refused.reason);
+                            let sentence = Some(refused.reason.sentence());
+                            let refusal = Refusal { reason, return_code, sentence };
+                            self.session.refuse(&refusal, &mut desk.out);
+                            self.linger(now_ms);
+                        }
+                    }
+                }
+            }
+            Stage::Refreshing(refreshing) => {
+                if let Poll::Ready(found) = refreshing.found.as_mut().poll(cx) {
+                    self.finish_refresh(found, now_ms, desk);
+                }
+            }
+            Stage::Arriving | Stage::Open(_) | Stage::Lingering { .. } | Stage::Done => {}
+        }
+    }
+
+    /// CONNACK goes out only once everything the client will use is there (C-12).
+    pub(super) fn accept(
+        &mut self,
+        caller: Caller,
+        login: Arc<DeviceLogin>,
+        cx: &Context<'_>,
+        now_ms: u64,
+        desk: &mut Desk,
+    ) {
+        let node = &self.shared.node;
+        let epoch = node.presence.epoch();
+        let mailbox = node.presence.open(login.device_id);
+        // Registers for mail; a fresh mailbox is empty.
+        let _ = mailbox.poll_mail(cx);
+        let link = Link::open(self.shared.dialects.of(&login.profile), login.is_gateway);
+        node.metrics.logins_accepted.add(1);
+        node.metrics.sessions.add(1);
+        let assigned = caller.client_id.is_empty().then(|| self.assigned_client_id());
+        let client_id = assigned.as_deref().map_or(caller.client_id, Into::into);
+        self.stage = Stage::Open(Open { login, link, mailbox, client_id, epoch });
+        let terms = Acceptance {
+            session_present: false,
+            assigned_client_id: assigned.as_deref(),
+            session_expiry: 0,
+        };
+        if let Err(violation) = self.session.accept(now_ms, &terms, &mut desk.out) {
+            self.record(answer::violation(violation), &violation.to_string());
+            self.linger(now_ms);
+        }
+    }
+
+    /// A client id for a client that came without one (C-9): random, so that nobody can guess it.
+    pub(super) fn assigned_client_id(&self) -> String {
+        let mut random = [0; 10];
+        self.shared.node.entropy.fill(&mut random);
+        random.iter().fold("auto-".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+    }
+
+    pub(super) fn handle_mail(&mut self, cx: &Context<'_>, desk: &mut Desk) {
+        let Stage::Open(open) = &self.stage else { return };
+        for mail in open.mailbox.poll_mail(cx).into_iter().flat_map(|mail| *mail) {
+            match mail {
+                Downlink::Close(reason) => self.close(reason, desk),
+            }
+        }
+    }
+
+    /// Ends the session for a reason of ours.
+    pub(super) fn close(&mut self, reason: Reason, desk: &mut Desk) {
+        if !matches!(self.stage, Stage::Open(_) | Stage::Arriving | Stage::Deciding(_)) {
+            return;
+        }
+        self.record(reason, "");
+        self.session.disconnect(answer::disconnect(reason), Some(reason.sentence()), &mut desk.out);
+        let now_ms = self.shared.node.clock.monotonic_ms();
+        self.linger(now_ms);
+    }
+
+    pub(super) fn handle_timeout(&mut self, now_ms: u64, desk: &mut Desk) {
+        if self.unsent.as_ref().is_some_and(|it| it.since_ms + UNSENT_STALL_MS <= now_ms)
+            && !matches!(self.stage, Stage::Lingering { .. })
+        {
+            self.lose(Reason::SlowReader, "nothing was read for ten seconds");
+            return;
+        }
+        if !self.is_listening() {
+            return;
+        }
+        if let Some(violation) = self.session.handle_timeout(now_ms, &mut desk.out) {
+            self.record(answer::violation(violation), &violation.to_string());
+            self.linger(now_ms);
+        }
+    }
+
+    /// Goes down in good order: what was received is finished first (D-4).
+    pub(super) fn handle_drain(&mut self, now_ms: u64, desk: &mut Desk) {
+        if !self.shared.drain.has_begun() || self.stalled.is_some() || !self.pending.is_empty() {
+            return;
+        }
+        match self.stage {
+            Stage::Open(_) | Stage::Deciding(_) => self.close(Reason::ServerShuttingDown, desk),
+            Stage::Arriving => self.linger(now_ms),
+            Stage::Refreshing(_) | Stage::Lingering { .. } | Stage::Done => {}
+        }
+    }
+
+    pub(super) fn must_refresh(&self) -> bool {
+        match &self.stage {
+            Stage::Open(open) => open.epoch != self.shared.node.presence.epoch(),
+            _ => false,
+        }
+    }
+
+    pub(super) fn refresh(&mut self) {
+        let Stage::Open(open) = core::mem::replace(&mut self.stage, Stage::Arriving) else {
+            return;
+        };
+        let node = Arc::clone(&self.shared.node);
+        let (device, epoch) = (open.login.device_id, node.presence.epoch());
+        // When the store does not answer, the session goes on with what it knows.
+        let known = Arc::clone(&open.login);
+        let found =
+            Box::pin(async move { node.registry.login_of(device).await.unwrap_or(Some(known)) });
+        self.stage = Stage::Refreshing(Box::new(Refreshing { open, epoch, found }));
+    }
+
+    pub(super) fn finish_refresh(
+        &mut self,
+        found: Option<Arc<DeviceLogin>>,
+        now_ms: u64,
+        desk: &mut Desk,
+    ) {
+        let Stage::Refreshing(refreshing) = core::mem::replace(&mut self.stage, Stage::Arriving)
+        else {
+            return;
+        };
+        let Refreshing { mut open, epoch, .. } = *refreshing;
+        open.epoch = epoch;
+        let gone = found.is_none();
+        if let Some(login) = found {
+            // A device that moved to another profile keeps its topics until it reconnects (LS-052), and
+            // a changed gateway flag waits for the next login too (LS-053).
+            if login.profile.id == open.login.profile.id {
+                open.link.change_dialect(self.shared.dialects.of(&login.profile));
+            }
+            open.login = login;
+        }
+        self.stage = Stage::Open(open);
+        if gone {
+            self.close(Reason::DeviceDeleted, desk);
+        } else {
+            self.handle_bytes(now_ms, &[], desk);
+        }
+    }
+
+    /// Asks the timers for the next deadline, unless they will wake this task soon enough anyway.
+    pub(super) fn schedule(&mut self, now_ms: u64) {
+        let linger = match self.stage {
+            Stage::Lingering { until_ms, .. } => Some(until_ms),
+            _ => None,
+        };
+        let unsent = self.unsent.as_ref().map(|unsent| unsent.since_ms + UNSENT_STALL_MS);
+        let session = self.session.poll_timeout().map(|(deadline_ms, _)| deadline_ms);
+        let Some(deadline_ms) = [linger, unsent, session].into_iter().flatten().min() else {
+            return;
+        };
+        if self.wakes_at_ms <= now_ms || deadline_ms < self.wakes_at_ms {
+            self.wakes_at_ms = deadline_ms.max(now_ms + 1);
+            if let Some(key) = self.key {
+                self.shared.timers.set(key, self.wakes_at_ms);
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What all connections of a listener share.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use thingport_core::node::Node;
+use thingport_device::dialect::Dialect;
+use thingport_model::id::DeviceProfileId;
+use thingport_model::profile::DeviceProfile;
+use thingport_mqtt::limits::Bounds;
+
+use crate::config::Config;
+use crate::drain::Drain;
+use crate::timers::Timers;
+
+/// What all connections of a listener share.
+pub(crate) struct Shared {
+    pub(crate) node: Arc<Node>,
+    pub(crate) config: Config,
+    pub(crate) bounds: Arc<Bounds>,
+    pub(crate) timers: Timers,
+    pub(crate) drain: Arc<Drain>,
+    pub(crate) dialects: Dialects,
+}
+
+/// A profile's topics and payload form, compiled once and shared by all its devices.
+#[derive(Default)]
+pub(crate) struct Dialects {
+    compiled: Mutex<Vec<(DeviceProfileId, Arc<DeviceProfile>, Arc<Dialect>)>>,
+}
+
+impl Dialects {
+    /// The dialect of a profile in its present state.
+    pub(crate) fn of(&self, profile: &Arc<DeviceProfile>) -> Arc<Dialect> {
+        let mut compiled = self.compiled.lock();
+        let known = compiled.iter_mut().find(|(id, ..)| *id == profile.id);
+        match known {
+            Some((_, of, dialect)) => {
+                if !Arc::ptr_eq(of, profile) && of != profile {
+                    *dialect = Arc::new(Dialect::compile(profile));
+                    *of = Arc::clone(profile);
+                }
+                Arc::clone(dialect)
+            }
+            None => {
+                let dialect = Arc::new(Dialect::compile(profile));
+                if compiled.len() >= DIALECTS_MAX {
+                    compiled.remove(0);
+                }
+                compiled.push((profile.id, Arc::clone(profile), Arc::clone(&dialect)));
+                dialect
+            }
+        }
+    }
+}
+
+/// Profiles whose dialect is remembered; the oldest is compiled again when it is needed.
+const DIALECTS_MAX: usize = 4096;

@@ -1,0 +1,80 @@
+//! The first start: somebody must be able to log in.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use thingport_api::auth::password;
+use thingport_core::clock::Entropy;
+use thingport_core::node::Node;
+use thingport_core::registry::first_run::FirstPeople;
+
+use crate::failure::Failure;
+
+/// Creates what a fresh installation needs. The text, if any, is to be shown to the person once.
+pub(crate) async fn prepare(
+    node: &Node,
+    dir: &Path,
+    demo: bool,
+) -> Result<Option<String>, Failure> {
+    let entropy = &*node.entropy;
+    let hash = |password: &str| {
+        password::hash(password, entropy)
+            .expect("the parameters of the hash are constants that its library accepts")
+    };
+    let trouble = |error| Failure::new(format!("the first accounts cannot be created: {error:?}"));
+    if demo {
+        node.registry.found_demo(&hash).await.map_err(trouble)?;
+        return Ok(Some(DEMO.to_owned()));
+    }
+    if !node.registry.is_fresh().await.map_err(trouble)? {
+        return Ok(None);
+    }
+    let people = FirstPeople {
+        system_email: "sysadmin@localhost.localdomain".to_owned(),
+        system_password: new_password(entropy),
+        tenant_title: "Tenant".to_owned(),
+        tenant_email: "tenant@localhost.localdomain".to_owned(),
+        tenant_password: new_password(entropy),
+    };
+    let path = dir.join(FILE);
+    // Written before the accounts exist: a password that nobody knows would lock everybody out.
+    write_for_owner(&path, &as_text(&people)).map_err(|error| {
+        Failure::new(format!("{} cannot be written: {error}", path.display()))
+    })?;
+    node.registry.found(&people, &hash).await.map_err(trouble)?;
+    Ok(Some(format!(
+        "First start: these accounts were created. They are shown once, and kept in {}\n\
+         (readable by its owner only): delete it when you have noted them.\n{}",
+        path.display(),
+        as_text(&people)
+    )))
+}
+
+fn as_text(people: &FirstPeople) -> String {
+    format!(
+        "  system administrator  {}  {}\n  tenant administrator  {}  {}\n",
+        people.system_email, people.system_password, people.tenant_email, people.tenant_password
+    )
+}
+
+fn write_for_owner(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// Twenty characters that are hard to confuse; about 98 bits.
+fn new_password(entropy: &dyn Entropy) -> String {
+    let mut random = [0; 20];
+    entropy.fill(&mut random);
+    // 256 is a multiple of the 32 letters, so each is equally likely.
+    random.iter().map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()])).collect()
+}
+
+const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+const FILE: &str = "first-passwords.txt";
+const DEMO: &str = "Demo accounts: sysadmin@thingsboard.org/sysadmin, \
+tenant@thingsboard.org/tenant, customer@thingsboard.org/customer\n";
