@@ -24,6 +24,13 @@ use crate::registry::{Registry, RegistryEvents};
 use crate::telemetry::Telemetry;
 use crate::watch::Watches;
 
+/// What the configuration says about the domain.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NodeConfig {
+    /// Seconds that readings are kept where the tenant profile says nothing; 0 for ever.
+    pub default_ttl_s: u32,
+}
+
 /// Every part of the domain, wired.
 pub struct Node {
     /// Tenants, people, profiles, devices, credentials.
@@ -60,6 +67,7 @@ impl Node {
         ledger: Arc<dyn Ledger>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
+        config: NodeConfig,
     ) -> Self {
         let metrics = Arc::new(Metrics::default());
         let watches = Watches::new(Arc::clone(&metrics));
@@ -67,12 +75,10 @@ impl Node {
         let presence = Arc::new(Presence::new(Arc::clone(&metrics)));
         let deleted = Arc::new(Notify::new());
         let changes = Changes { presence: Arc::clone(&presence), deleted: Arc::clone(&deleted) };
-        let registry = Arc::new(Registry::new(
-            entities,
-            Arc::clone(&clock),
-            Arc::clone(&entropy),
-            Arc::new(changes),
-        ));
+        let changes = Arc::new(changes);
+        let registry = Registry::new(entities, Arc::clone(&clock), Arc::clone(&entropy), changes)
+            .with_default_ttl(config.default_ttl_s);
+        let registry = Arc::new(registry);
         Self {
             telemetry: Telemetry::new(Arc::clone(&registry), Arc::clone(&ledger)),
             attributes: Attributes::new(Arc::clone(&registry), Arc::clone(&ledger)),

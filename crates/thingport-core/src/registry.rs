@@ -74,6 +74,7 @@ pub struct Registry {
     entropy: Arc<dyn Entropy>,
     events: Arc<dyn RegistryEvents>,
     logins: LoginCache,
+    default_ttl_s: u32,
 }
 
 impl Registry {
@@ -86,13 +87,21 @@ impl Registry {
         events: Arc<dyn RegistryEvents>,
     ) -> Self {
         let logins = LoginCache::new(REGISTRY_CACHE_MAX);
-        Self { entities, clock, entropy, events, logins }
+        Self { entities, clock, entropy, events, logins, default_ttl_s: 0 }
     }
 
     /// The same registry remembering at most `entries` logins (`registry_cache_max`).
     #[must_use]
     pub fn with_cache_max(mut self, entries: usize) -> Self {
         self.logins = LoginCache::new(entries);
+        self
+    }
+
+    /// The same registry with a time in seconds that readings are kept where the tenant profile names
+    /// none (`storage.ttl`); 0 keeps them for ever.
+    #[must_use]
+    pub const fn with_default_ttl(mut self, seconds: u32) -> Self {
+        self.default_ttl_s = seconds;
         self
     }
 

@@ -40,9 +40,8 @@ pub(crate) async fn prepare(
     };
     let path = dir.join(FILE);
     // Written before the accounts exist: a password that nobody knows would lock everybody out.
-    write_for_owner(&path, &as_text(&people)).map_err(|error| {
-        Failure::new(format!("{} cannot be written: {error}", path.display()))
-    })?;
+    write_for_owner(&path, &as_text(&people))
+        .map_err(|error| Failure::new(format!("{} cannot be written: {error}", path.display())))?;
     node.registry.found(&people, &hash).await.map_err(trouble)?;
     Ok(Some(format!(
         "First start: these accounts were created. They are shown once, and kept in {}\n\

@@ -280,5 +280,10 @@ fn resident_bytes() -> u64 {
 }
 
 /// The rooms whose log lines follow the configured level; everybody else only warns.
-const ROOMS: [&str; 5] =
-    ["thingport_core", "thingport_store", "thingport_transport", "thingport_api", "thingport_device"];
+const ROOMS: [&str; 5] = [
+    "thingport_core",
+    "thingport_store",
+    "thingport_transport",
+    "thingport_api",
+    "thingport_device",
+];

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use thingport_api::api::{Api, BodyKind, DecodeBody};
 use thingport_api::auth::token::JwtKeys;
 use thingport_api::config::ApiConfig;
-use thingport_core::node::Node;
+use thingport_core::node::{Node, NodeConfig};
 use thingport_device::payload::{Decoder, LongFraction, Nulls, Rules, Typing};
 use thingport_model::port::ledger::Ledger;
 use thingport_mqtt::limits::Bounds;
@@ -54,16 +54,19 @@ fn build(config: &Config) -> Result<Node, Failure> {
         ..LedgerConfig::new(dir)
     };
     let mut shown = Duration::ZERO;
-    let ledger = LogLedger::open(ledger_config, Arc::new(RealDisk), Arc::new(wall_now), &mut |progress| {
-        // A quick start says nothing; a slow one says where it is, once a second.
-        if started.elapsed() >= shown + Duration::from_secs(1) {
-            shown = started.elapsed();
-            tracing::info!("recovering: {progress}");
-        }
-    });
+    let ledger =
+        LogLedger::open(ledger_config, Arc::new(RealDisk), Arc::new(wall_now), &mut |progress| {
+            // A quick start says nothing; a slow one says where it is, once a second.
+            if started.elapsed() >= shown + Duration::from_secs(1) {
+                shown = started.elapsed();
+                tracing::info!("recovering: {progress}");
+            }
+        });
     let ledger = ledger.map_err(|error| Failure::new(error.to_string()))?;
     let entities = SqliteEntities::open(dir).map_err(|error| Failure::new(error.to_string()))?;
-    Ok(Node::new(entities, ledger, Arc::new(SystemClock::new()), Arc::new(SystemEntropy)))
+    let default_ttl_s = u32::try_from(config.storage.ttl.as_secs()).unwrap_or(u32::MAX);
+    let (clock, entropy) = (Arc::new(SystemClock::new()), Arc::new(SystemEntropy));
+    Ok(Node::new(entities, ledger, clock, entropy, NodeConfig { default_ttl_s }))
 }
 
 async fn serve(config: &Config, demo: bool, node: Arc<Node>) -> Result<(), Failure> {
@@ -86,7 +89,13 @@ async fn serve(config: &Config, demo: bool, node: Arc<Node>) -> Result<(), Failu
         .with_graceful_shutdown(async move { stop_http.begun().await });
     let http = tokio::spawn(http.into_future());
     let chores = tokio::spawn(keep_house(Arc::clone(&node)));
-    greet(&Greeting { mqtt_at, http_at, dir: &config.storage.dir, demo, people: people.as_deref() });
+    greet(&Greeting {
+        mqtt_at,
+        http_at,
+        dir: &config.storage.dir,
+        demo,
+        people: people.as_deref(),
+    });
 
     stop_signal().await?;
     tracing::info!("stopping: no new packets, everything received is finished");
@@ -98,7 +107,10 @@ async fn serve(config: &Config, demo: bool, node: Arc<Node>) -> Result<(), Failu
     }
     chores.abort();
     node.journal.flush();
-    node.ledger.close().await.map_err(|error| Failure::new(format!("closing the ledger: {error}")))?;
+    node.ledger
+        .close()
+        .await
+        .map_err(|error| Failure::new(format!("closing the ledger: {error}")))?;
     tracing::info!("stopped; everything acknowledged is on disk");
     Ok(())
 }
@@ -177,7 +189,8 @@ fn decoder() -> DecodeBody {
 
 /// The key that signs tokens: made at the first start, then kept with the settings.
 async fn signing_keys(node: &Node) -> Result<JwtKeys, Failure> {
-    let trouble = |error: &dyn Display| Failure::new(format!("the token key cannot be read: {error}"));
+    let trouble =
+        |error: &dyn Display| Failure::new(format!("the token key cannot be read: {error}"));
     let kept = node.registry.setting(JWT_KEY).await.map_err(|error| trouble(&error))?;
     let secret = match kept.as_deref().and_then(from_hex) {
         Some(secret) => secret,
@@ -203,9 +216,9 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 }
 
 fn address(key: &str, bind: &Bind) -> Result<SocketAddr, Failure> {
-    let mut found = (bind.host.as_str(), bind.port)
-        .to_socket_addrs()
-        .map_err(|error| Failure::new(format!("{key} = \"{bind}\": the host is unknown: {error}")))?;
+    let mut found = (bind.host.as_str(), bind.port).to_socket_addrs().map_err(|error| {
+        Failure::new(format!("{key} = \"{bind}\": the host is unknown: {error}"))
+    })?;
     found.next().ok_or_else(|| Failure::new(format!("{key} = \"{bind}\": the host has no address")))
 }
 
@@ -217,8 +230,11 @@ fn cannot_bind(key: &str, bind: &Bind, error: &io::Error) -> Failure {
 }
 
 async fn stop_signal() -> Result<(), Failure> {
-    let on = |kind| signal(kind).map_err(|error| Failure::new(format!("signals cannot be caught: {error}")));
-    let (mut terminate, mut interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+    let on = |kind| {
+        signal(kind).map_err(|error| Failure::new(format!("signals cannot be caught: {error}")))
+    };
+    let (mut terminate, mut interrupt) =
+        (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

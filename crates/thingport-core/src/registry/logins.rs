@@ -98,7 +98,10 @@ impl Registry {
         let tenant = tenant.ok_or_else(|| lost("a device without its tenant"))?;
         let profile = self.entities.tenant_profile(tenant.tenant_profile_id).await?;
         let profile = profile.ok_or_else(|| lost("a tenant without its profile"))?;
-        let seconds = profile.storage_ttl_days.saturating_mul(SECONDS_PER_DAY);
+        let seconds = match profile.storage_ttl_days {
+            0 => self.default_ttl_s,
+            days => days.saturating_mul(SECONDS_PER_DAY),
+        };
         let ttl = TenantTtl { seconds };
         self.logins.keep_tenant_ttl(read_at, id, ttl);
         Ok(ttl)
