@@ -3,7 +3,7 @@
 //! Decoded packets borrow from the bytes they were read from. The modules below decode what a
 //! client sends and encode what a server sends; [`crate::client`] is the other half.
 
-pub(crate) mod ack;
+pub mod ack;
 pub mod connect;
 pub mod disconnect;
 pub mod publish;

@@ -104,6 +104,11 @@ impl<'a> Properties<'a> {
         PropertyIter { reader: Reader::new(self.bytes) }
     }
 
+    /// Properties to be sent, as they are to stand on the wire. Nothing is checked.
+    pub(crate) const fn unchecked(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
     /// Whether there is none.
     pub const fn is_empty(self) -> bool {
         self.bytes.is_empty()
@@ -220,9 +225,7 @@ fn check(bytes: &[u8], place: Place) -> Result<(), Violation> {
             if user_properties > USER_PROPERTIES_MAX {
                 return Err(Violation::PropertyFlood);
             }
-        } else if may_repeat(id, place) {
-            // Only a server's PUBLISH repeats one.
-        } else if seen & (1 << id as u8) != 0 {
+        } else if seen & (1 << id as u8) != 0 && !may_repeat(id, place) {
             return Err(Violation::PropertyTwice);
         }
         seen |= 1 << id as u8;
@@ -231,6 +234,7 @@ fn check(bytes: &[u8], place: Place) -> Result<(), Violation> {
     Ok(())
 }
 
+/// Only a server's PUBLISH repeats a property that is no User Property.
 const fn may_repeat(id: PropertyId, place: Place) -> bool {
     matches!(id, PropertyId::SubscriptionIdentifier) && place.0 == SERVER_PUBLISH
 }

@@ -7,29 +7,33 @@ use crate::version::Version;
 use crate::violation::Violation;
 use crate::wire::{Reader, packet_len, write_header, write_variable};
 
-/// PUBACK, PUBREC, PUBREL or PUBCOMP of a client.
+/// PUBACK, PUBREC, PUBREL or PUBCOMP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ack {
-    pub(crate) packet_id: u16,
+pub struct Ack {
+    /// What is acknowledged.
+    pub packet_id: u16,
     /// `Success` in version 3.
-    pub(crate) reason: ReasonCode,
+    pub reason: ReasonCode,
 }
 
 impl Ack {
-    /// Two bytes in version 3; two, three, or four and more in version 5 (F-6).
+    /// Decodes what a client sent in that place (F-16).
     pub(crate) fn decode(
         body: &[u8],
         version: Version,
         place: ReasonPlace,
     ) -> Result<Self, Violation> {
+        let ack = Self::decode_any(body, version)?;
+        if ack.reason.may_stand_in(place) { Ok(ack) } else { Err(Violation::AckReason) }
+    }
+
+    /// Two bytes in version 3; two, three, or four and more in version 5 (F-6).
+    pub(crate) fn decode_any(body: &[u8], version: Version) -> Result<Self, Violation> {
         let mut reader = Reader::new(body);
         let packet_id = reader.packet_id()?;
         let mut reason = ReasonCode::Success;
         if version.is_v5() && !reader.is_empty() {
             reason = ReasonCode::from_byte(reader.byte()?).ok_or(Violation::AckReason)?;
-            if !reason.may_stand_in(place) {
-                return Err(Violation::AckReason);
-            }
             if !reader.is_empty() {
                 Properties::read(&mut reader, Place::ACK)?;
             }

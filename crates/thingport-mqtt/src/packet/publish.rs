@@ -46,7 +46,8 @@ impl<'a> PublishPacket<'a> {
             return Err(Violation::DupAtQos0);
         }
         let mut reader = Reader::new(body);
-        let topic = reader.string()?;
+        // U+0000 is looked for with the wildcards, by `check_topic`.
+        let topic = core::str::from_utf8(reader.binary()?).map_err(|_| Violation::BadUtf8)?;
         let packet_id = if qos == Qos::AtMostOnce { 0 } else { reader.packet_id()? };
         let properties = match version {
             Version::V5 => Properties::read(&mut reader, place)?,

@@ -19,7 +19,7 @@ impl Session {
     pub(super) fn write_answers(&mut self, sentence: Option<&str>, out: &mut Vec<u8>) {
         let mut sentence = sentence;
         while let Some((slot, reason, waited)) = self.line.take_answered() {
-            let sentence = waited.as_deref().or(sentence.take());
+            let sentence = waited.as_deref().or_else(|| sentence.take());
             self.write_answer(slot, reason, sentence, out);
         }
     }

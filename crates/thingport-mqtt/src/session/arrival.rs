@@ -61,7 +61,8 @@ impl Session {
         let connect = Connect::decode(frame.first, frame.body, &self.bounds)?;
         self.packet_arrived(now_ms);
         self.begin_deciding(&connect);
-        Ok(Step::Packet { size: frame.size, event: Some(Event::Connect(connect)) })
+        let event = Some(Event::Connect(Box::new(connect)));
+        Ok(Step::Packet { size: frame.size, event })
     }
 
     /// L-9: what waits behind CONNECT is bounded in packets and bytes.
@@ -352,7 +353,13 @@ fn check_first(first: u8, version: Version) -> Result<PacketType, Violation> {
         PacketType::Publish => Ok(packet),
         PacketType::Auth if !version.is_v5() => Err(Violation::UnknownPacketType),
         _ if first == expected => Ok(packet),
-        _ if version == Version::V31 && (first ^ expected) & 0b0111 & expected == 0 => Ok(packet),
+        _ if version == Version::V31 && has_old_flags(first, expected) => Ok(packet),
         _ => Err(Violation::FixedHeaderFlags),
     }
+}
+
+/// Whether the flags are what MQTT 3.1 lets a client send: anything where nothing is meant, and a
+/// quality of service of 1, repeated or not, where an answer is asked for.
+const fn has_old_flags(first: u8, expected: u8) -> bool {
+    expected & 0x0F == 0 || first & 0b0111 == expected & 0b0111
 }

@@ -17,7 +17,9 @@ use crate::violation::Violation;
 pub enum Event<'a> {
     /// The client wants to connect. Nothing more is read until
     /// [`accept`](crate::session::Session::accept) or [`refuse`](crate::session::Session::refuse).
-    Connect(Connect<'a>),
+    ///
+    /// Boxed, because it comes once and every other event is moved around more cheaply without it.
+    Connect(Box<Connect<'a>>),
     /// A publication. Unless its quality of service is 0, it waits for
     /// [`acknowledge`](crate::session::Session::acknowledge).
     Publish(Publish<'a>),

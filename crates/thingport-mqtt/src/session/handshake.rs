@@ -104,6 +104,9 @@ impl Session {
 
     /// Tells the client what it may be told, and closes.
     pub(super) fn end(&mut self, violation: Violation, moment: Moment, out: &mut Vec<u8>) {
+        if let Moment::Connecting(version) = moment {
+            self.version = version;
+        }
         let reason = violation.reason();
         let sentence = Some(violation.sentence()).filter(|_| self.bounds.reason_strings);
         match (violation.answer(moment), moment) {
