@@ -1,1 +1,21 @@
-//! See ARCHITECTURE.md.
+//! Where Thingport keeps things.
+//!
+//! [`ledger`] keeps readings, attributes and incidents: an ingest log with group commit, a head in
+//! memory, and compressed chunks behind it. The layout on disk is described in
+//! `docs/storage-format.md`, the reasons in `docs/decisions/`.
+
+pub mod config;
+pub mod disk;
+pub mod entities;
+pub mod ledger;
+
+mod book;
+mod codec;
+mod head;
+mod line;
+mod log;
+mod names;
+mod points;
+mod read;
+mod record;
+mod shelf;

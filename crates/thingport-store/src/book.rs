@@ -1,0 +1,136 @@
+//! The readable state of the ledger: names, head and shelf, and what a record does to them.
+//!
+//! Recovery and the writer apply records through the same function, in log order.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+use thingport_model::port::ledger::{INCIDENTS_MAX, LatestAfterDelete};
+use thingport_model::time::{TimeRange, Timestamp};
+
+use crate::head::Head;
+use crate::names::Names;
+use crate::record::Record;
+use crate::shelf::{Shelf, ShelfError};
+
+/// Wall time, as an argument.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Everything a question may look at.
+pub(crate) struct Book {
+    pub(crate) names: RwLock<Names>,
+    pub(crate) head: Head,
+    pub(crate) shelf: Arc<dyn Shelf>,
+    pub(crate) now: Clock,
+    pub(crate) changes: AtomicU64,
+    pub(crate) points: AtomicU64,
+}
+
+/// Where a record stands in the log: its group and its index in the group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Position {
+    pub(crate) lsn: u64,
+    pub(crate) index: u32,
+}
+
+impl Position {
+    /// One ascending number for both.
+    pub(crate) const fn number(self) -> u64 {
+        self.lsn << 24 | (self.index as u64 & 0xff_ffff)
+    }
+}
+
+impl Book {
+    pub(crate) fn new(shelf: Arc<dyn Shelf>, now: Clock) -> Self {
+        Self {
+            names: RwLock::default(),
+            head: Head::new(),
+            shelf,
+            now,
+            changes: AtomicU64::new(0),
+            points: AtomicU64::new(0),
+        }
+    }
+
+    /// Makes a committed record readable. False when it names something unknown.
+    pub(crate) fn apply(&self, record: &Record<'_>, position: Position) -> Result<bool, ShelfError> {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+        match *record {
+            Record::EntityName { entity, name } => {
+                self.changes.fetch_sub(1, Ordering::Relaxed);
+                self.names.write().learn_entity(entity, name);
+            }
+            Record::KeyName { key, name } => {
+                self.changes.fetch_sub(1, Ordering::Relaxed);
+                self.names.write().learn_key(key, name);
+            }
+            Record::Telemetry { entity, ttl_s, items } => {
+                let count = self.head.change(entity, |layer| layer.put(entity, ttl_s, items));
+                self.points.fetch_add(count, Ordering::Relaxed);
+            }
+            Record::SetAttributes { entity, scope, items } => {
+                self.head.change(entity, |layer| layer.set_attributes(entity, scope, items));
+            }
+            Record::DeleteAttributes { entity, scope, keys } => {
+                self.head.change(entity, |layer| layer.delete_attributes(entity, scope, keys));
+            }
+            Record::DeleteTelemetry { entity, latest, range, keys } => {
+                for key in keys {
+                    self.delete(entity, key, range, latest)?;
+                }
+            }
+            Record::Incident { entity, body } => self.head.change(entity, |layer| {
+                layer.add_incident(entity, position.number(), body, INCIDENTS_MAX);
+            }),
+            Record::Purge { entity } => self.head.change(entity, |layer| layer.purge(entity)),
+            Record::Closed => {
+                self.changes.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether all numbers in a record have names; those of a lost name record have none.
+    pub(crate) fn knows(&self, record: &Record<'_>) -> bool {
+        let names = self.names.read();
+        let entity = match *record {
+            Record::EntityName { .. } | Record::KeyName { .. } | Record::Closed => return true,
+            Record::Telemetry { entity, .. }
+            | Record::SetAttributes { entity, .. }
+            | Record::DeleteAttributes { entity, .. }
+            | Record::DeleteTelemetry { entity, .. }
+            | Record::Incident { entity, .. }
+            | Record::Purge { entity } => entity,
+        };
+        let known = |key: u32| names.key_name(key).is_some();
+        names.entity_name(entity).is_some()
+            && match *record {
+                Record::Telemetry { items, .. } | Record::SetAttributes { items, .. } => {
+                    items.into_iter().all(|(key, ..)| known(key))
+                }
+                Record::DeleteAttributes { mut keys, .. }
+                | Record::DeleteTelemetry { mut keys, .. } => keys.all(known),
+                _ => true,
+            }
+    }
+
+    fn delete(
+        &self,
+        entity: u32,
+        key: u32,
+        range: TimeRange,
+        mode: LatestAfterDelete,
+    ) -> Result<(), ShelfError> {
+        let before = self.latest_of(entity, key)?;
+        self.head.change(entity, |layer| layer.delete_range(entity, key, range));
+        let hit = before.as_ref().is_some_and(|latest| range.contains(latest.at));
+        let after = match mode {
+            LatestAfterDelete::Remove if hit => None,
+            LatestAfterDelete::Rewrite if hit => self.newest_of(entity, key)?,
+            _ => before,
+        };
+        self.head.change(entity, |layer| layer.know_latest(entity, key, after));
+        Ok(())
+    }
+}

@@ -1,0 +1,258 @@
+//! What is in the log and not yet in chunks, in memory, readable as soon as it is committed.
+//!
+//! Two layers: the active one grows, the frozen one is being flushed. A question looks through active
+//! and frozen to what is stored; each layer may also hide what lies below it (deletions, purges).
+//! Split in shards by entity, so that a question never stalls the writer for long.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use foldhash::fast::RandomState;
+use parking_lot::RwLock;
+use thingport_model::attribute::Scope;
+use thingport_model::time::{TimeRange, Timestamp};
+use thingport_model::value::{Value, ValueRef};
+
+use crate::points::{Point, Points};
+use crate::record::{Items, KeyList};
+
+/// All shards.
+pub(crate) struct Head {
+    shards: Vec<RwLock<Shard>>,
+    active_bytes: AtomicUsize,
+    frozen_bytes: AtomicUsize,
+}
+
+/// The layers of some entities.
+#[derive(Default)]
+pub(crate) struct Shard {
+    pub(crate) active: Layer,
+    pub(crate) frozen: Option<Arc<Layer>>,
+}
+
+/// Changes of some stretch of the log.
+#[derive(Default)]
+pub(crate) struct Layer {
+    pub(crate) series: HashMap<u64, Series, RandomState>,
+    pub(crate) entities: HashMap<u32, EntityLayer, RandomState>,
+    bytes: usize,
+}
+
+/// Changes of one key of one entity.
+#[derive(Default)]
+pub(crate) struct Series {
+    /// In order of arrival.
+    pub(crate) points: Points,
+    /// Times whose readings below this layer are gone.
+    pub(crate) deleted: Vec<TimeRange>,
+    /// The latest value as a deletion left it; what lies below does not matter then.
+    known: Option<Box<Option<Sample>>>,
+    /// The newest point since then.
+    newest: Option<u32>,
+}
+
+/// Changes of one entity.
+#[derive(Default)]
+pub(crate) struct EntityLayer {
+    /// Keys with a series in this layer.
+    pub(crate) keys: Vec<u32>,
+    /// Everything below this layer is gone.
+    pub(crate) purged: bool,
+    /// By scope and key; None for a removed one.
+    pub(crate) attributes: HashMap<(u8, u32), Option<Sample>, RandomState>,
+    /// Position in the log and body, oldest first.
+    pub(crate) incidents: Vec<(u64, Vec<u8>)>,
+}
+
+/// One value with its time, on its own.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Sample {
+    pub(crate) at: Timestamp,
+    pub(crate) value: Value,
+}
+
+/// The number of a series: its entity and its key.
+pub(crate) const fn series_id(entity: u32, key: u32) -> u64 {
+    (entity as u64) << 32 | key as u64
+}
+
+impl Head {
+    pub(crate) fn new() -> Self {
+        let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
+        Self { shards, active_bytes: AtomicUsize::new(0), frozen_bytes: AtomicUsize::new(0) }
+    }
+
+    /// Bytes of both layers, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        self.active_bytes.load(Ordering::Relaxed) + self.frozen_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Looks at the layers of an entity.
+    pub(crate) fn view<T>(&self, entity: u32, look: impl FnOnce(&Shard) -> T) -> T {
+        look(&self.shard(entity).read())
+    }
+
+    /// Changes the active layer of an entity.
+    pub(crate) fn change<T>(&self, entity: u32, change: impl FnOnce(&mut Layer) -> T) -> T {
+        let mut shard = self.shard(entity).write();
+        let before = shard.active.bytes;
+        let answer = change(&mut shard.active);
+        let grown = shard.active.bytes - before;
+        self.active_bytes.fetch_add(grown, Ordering::Relaxed);
+        answer
+    }
+
+    /// Freezes the active layers for a flush. Called between groups, when nothing is frozen.
+    pub(crate) fn freeze(&self) -> Vec<Arc<Layer>> {
+        let layers = self.shards.iter().map(|shard| {
+            let mut shard = shard.write();
+            let layer = Arc::new(core::mem::take(&mut shard.active));
+            shard.frozen = Some(Arc::clone(&layer));
+            layer
+        });
+        let layers = layers.collect();
+        self.frozen_bytes.store(self.active_bytes.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+        layers
+    }
+
+    /// Forgets the frozen layers: they are stored now.
+    pub(crate) fn thaw(&self) {
+        let layers: Vec<_> = self.shards.iter().map(|shard| shard.write().frozen.take()).collect();
+        self.frozen_bytes.store(0, Ordering::Relaxed);
+        drop(layers); // freeing millions of readings must not happen under a lock
+    }
+
+    fn shard(&self, entity: u32) -> &RwLock<Shard> {
+        &self.shards[entity as usize % SHARDS]
+    }
+}
+
+impl Layer {
+    /// Answers how many readings there were.
+    pub(crate) fn put(&mut self, entity: u32, ttl_s: u32, items: Items<'_>) -> u64 {
+        let mut count = 0;
+        for (key, at, value) in items {
+            self.series(entity, key).put(at, ttl_s, value);
+            self.bytes += size_of::<Point>() + text_len(value);
+            count += 1;
+        }
+        count
+    }
+
+    pub(crate) fn set_attributes(&mut self, entity: u32, scope: Scope, items: Items<'_>) {
+        for (key, at, value) in items {
+            self.bytes += ENTRY_BYTES + text_len(value);
+            let sample = Sample { at: Timestamp(at), value: value.to_owned() };
+            self.entity(entity).attributes.insert((scope as u8, key), Some(sample));
+        }
+    }
+
+    pub(crate) fn delete_attributes(&mut self, entity: u32, scope: Scope, keys: KeyList<'_>) {
+        for key in keys {
+            self.bytes += ENTRY_BYTES;
+            self.entity(entity).attributes.insert((scope as u8, key), None);
+        }
+    }
+
+    pub(crate) fn add_incident(&mut self, entity: u32, position: u64, body: &[u8], max: usize) {
+        self.bytes += ENTRY_BYTES + body.len();
+        let incidents = &mut self.entity(entity).incidents;
+        incidents.push((position, body.to_vec()));
+        if incidents.len() > 2 * max {
+            incidents.drain(..max);
+        }
+    }
+
+    /// Removes readings; the latest value has to be told with [`Self::know_latest`].
+    pub(crate) fn delete_range(&mut self, entity: u32, key: u32, range: TimeRange) {
+        self.bytes += size_of::<TimeRange>();
+        let series = self.series(entity, key);
+        series.points.items.retain(|point| !range.contains(Timestamp(point.at)));
+        series.newest = None;
+        series.deleted.push(range);
+    }
+
+    pub(crate) fn know_latest(&mut self, entity: u32, key: u32, latest: Option<Sample>) {
+        let series = self.series(entity, key);
+        series.newest = None;
+        series.known = Some(Box::new(latest));
+    }
+
+    pub(crate) fn purge(&mut self, entity: u32) {
+        let keys = core::mem::take(&mut self.entity(entity).keys);
+        keys.iter().for_each(|key| drop(self.series.remove(&series_id(entity, *key))));
+        self.bytes += ENTRY_BYTES;
+        *self.entity(entity) = EntityLayer { purged: true, ..EntityLayer::default() };
+    }
+
+    /// Whether everything of the entity below this layer is gone.
+    pub(crate) fn hides(&self, entity: u32) -> bool {
+        self.entities.get(&entity).is_some_and(|it| it.purged)
+    }
+
+    pub(crate) fn one(&self, entity: u32, key: u32) -> Option<&Series> {
+        self.series.get(&series_id(entity, key))
+    }
+
+    fn entity(&mut self, entity: u32) -> &mut EntityLayer {
+        self.entities.entry(entity).or_default()
+    }
+
+    fn series(&mut self, entity: u32, key: u32) -> &mut Series {
+        self.series.entry(series_id(entity, key)).or_insert_with(|| {
+            self.bytes += size_of::<Series>() + ENTRY_BYTES;
+            self.entities.entry(entity).or_default().keys.push(key);
+            Series::default()
+        })
+    }
+}
+
+impl Series {
+    fn put(&mut self, at: i64, ttl_s: u32, value: ValueRef<'_>) {
+        let index = self.points.len() as u32; // bounded by head_bytes_max
+        self.points.push(at, ttl_s, value);
+        if self.newest_point().is_none_or(|newest| at >= newest.at) {
+            self.newest = Some(index);
+        }
+    }
+
+    fn newest_point(&self) -> Option<&Point> {
+        self.newest.and_then(|index| self.points.items.get(index as usize))
+    }
+
+    /// The latest value above `below`: the largest time, of one time the later written.
+    pub(crate) fn latest(&self, below: Option<Sample>) -> Option<Sample> {
+        let below = match &self.known {
+            Some(known) => known.as_ref().clone(),
+            None => below,
+        };
+        let newest = self.newest_point();
+        match (newest, below) {
+            (Some(point), Some(below)) if point.at < below.at.ms() => Some(below),
+            (Some(point), _) => {
+                let value = self.points.value(point).to_owned();
+                Some(Sample { at: Timestamp(point.at), value })
+            }
+            (None, below) => below,
+        }
+    }
+}
+
+impl Shard {
+    /// The layers from below to above.
+    pub(crate) fn layers(&self) -> impl Iterator<Item = &Layer> {
+        self.frozen.as_deref().into_iter().chain([&self.active])
+    }
+}
+
+fn text_len(value: ValueRef<'_>) -> usize {
+    match value {
+        ValueRef::String(it) | ValueRef::Json(it) => it.len(),
+        ValueRef::Bool(_) | ValueRef::Long(_) | ValueRef::Double(_) => 0,
+    }
+}
+
+const SHARDS: usize = 16;
+/// What an entry of a map or list costs beside its content, roughly.
+const ENTRY_BYTES: usize = 64;

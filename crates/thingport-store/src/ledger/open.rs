@@ -1,0 +1,228 @@
+//! Opening: take the directory, check its format, read what is stored, replay the log.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+
+use super::writer::Writer;
+use super::{Clock, LogLedger, Shared, latency};
+use crate::book::{Book, Position};
+use crate::config::LedgerConfig;
+use crate::disk::Disk;
+use crate::line::{Batch, Line};
+use crate::log::recovery::{self, Found, RecoveryError};
+use crate::log::{Log, Yard, group};
+use crate::record::Record;
+use crate::shelf::{MemoryShelf, Shelf, ShelfError};
+
+/// How far a start is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Segments of the log read.
+    pub done: u64,
+    /// Segments in all.
+    pub total: u64,
+}
+
+/// Why the ledger could not be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// Another process has the directory.
+    Locked {
+        /// The directory.
+        place: String,
+        /// Number of the process, when known.
+        pid: Option<u32>,
+    },
+    /// The directory was written by a newer version.
+    NewerFormat {
+        /// The directory.
+        place: String,
+        /// Its format.
+        found: u32,
+        /// The newest format this version reads.
+        known: u32,
+    },
+    /// What is stored cannot be read.
+    Corrupt {
+        /// The directory.
+        place: String,
+        /// What exactly.
+        why: String,
+    },
+    /// The disk refused.
+    Io {
+        /// The directory.
+        place: String,
+        /// What it said.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Locked { place, pid: Some(pid) } => write!(
+                f,
+                "The data directory {place} is in use by process {pid}. Stop that process or choose another directory."
+            ),
+            Self::Locked { place, pid: None } => write!(
+                f,
+                "The data directory {place} is in use by another process. Stop it or choose another directory."
+            ),
+            Self::NewerFormat { place, found, known } => write!(
+                f,
+                "The data directory {place} has format {found}, but this version reads formats up to {known}. Nothing was changed; start the newer version."
+            ),
+            Self::Corrupt { place, why } => {
+                write!(f, "The data directory {place} cannot be read: {why}.")
+            }
+            Self::Io { place, error } => {
+                write!(f, "The data directory {place} cannot be used: {error}.")
+            }
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+impl LogLedger {
+    /// Opens the ledger on `disk`, replaying what was committed and not yet flushed.
+    ///
+    /// # Errors
+    /// When the directory is in use, newer, unreadable or refused; nothing was changed then.
+    pub fn open(
+        config: LedgerConfig,
+        disk: Arc<dyn Disk>,
+        now: Clock,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Arc<Self>, OpenError> {
+        Self::open_on(config, disk, Arc::new(MemoryShelf::default()), now, progress)
+    }
+
+    fn open_on(
+        config: LedgerConfig,
+        disk: Arc<dyn Disk>,
+        shelf: Arc<dyn Shelf>,
+        now: Clock,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Arc<Self>, OpenError> {
+        let place = disk.place();
+        let lock = disk.lock().map_err(|error| locked(&place, error))?;
+        let config = sound(config);
+        let book = Book::new(shelf, now);
+        let found = replay(&book, &*disk, &config, progress).map_err(|error| error.at(&place))?;
+        report(&place, &found);
+        let yard = Arc::new(Yard::new(Arc::clone(&disk), config.segment_bytes, config.spare_segments));
+        yard.adopt(&found);
+        let log = Log::resume(disk, Arc::clone(&yard), &found);
+        let shared = Arc::new(Shared {
+            line: Line::new(config.commit_queue_max_bytes),
+            config,
+            book,
+            yard,
+            observer: OnceLock::new(),
+            latency: latency::Latency::default(),
+            commits: AtomicU64::new(0),
+            head_full: AtomicU64::new(0),
+            damaged: found.damaged,
+        });
+        let writer = Writer {
+            shared: Arc::clone(&shared),
+            log,
+            batch: Batch::default(),
+            woken: Vec::new(),
+        };
+        let io = |error| OpenError::Io { place, error };
+        let threads = vec![spawn("ledger-writer", move || writer.run()).map_err(io)?];
+        Ok(Arc::new(Self { shared, threads: Mutex::new(threads), _lock: lock }))
+    }
+}
+
+/// Bounds that contradict each other are brought into order.
+fn sound(mut config: LedgerConfig) -> LedgerConfig {
+    config.segment_bytes = config.segment_bytes.next_multiple_of(crate::disk::BLOCK as u64);
+    // Names may double, and a single change may be larger than the line.
+    let half = (config.segment_bytes / 2) as usize;
+    config.commit_queue_max_bytes = config.commit_queue_max_bytes.min(half);
+    config
+}
+
+enum ReplayError {
+    Recovery(RecoveryError),
+    Shelf(ShelfError),
+}
+
+impl ReplayError {
+    fn at(self, place: &str) -> OpenError {
+        let place = place.to_owned();
+        match self {
+            Self::Recovery(RecoveryError::Io(error)) => OpenError::Io { place, error },
+            Self::Recovery(RecoveryError::NewerFormat(found)) => OpenError::NewerFormat {
+                place,
+                found: u32::from(found),
+                known: u32::from(group::VERSION),
+            },
+            Self::Shelf(error) => OpenError::Corrupt { place, why: format!("{error:?}") },
+        }
+    }
+}
+
+fn replay(
+    book: &Book,
+    disk: &dyn Disk,
+    config: &LedgerConfig,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Found, ReplayError> {
+    let (mut strange, mut failed) = (0, None);
+    let mut visit = |lsn, index, bytes: &[u8]| {
+        let record = Record::read(bytes).filter(|record| book.knows(record));
+        let Some(record) = record else {
+            strange += 1;
+            return;
+        };
+        if let Err(error) = book.apply(&record, Position { lsn, index }) {
+            failed.get_or_insert(error);
+        }
+    };
+    let group_max = group::stride(Log::body_max(config.segment_bytes));
+    let mut report = |done, total| progress(Progress { done, total });
+    let found = recovery::recover(disk, 0, group_max, &mut visit, &mut report);
+    let mut found = found.map_err(ReplayError::Recovery)?;
+    found.damaged += strange;
+    match failed {
+        Some(error) => Err(ReplayError::Shelf(error)),
+        None => Ok(found),
+    }
+}
+
+fn report(place: &str, found: &Found) {
+    if found.damaged > 0 {
+        tracing::error!(
+            place,
+            records = found.damaged,
+            "the log is damaged; these records were skipped, everything else was read"
+        );
+    }
+    if found.torn > 0 {
+        tracing::info!(place, "the log ends in an unfinished write, as after a power cut");
+    }
+}
+
+fn locked(place: &str, error: io::Error) -> OpenError {
+    let place = place.to_owned();
+    if error.kind() != io::ErrorKind::WouldBlock {
+        return OpenError::Io { place, error };
+    }
+    OpenError::Locked { place, pid: error.to_string().trim().parse().ok() }
+}
+
+fn spawn(
+    name: &str,
+    run: impl FnOnce() + Send + 'static,
+) -> io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run)
+}

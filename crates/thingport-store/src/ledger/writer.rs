@@ -1,0 +1,181 @@
+//! The writer thread: takes what is in line, makes it durable, readable, known and acknowledged.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Waker;
+use std::time::Duration;
+
+use thingport_model::attribute::Attribute;
+use thingport_model::port::ledger::{Committed, LedgerState, Observer};
+use thingport_model::reading::Reading;
+use thingport_model::time::Timestamp;
+
+use super::Shared;
+use crate::book::Position;
+use crate::line::{Batch, Call};
+use crate::log::group::{framed, trusted};
+use crate::log::{Log, LogError};
+use crate::record::{CLOSED_RECORD, Items, KeyList, Record};
+
+/// The writer's own things.
+pub(super) struct Writer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) log: Log,
+    pub(super) batch: Batch,
+    pub(super) woken: Vec<Waker>,
+}
+
+impl Writer {
+    pub(super) fn run(mut self) {
+        // A panic here must not leave tasks waiting for ever; the next start reads the log again.
+        let guard = FailOnUnwind(Arc::clone(&self.shared));
+        loop {
+            match self.shared.line.take(&mut self.batch, PATIENCE) {
+                Call::Work => self.commit(),
+                Call::Idle => self.look_for_space(),
+                Call::Close => break,
+            }
+        }
+        self.mark_end();
+        core::mem::forget(guard);
+    }
+
+    fn commit(&mut self) {
+        let parts = [&self.batch.names[..], &self.batch.changes, &self.batch.names];
+        match self.log.append(&parts) {
+            Ok(lsn) => self.publish(lsn),
+            Err(LogError::Full(error)) => {
+                tracing::warn!(%error, "the disk is full; nothing is acknowledged until there is space");
+                self.batch.changes.clear(); // the names stay: later records rely on them
+                self.batch.count = 0;
+                self.shared.line.set_full();
+            }
+            Err(LogError::Failed(error)) => self.fail(&error.to_string()),
+        }
+    }
+
+    fn publish(&mut self, lsn: u64) {
+        if let Err(error) = self.apply(lsn) {
+            self.fail(&format!("{error:?}"));
+            return;
+        }
+        self.observe();
+        if let Some(since) = self.batch.since.take() {
+            self.shared.latency.record(since.elapsed());
+        }
+        self.shared.commits.fetch_add(1, Ordering::Relaxed);
+        self.batch.names.clear();
+        self.batch.changes.clear();
+        self.batch.count = 0;
+        self.shared.line.committed(&mut self.woken);
+    }
+
+    fn apply(&self, lsn: u64) -> Result<(), crate::shelf::ShelfError> {
+        for (index, bytes) in trusted(&self.batch.changes).enumerate() {
+            if let Some(record) = Record::read(bytes) {
+                self.shared.book.apply(&record, Position { lsn, index: index as u32 })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn observe(&self) {
+        let Some(observer) = self.shared.observer.get().filter(|it| !it.is_idle()) else { return };
+        for record in trusted(&self.batch.changes).filter_map(Record::read) {
+            tell(&self.shared, &**observer, &record);
+        }
+    }
+
+    fn fail(&self, error: &str) {
+        tracing::error!(error, "the log failed; nothing is acknowledged until a restart");
+        self.shared.line.set_failed();
+    }
+
+    /// On a full disk: a group without changes shows whether there is space again.
+    fn look_for_space(&mut self) {
+        if self.shared.line.state() != LedgerState::Full {
+            return;
+        }
+        let names = core::mem::take(&mut self.batch.names);
+        match self.log.append(&[&names, &names]) {
+            Ok(_) => {
+                tracing::info!("there is space again");
+                self.shared.line.set_healthy();
+            }
+            Err(LogError::Full(_)) => self.batch.names = names,
+            Err(LogError::Failed(error)) => self.fail(&error.to_string()),
+        }
+    }
+
+    /// So that the next start can tell an orderly end from a torn group.
+    fn mark_end(&mut self) {
+        if self.shared.line.state() != LedgerState::Healthy {
+            return;
+        }
+        let mut record = Vec::new();
+        framed(&mut record, |out| out.extend_from_slice(CLOSED_RECORD));
+        if let Err(error) = self.log.append(&[&record]) {
+            tracing::warn!(?error, "the end of the log could not be marked");
+        }
+    }
+}
+
+/// Tells the observer about one change, with text instead of numbers.
+fn tell(shared: &Shared, observer: &dyn Observer, record: &Record<'_>) {
+    let entity = match *record {
+        Record::Telemetry { entity, .. }
+        | Record::SetAttributes { entity, .. }
+        | Record::DeleteAttributes { entity, .. }
+        | Record::DeleteTelemetry { entity, .. }
+        | Record::Purge { entity } => entity,
+        Record::EntityName { .. }
+        | Record::KeyName { .. }
+        | Record::Incident { .. }
+        | Record::Closed => return,
+    };
+    let name = shared.book.names.read().entity_name(entity);
+    let Some(name) = name.filter(|name| observer.wants(*name)) else { return };
+    let committed = match *record {
+        Record::Telemetry { items, .. } => Committed::Telemetry(readings(shared, items)),
+        Record::SetAttributes { scope, items, .. } => {
+            let attributes = readings(shared, items).into_iter().map(|it| Attribute {
+                key: it.key,
+                value: it.value,
+                updated_at: it.at,
+            });
+            Committed::AttributesSet(scope, attributes.collect())
+        }
+        Record::DeleteAttributes { scope, keys, .. } => {
+            Committed::AttributesDeleted(scope, texts(shared, keys))
+        }
+        Record::DeleteTelemetry { keys, .. } => Committed::TelemetryDeleted(texts(shared, keys)),
+        _ => Committed::Purged,
+    };
+    observer.committed(name, &committed);
+}
+
+fn readings(shared: &Shared, items: Items<'_>) -> Vec<Reading> {
+    let names = shared.book.names.read();
+    let named = items.map(|(key, at, value)| Reading {
+        at: Timestamp(at),
+        key: names.key_name(key).map(|it| it.to_string()).unwrap_or_default(),
+        value: value.to_owned(),
+    });
+    named.collect()
+}
+
+fn texts(shared: &Shared, keys: KeyList<'_>) -> Vec<String> {
+    let names = shared.book.names.read();
+    keys.filter_map(|key| names.key_name(key).map(|it| it.to_string())).collect()
+}
+
+struct FailOnUnwind(Arc<Shared>);
+
+impl Drop for FailOnUnwind {
+    fn drop(&mut self) {
+        self.0.line.set_failed();
+    }
+}
+
+/// How long the writer sleeps when nothing comes; also how soon a full disk is tried again.
+const PATIENCE: Duration = Duration::from_secs(1);

@@ -1,0 +1,255 @@
+//! The ingest log: segments of commit groups, written once, synced, and used again after the flush.
+//!
+//! Owned by the writer thread. A group is one write at a block boundary; a block that belongs to a
+//! committed group is never written again until its whole segment is recycled. Recovery lives in
+//! [`recovery`], the form of a group in [`group`].
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, RandomState};
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::disk::{Aligned, Disk, DiskFile, is_full};
+
+pub(crate) mod group;
+pub(crate) mod recovery;
+
+/// The writing end of the log.
+pub(crate) struct Log {
+    disk: Arc<dyn Disk>,
+    yard: Arc<Yard>,
+    segment_bytes: u64,
+    salt: u64,
+    start: u32,
+    current: Option<Segment>,
+    next_segment: u64,
+    next_lsn: u64,
+    buffer: Aligned,
+}
+
+struct Segment {
+    file: Arc<dyn DiskFile>,
+    number: u64,
+    /// Where the next group goes.
+    at: u64,
+    last_lsn: u64,
+}
+
+/// Segments that are not being written: those still needed and those that may be used again.
+/// Shared by the writer, who takes, and the flusher, who gives back.
+pub(crate) struct Yard {
+    disk: Arc<dyn Disk>,
+    segment_bytes: u64,
+    spares_wanted: usize,
+    state: Mutex<YardState>,
+}
+
+#[derive(Default)]
+struct YardState {
+    /// Full segments in order, with the number of their last group.
+    closed: VecDeque<(String, u64)>,
+    spares: Vec<String>,
+    next_spare: u64,
+}
+
+/// Why a group was not written.
+#[derive(Debug)]
+pub(crate) enum LogError {
+    /// No space; later groups may succeed.
+    Full(io::Error),
+    /// Nobody knows what is on the disk now; the log must not be written any more.
+    Failed(io::Error),
+}
+
+impl From<io::Error> for LogError {
+    fn from(error: io::Error) -> Self {
+        if is_full(&error) { Self::Full(error) } else { Self::Failed(error) }
+    }
+}
+
+impl Log {
+    /// A log that goes on after what recovery found; always in a fresh segment, so that the remains of
+    /// a torn group are never mistaken for part of a later one.
+    pub(crate) fn resume(disk: Arc<dyn Disk>, yard: Arc<Yard>, found: &recovery::Found) -> Self {
+        Self {
+            segment_bytes: yard.segment_bytes,
+            disk,
+            yard,
+            salt: if found.salt == 0 { fresh_salt() } else { found.salt },
+            start: found.last_start.wrapping_add(1),
+            current: None,
+            next_segment: found.next_segment,
+            next_lsn: found.next_lsn,
+            buffer: Aligned::default(),
+        }
+    }
+
+    /// Number of the newest group, 0 when there never was one.
+    pub(crate) const fn last_lsn(&self) -> u64 {
+        self.next_lsn - 1
+    }
+
+    /// Most bytes of records that one group can hold.
+    pub(crate) fn body_max(segment_bytes: u64) -> usize {
+        segment_bytes as usize - group::HEADER
+    }
+
+    /// Writes and syncs one group of framed records. Durable when it returns; answers its number.
+    ///
+    /// After an error the next group takes the same place, so that an unfinished one is overwritten.
+    pub(crate) fn append(&mut self, parts: &[&[u8]]) -> Result<u64, LogError> {
+        let body_len = parts.iter().map(|part| part.len()).sum();
+        let stride = group::stride(body_len);
+        let (file, number, at) = self.room(stride as u64)?;
+        let salt = self.salt;
+        let whole = self.buffer.reset(stride);
+        let mut rest = &mut whole[group::HEADER..];
+        for part in parts {
+            let (place, behind) = rest.split_at_mut(part.len());
+            place.copy_from_slice(part);
+            rest = behind;
+        }
+        let body = &mut whole[group::HEADER..group::HEADER + body_len];
+        let place = group::Place { salt, segment: number, at: at + group::HEADER as u64 };
+        let records = group::seal(body, place);
+        let body_len = body_len as u32; // bounded by the segment, which is far below 4 GiB
+        let (version, lsn) = (group::VERSION, self.next_lsn);
+        let start = self.start;
+        group::Header { version, start, segment: number, lsn, body_len, records, salt }.write(whole);
+        file.write_at(at, self.buffer.filled())?;
+        file.sync()?;
+        self.advance(stride as u64);
+        Ok(lsn)
+    }
+
+    /// The records of the group that was just appended.
+    pub(crate) fn appended(&self, parts: &[&[u8]]) -> &[u8] {
+        let body_len: usize = parts.iter().map(|part| part.len()).sum();
+        &self.buffer.filled()[group::HEADER..group::HEADER + body_len]
+    }
+
+    fn advance(&mut self, stride: u64) {
+        let lsn = self.next_lsn;
+        self.next_lsn += 1;
+        if let Some(segment) = &mut self.current {
+            segment.at += stride;
+            segment.last_lsn = lsn;
+        }
+    }
+
+    /// Where a group of `stride` bytes goes.
+    fn room(&mut self, stride: u64) -> Result<(Arc<dyn DiskFile>, u64, u64), LogError> {
+        if let Some(segment) = &self.current
+            && segment.at + stride <= self.segment_bytes
+        {
+            return Ok((Arc::clone(&segment.file), segment.number, segment.at));
+        }
+        let number = self.next_segment;
+        let file = self.yard.take(&segment_name(number))?;
+        self.disk.sync_dir()?;
+        self.next_segment += 1;
+        let last_lsn = self.last_lsn();
+        let fresh = Segment { file: Arc::clone(&file), number, at: 0, last_lsn };
+        if let Some(old) = self.current.replace(fresh) {
+            self.yard.close(segment_name(old.number), old.last_lsn);
+        }
+        Ok((file, number, 0))
+    }
+}
+
+impl Yard {
+    pub(crate) fn new(disk: Arc<dyn Disk>, segment_bytes: u64, spares_wanted: usize) -> Self {
+        Self { disk, segment_bytes, spares_wanted, state: Mutex::default() }
+    }
+
+    /// Takes over the segments that recovery found.
+    pub(crate) fn adopt(&self, found: &recovery::Found) {
+        let mut state = self.state.lock();
+        state.closed = found.live.iter().cloned().collect();
+        state.spares.clone_from(&found.free);
+        let numbers = found.free.iter().filter_map(|name| spare_number(name));
+        state.next_spare = numbers.max().map_or(0, |number| number + 1);
+    }
+
+    /// Segments that hold something not flushed.
+    pub(crate) fn closed(&self) -> usize {
+        self.state.lock().closed.len()
+    }
+
+    /// Bytes of all segments but the one being written.
+    pub(crate) fn bytes(&self) -> u64 {
+        let state = self.state.lock();
+        (state.closed.len() + state.spares.len()) as u64 * self.segment_bytes
+    }
+
+    /// Gives back all segments whose groups are flushed up to `lsn`; removes more than are wanted.
+    pub(crate) fn release(&self, lsn: u64) -> io::Result<()> {
+        let mut surplus = Vec::new();
+        {
+            let mut state = self.state.lock();
+            while state.closed.front().is_some_and(|(_, last)| *last <= lsn) {
+                let front = state.closed.pop_front().map(|(name, _)| name);
+                state.spares.extend(front);
+            }
+            let wanted = self.spares_wanted.min(state.spares.len());
+            surplus.extend(state.spares.drain(wanted..));
+        }
+        surplus.iter().try_for_each(|name| self.disk.remove(name))
+    }
+
+    /// Makes sure that the writer finds a spare segment. Slow; not for the writer's thread.
+    pub(crate) fn prepare(&self) -> io::Result<()> {
+        let name = {
+            let mut state = self.state.lock();
+            if state.spares.len() >= self.spares_wanted.min(1) {
+                return Ok(());
+            }
+            state.next_spare += 1;
+            format!("spare-{:x}", state.next_spare)
+        };
+        self.disk.allocate(&name, self.segment_bytes)?;
+        self.state.lock().spares.push(name);
+        Ok(())
+    }
+
+    fn close(&self, name: String, last_lsn: u64) {
+        self.state.lock().closed.push_back((name, last_lsn));
+    }
+
+    /// A spare segment under a new name, or a new file. The name is not durable yet.
+    fn take(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let spare = self.state.lock().spares.pop();
+        let Some(spare) = spare else {
+            return self.disk.allocate(name, self.segment_bytes);
+        };
+        self.disk.rename(&spare, name)?;
+        self.disk.open(name)
+    }
+}
+
+/// A number nobody can foresee, never 0: the standard library seeds its hashers from the system.
+fn fresh_salt() -> u64 {
+    RandomState::new().hash_one(()) | 1
+}
+
+/// Name of a segment's file.
+pub(crate) fn segment_name(number: u64) -> String {
+    format!("{number:016x}.log")
+}
+
+/// Number of a segment by its file name.
+pub(crate) fn segment_number(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".log").filter(|digits| digits.len() == 16)?;
+    u64::from_str_radix(digits, 16).ok()
+}
+
+fn spare_number(name: &str) -> Option<u64> {
+    u64::from_str_radix(name.strip_prefix("spare-")?, 16).ok()
+}
+
+/// Whether a file is a segment that was made ahead.
+pub(crate) fn is_spare(name: &str) -> bool {
+    spare_number(name).is_some()
+}
