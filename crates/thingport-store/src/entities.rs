@@ -1,0 +1,312 @@
+//! Tenants, people, profiles, devices and credentials in SQLite: the port [`Entities`].
+//!
+//! One thread writes, each commit is synced before it is answered, and writes that wait share a
+//! commit. A few threads read snapshots and never wait for the writer. Nothing here needs a runtime.
+
+mod apply;
+mod document;
+mod fault;
+mod list;
+pub mod memory;
+mod query;
+mod readers;
+mod schema;
+mod search;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use thingport_model::credentials::DeviceCredentials;
+use thingport_model::device::{Device, DeviceFilter, DeviceOverview};
+use thingport_model::id::{
+    CustomerId, DeviceId, DeviceProfileId, EntityRef, TenantId, TenantProfileId, UserId,
+};
+use thingport_model::page::{Page, PageLink};
+use thingport_model::port::entities::{Entities, Write};
+use thingport_model::port::error::PortError;
+use thingport_model::profile::DeviceProfile;
+use thingport_model::tenant::{Customer, Tenant, TenantProfile};
+use thingport_model::user::{User, UserCredentials};
+use uuid::Uuid;
+
+pub use fault::OpenError;
+use list::List;
+use query::{count, many, one};
+use readers::Readers;
+use writer::Writer;
+
+/// Entities in the file `entities.db` of a data directory. Dropping it finishes the writes that wait.
+pub struct SqliteEntities {
+    // Readers end first, so that the writer's connection is the last one and tidies up the log file.
+    readers: Readers,
+    writer: Writer,
+}
+
+impl SqliteEntities {
+    /// Opens or creates the database in `dir`, which must exist, and brings it to the newest form.
+    ///
+    /// # Errors
+    /// When the file belongs to a newer program or to another one, before it is touched; or when the
+    /// file system refuses.
+    pub fn open(dir: &Path) -> Result<Arc<Self>, OpenError> {
+        let path = dir.join(FILE);
+        schema::gate(&path)?;
+        let mut connection = Connection::open(&path)?;
+        schema::tune(&connection)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        schema::migrate(&mut connection)?;
+        let readers = Readers::start(&path)?;
+        Ok(Arc::new(Self { readers, writer: Writer::start(connection)? }))
+    }
+
+    async fn by_id<T: Send + 'static>(
+        &self,
+        sql: &'static str,
+        id: Uuid,
+        read: query::Read<T>,
+    ) -> Result<Option<T>, PortError> {
+        self.readers.ask(move |connection| one(connection, sql, &[id.as_bytes()], read)).await
+    }
+
+    async fn by_name<T: Send + 'static>(
+        &self,
+        sql: &'static str,
+        tenant: TenantId,
+        name: &str,
+        read: query::Read<T>,
+    ) -> Result<Option<T>, PortError> {
+        let name = name.to_owned();
+        let ask = move |connection: &Connection| {
+            one(connection, sql, &[tenant.0.as_bytes(), &name], read)
+        };
+        self.readers.ask(ask).await
+    }
+
+    async fn by_text<T: Send + 'static>(
+        &self,
+        sql: &'static str,
+        text: String,
+        read: query::Read<T>,
+    ) -> Result<Option<T>, PortError> {
+        self.readers.ask(move |connection| one(connection, sql, &[&text], read)).await
+    }
+
+    async fn counted(&self, sql: &'static str, id: Uuid) -> Result<u64, PortError> {
+        self.readers.ask(move |connection| count(connection, sql, &[id.as_bytes()])).await
+    }
+}
+
+#[async_trait]
+impl Entities for SqliteEntities {
+    async fn write(&self, writes: Vec<Write>) -> Result<(), PortError> {
+        self.writer.write(writes).await
+    }
+
+    async fn tenant(&self, id: TenantId) -> Result<Option<Tenant>, PortError> {
+        self.by_id("SELECT * FROM tenant WHERE id = $1", id.0, query::tenant).await
+    }
+
+    async fn tenants(&self, link: PageLink) -> Result<Page<Tenant>, PortError> {
+        let ask = move |connection: &Connection| {
+            let list = List::of("tenant").searched(link.text_search.as_deref());
+            list.page(connection, &link, list::tenant_sort, query::tenant)
+        };
+        self.readers.ask(ask).await
+    }
+
+    async fn tenant_profile(
+        &self,
+        id: TenantProfileId,
+    ) -> Result<Option<TenantProfile>, PortError> {
+        let sql = "SELECT * FROM tenant_profile WHERE id = $1";
+        self.by_id(sql, id.0, query::tenant_profile).await
+    }
+
+    async fn default_tenant_profile(&self) -> Result<Option<TenantProfile>, PortError> {
+        let sql = "SELECT * FROM tenant_profile WHERE is_default = 1";
+        self.readers.ask(move |connection| one(connection, sql, &[], query::tenant_profile)).await
+    }
+
+    async fn tenant_profiles(&self, link: PageLink) -> Result<Page<TenantProfile>, PortError> {
+        let ask = move |connection: &Connection| {
+            let list = List::of("tenant_profile").searched(link.text_search.as_deref());
+            list.page(connection, &link, list::tenant_profile_sort, query::tenant_profile)
+        };
+        self.readers.ask(ask).await
+    }
+
+    async fn customer(&self, id: CustomerId) -> Result<Option<Customer>, PortError> {
+        self.by_id("SELECT * FROM customer WHERE id = $1", id.0, query::customer).await
+    }
+
+    async fn customer_by_title(
+        &self,
+        tenant: TenantId,
+        title: &str,
+    ) -> Result<Option<Customer>, PortError> {
+        let sql = "SELECT * FROM customer WHERE tenant_id = $1 AND title = $2";
+        self.by_name(sql, tenant, title, query::customer).await
+    }
+
+    async fn customers(
+        &self,
+        tenant: TenantId,
+        link: PageLink,
+    ) -> Result<Page<Customer>, PortError> {
+        let ask = move |connection: &Connection| {
+            let list = List::of("customer").belonging("tenant_id", Some(tenant.0));
+            let list = list.searched(link.text_search.as_deref());
+            list.page(connection, &link, list::customer_sort, query::customer)
+        };
+        self.readers.ask(ask).await
+    }
+
+    async fn user(&self, id: UserId) -> Result<Option<User>, PortError> {
+        self.by_id("SELECT * FROM person WHERE id = $1", id.0, query::user).await
+    }
+
+    async fn user_by_email(&self, email: &str) -> Result<Option<User>, PortError> {
+        let sql = "SELECT * FROM person WHERE email_lower = $1";
+        self.by_text(sql, email.to_lowercase(), query::user).await
+    }
+
+    async fn user_credentials(&self, id: UserId) -> Result<Option<UserCredentials>, PortError> {
+        self.by_id("SELECT * FROM person_login WHERE person_id = $1", id.0, query::login).await
+    }
+
+    async fn users(
+        &self,
+        tenant: TenantId,
+        customer: Option<CustomerId>,
+        link: PageLink,
+    ) -> Result<Page<User>, PortError> {
+        let ask = move |connection: &Connection| {
+            let list = List::of("person")
+                .belonging("tenant_id", Some(tenant.0))
+                .belonging("customer_id", customer.map(|id| id.0))
+                .searched(link.text_search.as_deref());
+            list.page(connection, &link, list::user_sort, query::user)
+        };
+        self.readers.ask(ask).await
+    }
+
+    async fn profile(&self, id: DeviceProfileId) -> Result<Option<DeviceProfile>, PortError> {
+        self.by_id("SELECT * FROM device_profile WHERE id = $1", id.0, query::profile).await
+    }
+
+    async fn profile_by_name(
+        &self,
+        tenant: TenantId,
+        name: &str,
+    ) -> Result<Option<DeviceProfile>, PortError> {
+        let sql = "SELECT * FROM device_profile WHERE tenant_id = $1 AND name = $2";
+        self.by_name(sql, tenant, name, query::profile).await
+    }
+
+    async fn default_profile(&self, tenant: TenantId) -> Result<Option<DeviceProfile>, PortError> {
+        let sql = "SELECT * FROM device_profile WHERE tenant_id = $1 AND is_default = 1";
+        self.by_id(sql, tenant.0, query::profile).await
+    }
+
+    async fn profiles(
+        &self,
+        tenant: TenantId,
+        link: PageLink,
+    ) -> Result<Page<DeviceProfile>, PortError> {
+        let ask = move |connection: &Connection| {
+            let list = List::of("device_profile").belonging("tenant_id", Some(tenant.0));
+            let list = list.searched(link.text_search.as_deref());
+            list.page(connection, &link, list::profile_sort, query::profile)
+        };
+        self.readers.ask(ask).await
+    }
+
+    async fn profile_use(&self, id: DeviceProfileId) -> Result<u64, PortError> {
+        self.counted("SELECT COUNT(*) FROM device WHERE profile_id = $1", id.0).await
+    }
+
+    async fn device(&self, id: DeviceId) -> Result<Option<Device>, PortError> {
+        self.by_id(DEVICE_BY_ID, id.0, query::device).await
+    }
+
+    async fn device_by_name(
+        &self,
+        tenant: TenantId,
+        name: &str,
+    ) -> Result<Option<Device>, PortError> {
+        self.by_name(DEVICE_BY_NAME, tenant, name, query::device).await
+    }
+
+    async fn devices(
+        &self,
+        filter: DeviceFilter,
+        link: PageLink,
+    ) -> Result<Page<DeviceOverview>, PortError> {
+        self.readers.ask(move |connection| list::devices(connection, &filter, &link)).await
+    }
+
+    async fn devices_by_ids(&self, mut ids: Vec<DeviceId>) -> Result<Vec<Device>, PortError> {
+        ids.sort_unstable();
+        ids.dedup();
+        let ask = move |connection: &Connection| {
+            let mut devices = Vec::new();
+            for id in ids {
+                devices.extend(one(connection, DEVICE_BY_ID, &[id.0.as_bytes()], query::device)?);
+            }
+            Ok(devices)
+        };
+        self.readers.ask(ask).await
+    }
+
+    async fn device_types(&self, tenant: TenantId) -> Result<Vec<String>, PortError> {
+        let sql = "SELECT p.name FROM device_profile p WHERE p.tenant_id = $1 AND EXISTS \
+                   (SELECT 1 FROM device d WHERE d.profile_id = p.id) ORDER BY p.name";
+        let ask = move |connection: &Connection| {
+            many(connection, sql, &[tenant.0.as_bytes()], query::text)
+        };
+        self.readers.ask(ask).await
+    }
+
+    async fn device_count(&self, tenant: TenantId) -> Result<u64, PortError> {
+        self.counted("SELECT COUNT(*) FROM device WHERE tenant_id = $1", tenant.0).await
+    }
+
+    async fn credentials_of(
+        &self,
+        device: DeviceId,
+    ) -> Result<Option<DeviceCredentials>, PortError> {
+        let sql = "SELECT * FROM device_credentials WHERE device_id = $1";
+        self.by_id(sql, device.0, query::credentials).await
+    }
+
+    async fn credentials_by_id(
+        &self,
+        credentials_id: &str,
+    ) -> Result<Option<DeviceCredentials>, PortError> {
+        let sql = "SELECT * FROM device_credentials WHERE credentials_id = $1";
+        self.by_text(sql, credentials_id.to_owned(), query::credentials).await
+    }
+
+    async fn setting(&self, key: &str) -> Result<Option<String>, PortError> {
+        let sql = "SELECT value FROM setting WHERE key = $1";
+        self.by_text(sql, key.to_owned(), query::text).await
+    }
+
+    async fn outbox(&self) -> Result<Vec<EntityRef>, PortError> {
+        let sql = "SELECT kind, id FROM outbox ORDER BY kind, id";
+        self.readers.ask(move |connection| many(connection, sql, &[], query::note)).await
+    }
+}
+
+/// Name of the database in the data directory.
+pub const FILE: &str = "entities.db";
+
+const DEVICE_BY_ID: &str = "SELECT t.*, p.name AS profile_name FROM device t \
+                            JOIN device_profile p ON p.id = t.profile_id WHERE t.id = $1";
+const DEVICE_BY_NAME: &str = "SELECT t.*, p.name AS profile_name FROM device t \
+                              JOIN device_profile p ON p.id = t.profile_id \
+                              WHERE t.tenant_id = $1 AND t.name = $2";

@@ -1,0 +1,307 @@
+//! One step of a write, as SQL. The caller holds a transaction around all steps.
+
+use rusqlite::{Connection, ToSql};
+use thingport_model::credentials::DeviceCredentials;
+use thingport_model::device::Device;
+use thingport_model::id::{EntityKind, EntityRef};
+use thingport_model::port::entities::Write;
+use thingport_model::port::error::{Conflict, PortError};
+use thingport_model::profile::DeviceProfile;
+use thingport_model::tenant::{Customer, Tenant, TenantProfile};
+use thingport_model::user::{User, UserCredentials};
+use uuid::Uuid;
+
+use super::document::{
+    CredentialsDocument, DeviceDocument, Document, LoginDocument, PersonDocument, PlaceDocument,
+    ProfileDocument, TenantProfileDocument, provision_key,
+};
+use super::fault::port_error;
+use super::search::searchable;
+
+/// Applies one step.
+pub(super) fn apply(connection: &Connection, write: &Write) -> Result<(), PortError> {
+    match write {
+        Write::Tenant(tenant) => put_tenant(connection, tenant),
+        Write::TenantProfile(profile) => put_tenant_profile(connection, profile),
+        Write::Customer(customer) => put_customer(connection, customer),
+        Write::User(user) => put_user(connection, user),
+        Write::UserCredentials(credentials) => put_login(connection, credentials),
+        Write::DeviceProfile(profile) => put_profile(connection, profile),
+        Write::Device(device) => put_device(connection, device),
+        Write::DeviceCredentials(credentials) => put_credentials(connection, credentials),
+        Write::Delete(entity) => delete(connection, *entity),
+        Write::Setting(key, value) => put_setting(connection, key, value),
+        Write::Purged(entity) => purged(connection, *entity),
+    }
+}
+
+fn put_tenant(connection: &Connection, tenant: &Tenant) -> Result<(), PortError> {
+    let document = PlaceDocument::from(tenant).write()?;
+    let columns: &[(&str, &dyn ToSql)] = &[
+        ("created_at", &tenant.created_at.ms()),
+        ("title", &tenant.title),
+        ("tenant_profile_id", tenant.tenant_profile_id.0.as_bytes()),
+        ("email", &tenant.address.email),
+        ("country", &tenant.address.country),
+        ("city", &tenant.address.city),
+        ("search", &searchable([Some(tenant.title.as_str())])),
+        ("document", &document),
+    ];
+    put(connection, "tenant", tenant.id.0, tenant.version, columns)
+}
+
+fn put_tenant_profile(connection: &Connection, profile: &TenantProfile) -> Result<(), PortError> {
+    if profile.is_default {
+        let sql = "UPDATE tenant_profile SET is_default = 0 WHERE is_default = 1 AND id <> $1";
+        run(connection, sql, &[profile.id.0.as_bytes()])?;
+    }
+    let sql = "INSERT INTO tenant_profile \
+               (id, created_at, name, description, is_default, search, document) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO UPDATE SET \
+               name = excluded.name, description = excluded.description, \
+               is_default = excluded.is_default, search = excluded.search, \
+               document = excluded.document";
+    let values: &[&dyn ToSql] = &[
+        profile.id.0.as_bytes(),
+        &profile.created_at.ms(),
+        &profile.name,
+        &profile.description,
+        &i16::from(profile.is_default),
+        &searchable([Some(profile.name.as_str())]),
+        &TenantProfileDocument::from(profile).write()?,
+    ];
+    run(connection, sql, values).map(drop)
+}
+
+fn put_customer(connection: &Connection, customer: &Customer) -> Result<(), PortError> {
+    let document = PlaceDocument::from(customer).write()?;
+    let columns: &[(&str, &dyn ToSql)] = &[
+        ("created_at", &customer.created_at.ms()),
+        ("tenant_id", customer.tenant_id.0.as_bytes()),
+        ("title", &customer.title),
+        ("is_public", &i16::from(customer.is_public)),
+        ("email", &customer.address.email),
+        ("country", &customer.address.country),
+        ("city", &customer.address.city),
+        ("search", &searchable([Some(customer.title.as_str())])),
+        ("document", &document),
+    ];
+    put(connection, "customer", customer.id.0, customer.version, columns)
+}
+
+fn put_user(connection: &Connection, user: &User) -> Result<(), PortError> {
+    let document = PersonDocument::from(user).write()?;
+    let names = [Some(user.email.as_str()), user.first_name.as_deref(), user.last_name.as_deref()];
+    let columns: &[(&str, &dyn ToSql)] = &[
+        ("created_at", &user.created_at.ms()),
+        ("tenant_id", user.tenant_id.0.as_bytes()),
+        ("customer_id", &user.customer_id.map(|id| id.0.into_bytes())),
+        ("email", &user.email),
+        ("email_lower", &user.email.to_lowercase()),
+        ("authority", &user.authority.name()),
+        ("first_name", &user.first_name),
+        ("last_name", &user.last_name),
+        ("phone", &user.phone),
+        ("search", &searchable(names)),
+        ("document", &document),
+    ];
+    put(connection, "person", user.id.0, user.version, columns)
+}
+
+fn put_login(connection: &Connection, credentials: &UserCredentials) -> Result<(), PortError> {
+    let sql = "INSERT INTO person_login (person_id, document) VALUES ($1, $2) \
+               ON CONFLICT (person_id) DO UPDATE SET document = excluded.document";
+    let document = LoginDocument::from(credentials).write()?;
+    run(connection, sql, &[credentials.user_id.0.as_bytes(), &document]).map(drop)
+}
+
+fn put_profile(connection: &Connection, profile: &DeviceProfile) -> Result<(), PortError> {
+    if profile.is_default {
+        let sql = "UPDATE device_profile SET is_default = 0 \
+                   WHERE tenant_id = $1 AND is_default = 1 AND id <> $2";
+        run(connection, sql, &[profile.tenant_id.0.as_bytes(), profile.id.0.as_bytes()])?;
+    }
+    let document = ProfileDocument::from(profile).write()?;
+    let columns: &[(&str, &dyn ToSql)] = &[
+        ("created_at", &profile.created_at.ms()),
+        ("tenant_id", profile.tenant_id.0.as_bytes()),
+        ("name", &profile.name),
+        ("description", &profile.description),
+        ("transport", &profile.transport.name()),
+        ("is_default", &i16::from(profile.is_default)),
+        ("provision_key", &provision_key(&profile.provisioning)),
+        ("search", &searchable([Some(profile.name.as_str())])),
+        ("document", &document),
+    ];
+    put(connection, "device_profile", profile.id.0, profile.version, columns)
+}
+
+fn put_device(connection: &Connection, device: &Device) -> Result<(), PortError> {
+    let document = DeviceDocument::from(device).write()?;
+    let columns: &[(&str, &dyn ToSql)] = &[
+        ("created_at", &device.created_at.ms()),
+        ("tenant_id", device.tenant_id.0.as_bytes()),
+        ("customer_id", &device.customer_id.map(|id| id.0.into_bytes())),
+        ("profile_id", device.profile_id.0.as_bytes()),
+        ("name", &device.name),
+        ("label", &device.label),
+        ("is_gateway", &i16::from(device.is_gateway)),
+        ("search", &searchable([Some(device.name.as_str()), device.label.as_deref()])),
+        ("document", &document),
+    ];
+    put(connection, "device", device.id.0, device.version, columns)
+}
+
+fn put_credentials(
+    connection: &Connection,
+    credentials: &DeviceCredentials,
+) -> Result<(), PortError> {
+    let document = CredentialsDocument::from(credentials).write()?;
+    let columns: &[(&str, &dyn ToSql)] = &[
+        ("created_at", &credentials.created_at.ms()),
+        ("device_id", credentials.device_id.0.as_bytes()),
+        ("kind", &(credentials.kind as u8)),
+        ("credentials_id", &credentials.credentials_id),
+        ("document", &document),
+    ];
+    put(connection, "device_credentials", credentials.id.0, credentials.version, columns)
+}
+
+fn put_setting(connection: &Connection, key: &str, value: &str) -> Result<(), PortError> {
+    let sql = "INSERT INTO setting (key, value) VALUES ($1, $2) \
+               ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    run(connection, sql, &[&key, &value]).map(drop)
+}
+
+fn purged(connection: &Connection, entity: EntityRef) -> Result<(), PortError> {
+    let sql = "DELETE FROM outbox WHERE kind = $1 AND id = $2";
+    run(connection, sql, &[&(entity.kind as u8), entity.id.as_bytes()]).map(drop)
+}
+
+/// Creates the row when its version is 1, otherwise replaces the one that is a version older.
+fn put(
+    connection: &Connection,
+    table: &str,
+    id: Uuid,
+    version: i64,
+    columns: &[(&str, &dyn ToSql)],
+) -> Result<(), PortError> {
+    let mut values: Vec<&dyn ToSql> = columns.iter().map(|(_, value)| *value).collect();
+    let known = version - 1;
+    values.extend([id.as_bytes() as &dyn ToSql, &version]);
+    if version == 1 {
+        let inserted = run(connection, &insert_text(table, columns), &values);
+        // Which of several broken rules SQLite names is its own choice: an old row goes first.
+        return match inserted {
+            Err(PortError::Conflict(_)) if stale(connection, table, id)? == Conflict::Version => {
+                Err(PortError::Conflict(Conflict::Version))
+            }
+            other => other.map(drop),
+        };
+    }
+    values.insert(columns.len(), &version);
+    values[columns.len() + 2] = &known;
+    match run(connection, &update_text(table, columns), &values)? {
+        0 => Err(PortError::Conflict(stale(connection, table, id)?)),
+        _ => Ok(()),
+    }
+}
+
+fn insert_text(table: &str, columns: &[(&str, &dyn ToSql)]) -> String {
+    let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+    let marks: Vec<String> = (1..=columns.len() + 2).map(|number| format!("${number}")).collect();
+    let (names, marks) = (names.join(", "), marks.join(", "));
+    format!("INSERT INTO {table} ({names}, id, version) VALUES ({marks})")
+}
+
+fn update_text(table: &str, columns: &[(&str, &dyn ToSql)]) -> String {
+    let sets: Vec<String> =
+        columns.iter().enumerate().map(|(at, (name, _))| format!("{name} = ${}", at + 1)).collect();
+    let (sets, next) = (sets.join(", "), columns.len() + 1);
+    format!(
+        "UPDATE {table} SET {sets}, version = ${next} WHERE id = ${} AND version = ${}",
+        next + 1,
+        next + 2
+    )
+}
+
+fn stale(connection: &Connection, table: &str, id: Uuid) -> Result<Conflict, PortError> {
+    let sql = format!("SELECT COUNT(*) FROM {table} WHERE id = $1");
+    let fault = |error| port_error(&error, Conflict::Reference);
+    let mut statement = connection.prepare_cached(&sql).map_err(fault)?;
+    let rows: i64 = statement.query_row([id.as_bytes()], |row| row.get(0)).map_err(fault)?;
+    Ok(if rows == 0 { Conflict::Missing } else { Conflict::Version })
+}
+
+fn delete(connection: &Connection, entity: EntityRef) -> Result<(), PortError> {
+    let id = entity.id.as_bytes();
+    for sql in cascade(entity.kind) {
+        remove(connection, sql, &[id])?;
+    }
+    let table = table(entity.kind);
+    if remove(connection, &format!("DELETE FROM {table} WHERE id = $1"), &[id])? == 0 {
+        return Err(PortError::Conflict(Conflict::Missing));
+    }
+    let sql = "INSERT INTO outbox (kind, id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    run(connection, sql, &[&(entity.kind as u8), id]).map(drop)
+}
+
+const fn table(kind: EntityKind) -> &'static str {
+    match kind {
+        EntityKind::Tenant => "tenant",
+        EntityKind::TenantProfile => "tenant_profile",
+        EntityKind::Customer => "customer",
+        EntityKind::User => "person",
+        EntityKind::Device => "device",
+        EntityKind::DeviceProfile => "device_profile",
+    }
+}
+
+/// What goes before the row itself, in an order that breaks no reference. The numbers are those of
+/// [`EntityKind`].
+const fn cascade(kind: EntityKind) -> &'static [&'static str] {
+    match kind {
+        EntityKind::TenantProfile | EntityKind::DeviceProfile => &[],
+        EntityKind::Device => &["DELETE FROM device_credentials WHERE device_id = $1"],
+        EntityKind::User => &["DELETE FROM person_login WHERE person_id = $1"],
+        EntityKind::Customer => &[
+            "INSERT INTO outbox (kind, id) SELECT 4, id FROM person WHERE customer_id = $1 \
+             ON CONFLICT DO NOTHING",
+            "DELETE FROM person_login WHERE person_id IN \
+             (SELECT id FROM person WHERE customer_id = $1)",
+            "DELETE FROM person WHERE customer_id = $1",
+            "UPDATE device SET customer_id = NULL, version = version + 1 WHERE customer_id = $1",
+        ],
+        EntityKind::Tenant => &[
+            "INSERT INTO outbox (kind, id) SELECT 5, id FROM device WHERE tenant_id = $1 \
+             ON CONFLICT DO NOTHING",
+            "INSERT INTO outbox (kind, id) SELECT 6, id FROM device_profile WHERE tenant_id = $1 \
+             ON CONFLICT DO NOTHING",
+            "INSERT INTO outbox (kind, id) SELECT 4, id FROM person WHERE tenant_id = $1 \
+             ON CONFLICT DO NOTHING",
+            "INSERT INTO outbox (kind, id) SELECT 3, id FROM customer WHERE tenant_id = $1 \
+             ON CONFLICT DO NOTHING",
+            "DELETE FROM device_credentials WHERE device_id IN \
+             (SELECT id FROM device WHERE tenant_id = $1)",
+            "DELETE FROM device WHERE tenant_id = $1",
+            "DELETE FROM device_profile WHERE tenant_id = $1",
+            "DELETE FROM person_login WHERE person_id IN \
+             (SELECT id FROM person WHERE tenant_id = $1)",
+            "DELETE FROM person WHERE tenant_id = $1",
+            "DELETE FROM customer WHERE tenant_id = $1",
+        ],
+    }
+}
+
+fn run(connection: &Connection, sql: &str, values: &[&dyn ToSql]) -> Result<usize, PortError> {
+    execute(connection, sql, values).map_err(|error| port_error(&error, Conflict::Reference))
+}
+
+/// As [`run`], for a step that takes something away: a broken reference means it is in use.
+fn remove(connection: &Connection, sql: &str, values: &[&dyn ToSql]) -> Result<usize, PortError> {
+    execute(connection, sql, values).map_err(|error| port_error(&error, Conflict::InUse))
+}
+
+fn execute(connection: &Connection, sql: &str, values: &[&dyn ToSql]) -> rusqlite::Result<usize> {
+    connection.prepare_cached(sql)?.execute(values)
+}

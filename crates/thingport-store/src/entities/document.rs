@@ -1,0 +1,348 @@
+//! The one stored form of entities: JSON texts beside the columns, each with its version in `v`.
+//!
+//! A member may be added with a default; any other change is a new `v` and a reader for the old one.
+//! The files in `testdata/entities` hold the form still.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use thingport_model::credentials::DeviceCredentials;
+use thingport_model::device::Device;
+use thingport_model::port::error::PortError;
+use thingport_model::profile::{
+    DeviceProfile, MqttTransport, PayloadType, ProtobufPayload, Provisioning,
+};
+use thingport_model::tenant::{Address, Customer, Tenant, TenantProfile};
+use thingport_model::time::Timestamp;
+use thingport_model::user::{User, UserCredentials};
+
+/// A text that is written and read back; `v` is the version this program writes.
+pub(super) trait Document: Serialize + DeserializeOwned {
+    /// The stored text.
+    fn write(&self) -> Result<String, PortError> {
+        serde_json::to_string(&Versioned { v: VERSION, body: self })
+            .map_err(|error| PortError::Corrupt(error.to_string()))
+    }
+
+    /// Reads a stored text.
+    fn read(text: &str) -> Result<Self, PortError> {
+        let corrupt = |error: serde_json::Error| PortError::Corrupt(error.to_string());
+        let Version { v } = serde_json::from_str(text).map_err(corrupt)?;
+        if v != VERSION {
+            return Err(PortError::Corrupt(format!("a document of the unknown version {v}")));
+        }
+        serde_json::from_str(text).map_err(corrupt)
+    }
+}
+
+#[derive(Serialize)]
+struct Versioned<'a, T> {
+    v: u32,
+    #[serde(flatten)]
+    body: &'a T,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    v: u32,
+}
+
+/// Beside the columns of `tenant` and `customer`.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+pub(super) struct PlaceDocument {
+    pub(super) region: Option<String>,
+    pub(super) state: Option<String>,
+    pub(super) address: Option<String>,
+    pub(super) address2: Option<String>,
+    pub(super) zip: Option<String>,
+    pub(super) phone: Option<String>,
+    pub(super) additional_info: Option<String>,
+}
+
+impl Document for PlaceDocument {}
+
+impl From<&Tenant> for PlaceDocument {
+    fn from(tenant: &Tenant) -> Self {
+        let region = tenant.region.clone();
+        Self { region, ..place(&tenant.address, tenant.additional_info.as_ref()) }
+    }
+}
+
+impl From<&Customer> for PlaceDocument {
+    fn from(customer: &Customer) -> Self {
+        place(&customer.address, customer.additional_info.as_ref())
+    }
+}
+
+fn place(address: &Address, additional_info: Option<&String>) -> PlaceDocument {
+    PlaceDocument {
+        region: None,
+        state: address.state.clone(),
+        address: address.address.clone(),
+        address2: address.address2.clone(),
+        zip: address.zip.clone(),
+        phone: address.phone.clone(),
+        additional_info: additional_info.cloned(),
+    }
+}
+
+/// Beside the columns of `tenant_profile`.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TenantProfileDocument {
+    pub(super) isolated_rule_engine: bool,
+    pub(super) profile_data: String,
+    pub(super) storage_ttl_days: u32,
+    pub(super) devices_max: u64,
+}
+
+impl Document for TenantProfileDocument {}
+
+impl From<&TenantProfile> for TenantProfileDocument {
+    fn from(profile: &TenantProfile) -> Self {
+        Self {
+            isolated_rule_engine: profile.isolated_rule_engine,
+            profile_data: profile.profile_data.clone(),
+            storage_ttl_days: profile.storage_ttl_days,
+            devices_max: profile.devices_max,
+        }
+    }
+}
+
+/// Beside the columns of `person`.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PersonDocument {
+    pub(super) additional_info: Option<String>,
+}
+
+impl Document for PersonDocument {}
+
+impl From<&User> for PersonDocument {
+    fn from(user: &User) -> Self {
+        Self { additional_info: user.additional_info.clone() }
+    }
+}
+
+/// Beside the key of `person_login`.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct LoginDocument {
+    pub(super) enabled: bool,
+    pub(super) password_hash: Option<String>,
+    pub(super) tokens_valid_from: i64,
+    pub(super) last_login_at: Option<i64>,
+}
+
+impl Document for LoginDocument {}
+
+impl From<&UserCredentials> for LoginDocument {
+    fn from(credentials: &UserCredentials) -> Self {
+        Self {
+            enabled: credentials.enabled,
+            password_hash: credentials.password_hash.clone(),
+            tokens_valid_from: credentials.tokens_valid_from.ms(),
+            last_login_at: credentials.last_login_at.map(Timestamp::ms),
+        }
+    }
+}
+
+/// Beside the columns of `device`.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DeviceDocument {
+    pub(super) additional_info: Option<String>,
+    pub(super) device_data: String,
+}
+
+impl Document for DeviceDocument {}
+
+impl From<&Device> for DeviceDocument {
+    fn from(device: &Device) -> Self {
+        Self {
+            additional_info: device.additional_info.clone(),
+            device_data: device.device_data.clone(),
+        }
+    }
+}
+
+/// Beside the columns of `device_credentials`.
+#[derive(Serialize, Deserialize)]
+pub(super) struct CredentialsDocument {
+    pub(super) value: Option<String>,
+}
+
+impl Document for CredentialsDocument {}
+
+impl From<&DeviceCredentials> for CredentialsDocument {
+    fn from(credentials: &DeviceCredentials) -> Self {
+        Self { value: credentials.value.clone() }
+    }
+}
+
+/// Beside the columns of `device_profile`.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProfileDocument {
+    pub(super) image: Option<String>,
+    mqtt: Option<MqttForm>,
+    pub(super) opaque_transport: Option<String>,
+    provisioning: ProvisioningForm,
+    pub(super) alarms: Option<String>,
+    pub(super) queue_name: Option<String>,
+}
+
+impl Document for ProfileDocument {}
+
+impl ProfileDocument {
+    pub(super) fn mqtt(&mut self) -> Option<MqttTransport> {
+        self.mqtt.take().map(MqttForm::into_model)
+    }
+
+    /// The provisioning key is a column because it is unique.
+    pub(super) fn provisioning(&self, key: Option<String>) -> Provisioning {
+        let key = key.unwrap_or_default();
+        match self.provisioning.clone() {
+            ProvisioningForm::Disabled { configured } => Provisioning::Disabled { configured },
+            ProvisioningForm::AllowCreate { secret } => Provisioning::AllowCreate { key, secret },
+            ProvisioningForm::CheckPreProvisioned { secret } => {
+                Provisioning::CheckPreProvisioned { key, secret }
+            }
+            ProvisioningForm::X509Chain { chain, cn_pattern, allow_create } => {
+                Provisioning::X509Chain { key, chain, cn_pattern, allow_create }
+            }
+        }
+    }
+}
+
+impl From<&DeviceProfile> for ProfileDocument {
+    fn from(profile: &DeviceProfile) -> Self {
+        Self {
+            image: profile.image.clone(),
+            mqtt: profile.mqtt.as_ref().map(MqttForm::of),
+            opaque_transport: profile.opaque_transport.clone(),
+            provisioning: ProvisioningForm::of(&profile.provisioning),
+            alarms: profile.alarms.clone(),
+            queue_name: profile.queue_name.clone(),
+        }
+    }
+}
+
+/// The unique key of a profile's provisioning, if it has one.
+pub(super) fn provision_key(provisioning: &Provisioning) -> Option<&str> {
+    match provisioning {
+        Provisioning::Disabled { .. } => None,
+        Provisioning::AllowCreate { key, .. }
+        | Provisioning::CheckPreProvisioned { key, .. }
+        | Provisioning::X509Chain { key, .. } => Some(key),
+    }
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+enum ProvisioningForm {
+    Disabled { configured: bool },
+    AllowCreate { secret: String },
+    CheckPreProvisioned { secret: String },
+    X509Chain { chain: String, cn_pattern: String, allow_create: bool },
+}
+
+impl ProvisioningForm {
+    fn of(model: &Provisioning) -> Self {
+        match model.clone() {
+            Provisioning::Disabled { configured } => Self::Disabled { configured },
+            Provisioning::AllowCreate { secret, .. } => Self::AllowCreate { secret },
+            Provisioning::CheckPreProvisioned { secret, .. } => {
+                Self::CheckPreProvisioned { secret }
+            }
+            Provisioning::X509Chain { chain, cn_pattern, allow_create, .. } => {
+                Self::X509Chain { chain, cn_pattern, allow_create }
+            }
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MqttForm {
+    telemetry_topic: String,
+    attributes_topic: String,
+    attributes_subscribe_topic: String,
+    /// None is JSON.
+    protobuf: Option<ProtobufForm>,
+    sparkplug: bool,
+    sparkplug_attribute_metrics: Option<Vec<String>>,
+    ack_on_validation_exception: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ProtobufForm {
+    telemetry_schema: String,
+    attributes_schema: String,
+    rpc_request_schema: String,
+    rpc_response_schema: String,
+    json_compatibility: bool,
+    json_for_default_downlinks: bool,
+}
+
+impl MqttForm {
+    fn of(model: &MqttTransport) -> Self {
+        let model = model.clone();
+        Self {
+            telemetry_topic: model.telemetry_topic,
+            attributes_topic: model.attributes_topic,
+            attributes_subscribe_topic: model.attributes_subscribe_topic,
+            protobuf: match model.payload {
+                PayloadType::Json => None,
+                PayloadType::Protobuf(payload) => Some(ProtobufForm::of(payload)),
+            },
+            sparkplug: model.sparkplug,
+            sparkplug_attribute_metrics: model.sparkplug_attribute_metrics,
+            ack_on_validation_exception: model.ack_on_validation_exception,
+        }
+    }
+
+    fn into_model(self) -> MqttTransport {
+        let payload = self.protobuf.map(ProtobufForm::into_model);
+        MqttTransport {
+            telemetry_topic: self.telemetry_topic,
+            attributes_topic: self.attributes_topic,
+            attributes_subscribe_topic: self.attributes_subscribe_topic,
+            payload: payload.map_or(PayloadType::Json, PayloadType::Protobuf),
+            sparkplug: self.sparkplug,
+            sparkplug_attribute_metrics: self.sparkplug_attribute_metrics,
+            ack_on_validation_exception: self.ack_on_validation_exception,
+        }
+    }
+}
+
+impl ProtobufForm {
+    fn of(model: ProtobufPayload) -> Self {
+        Self {
+            telemetry_schema: model.telemetry_schema,
+            attributes_schema: model.attributes_schema,
+            rpc_request_schema: model.rpc_request_schema,
+            rpc_response_schema: model.rpc_response_schema,
+            json_compatibility: model.json_compatibility,
+            json_for_default_downlinks: model.json_for_default_downlinks,
+        }
+    }
+
+    fn into_model(self) -> ProtobufPayload {
+        ProtobufPayload {
+            telemetry_schema: self.telemetry_schema,
+            attributes_schema: self.attributes_schema,
+            rpc_request_schema: self.rpc_request_schema,
+            rpc_response_schema: self.rpc_response_schema,
+            json_compatibility: self.json_compatibility,
+            json_for_default_downlinks: self.json_for_default_downlinks,
+        }
+    }
+}
+
+const VERSION: u32 = 1;
+
+#[cfg(test)]
+mod tests;

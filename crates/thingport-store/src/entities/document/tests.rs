@@ -1,0 +1,130 @@
+use super::*;
+use std::path::PathBuf;
+use thingport_model::id::{DeviceProfileId, NIL, TenantId};
+use thingport_model::profile::TransportType;
+
+/// Each document with the file that holds its stored text.
+fn rows() -> Vec<(&'static str, String)> {
+    let place = PlaceDocument {
+        region: Some("Global".to_owned()),
+        state: Some("Bavaria".to_owned()),
+        address: Some("Street 1".to_owned()),
+        address2: None,
+        zip: Some("80331".to_owned()),
+        phone: Some("+49 1".to_owned()),
+        additional_info: Some(r#"{"isPublic":true}"#.to_owned()),
+    };
+    let tenant_profile = TenantProfileDocument {
+        isolated_rule_engine: true,
+        profile_data: r#"{"configuration":{"type":"DEFAULT"}}"#.to_owned(),
+        storage_ttl_days: 30,
+        devices_max: 100,
+    };
+    let login = LoginDocument {
+        enabled: true,
+        password_hash: Some("$argon2id$v=19$...".to_owned()),
+        tokens_valid_from: 1_767_225_600_000,
+        last_login_at: Some(1_767_225_600_001),
+    };
+    let device = DeviceDocument {
+        additional_info: Some(r#"{"gateway":true}"#.to_owned()),
+        device_data: r#"{"configuration":{"type":"DEFAULT"}}"#.to_owned(),
+    };
+    let person = PersonDocument { additional_info: Some("{}".to_owned()) };
+    let credentials = CredentialsDocument { value: Some(r#"{"clientId":null}"#.to_owned()) };
+    vec![
+        ("place", place.write().unwrap()),
+        ("tenant_profile", tenant_profile.write().unwrap()),
+        ("person", person.write().unwrap()),
+        ("person_login", login.write().unwrap()),
+        ("device", device.write().unwrap()),
+        ("device_credentials", credentials.write().unwrap()),
+        ("device_profile_default", ProfileDocument::from(&plain()).write().unwrap()),
+        ("device_profile_mqtt", ProfileDocument::from(&rich()).write().unwrap()),
+    ]
+}
+
+fn plain() -> DeviceProfile {
+    DeviceProfile {
+        id: DeviceProfileId(NIL),
+        created_at: Timestamp(1),
+        tenant_id: TenantId(NIL),
+        name: "default".to_owned(),
+        description: None,
+        image: None,
+        is_default: true,
+        transport: TransportType::Default,
+        mqtt: None,
+        opaque_transport: None,
+        provisioning: Provisioning::Disabled { configured: false },
+        alarms: None,
+        queue_name: None,
+        version: 1,
+    }
+}
+
+fn rich() -> DeviceProfile {
+    let payload = ProtobufPayload {
+        telemetry_schema: "t".to_owned(),
+        attributes_schema: "a".to_owned(),
+        rpc_request_schema: "q".to_owned(),
+        rpc_response_schema: "r".to_owned(),
+        json_compatibility: true,
+        json_for_default_downlinks: true,
+    };
+    let mqtt = MqttTransport {
+        payload: PayloadType::Protobuf(payload),
+        sparkplug: true,
+        sparkplug_attribute_metrics: Some(vec!["Node Control/*".to_owned()]),
+        ack_on_validation_exception: true,
+        ..MqttTransport::default()
+    };
+    DeviceProfile {
+        transport: TransportType::Mqtt,
+        mqtt: Some(mqtt),
+        image: Some("data:".to_owned()),
+        provisioning: Provisioning::X509Chain {
+            key: "k".to_owned(),
+            chain: "c".to_owned(),
+            cn_pattern: "(.*)".to_owned(),
+            allow_create: true,
+        },
+        alarms: Some("[]".to_owned()),
+        queue_name: Some("Main".to_owned()),
+        ..plain()
+    }
+}
+
+#[test]
+fn stored_texts_stay_as_they_are() {
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata/entities");
+    for (name, written) in rows() {
+        let path = directory.join(format!("{name}.v1.json"));
+        let held = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(written, held.trim_end(), "{}", path.display());
+    }
+}
+
+#[test]
+fn profiles_survive_their_stored_text() {
+    for profile in [plain(), rich()] {
+        let mut read =
+            ProfileDocument::read(&ProfileDocument::from(&profile).write().unwrap()).unwrap();
+        assert_eq!(read.mqtt(), profile.mqtt);
+        let key = provision_key(&profile.provisioning).map(str::to_owned);
+        assert_eq!(key.is_some(), profile.mqtt.is_some());
+        assert!(read.provisioning(key) == profile.provisioning);
+        let rest = (&read.image, &read.alarms, &read.queue_name, &read.opaque_transport);
+        let wanted =
+            (&profile.image, &profile.alarms, &profile.queue_name, &profile.opaque_transport);
+        assert_eq!(rest, wanted);
+    }
+}
+
+#[test]
+fn a_text_of_another_version_or_form_is_refused() {
+    for wrong in ["", "{}", r#"{"v":2,"value":null}"#, r#"{"value":null}"#, r#"{"v":1,"value":1}"#]
+    {
+        assert!(matches!(CredentialsDocument::read(wrong), Err(PortError::Corrupt(_))), "{wrong}");
+    }
+}

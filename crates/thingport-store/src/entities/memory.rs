@@ -1,0 +1,371 @@
+//! The port over plain maps: the reference that SQLite is held to, and what simulations run on.
+
+mod rules;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use thingport_model::credentials::DeviceCredentials;
+use thingport_model::device::{Device, DeviceFilter, DeviceOverview};
+use thingport_model::id::{
+    CredentialsId, CustomerId, DeviceId, DeviceProfileId, EntityRef, TenantId, TenantProfileId,
+    UserId,
+};
+use thingport_model::page::{Page, PageLink};
+use thingport_model::port::entities::{Entities, Write};
+use thingport_model::port::error::PortError;
+use thingport_model::profile::DeviceProfile;
+use thingport_model::tenant::{Address, Customer, Tenant, TenantProfile};
+use thingport_model::user::{User, UserCredentials};
+
+use super::search::{contains, searchable};
+
+/// Entities that are gone when it is dropped. A write copies all of them, so keep them few.
+#[derive(Default)]
+pub struct MemoryEntities {
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Default)]
+struct State {
+    tenants: BTreeMap<TenantId, Tenant>,
+    tenant_profiles: BTreeMap<TenantProfileId, TenantProfile>,
+    customers: BTreeMap<CustomerId, Customer>,
+    users: BTreeMap<UserId, User>,
+    logins: BTreeMap<UserId, UserCredentials>,
+    profiles: BTreeMap<DeviceProfileId, DeviceProfile>,
+    /// The name of the profile inside is not kept up to date; it is filled in when read.
+    devices: BTreeMap<DeviceId, Device>,
+    credentials: BTreeMap<CredentialsId, DeviceCredentials>,
+    settings: BTreeMap<String, String>,
+    outbox: BTreeSet<EntityRef>,
+}
+
+impl State {
+    fn named(&self, device: &Device) -> Device {
+        let profile = self.profiles.get(&device.profile_id);
+        let profile_name = profile.map(|profile| profile.name.clone()).unwrap_or_default();
+        Device { profile_name, ..device.clone() }
+    }
+
+    fn overview(&self, device: &Device) -> DeviceOverview {
+        let customer = device.customer_id.and_then(|id| self.customers.get(&id));
+        DeviceOverview {
+            device: self.named(device),
+            customer_title: customer.map(|customer| customer.title.clone()),
+            customer_is_public: customer.is_some_and(|customer| customer.is_public),
+        }
+    }
+
+    fn chosen(&self, filter: &DeviceFilter) -> Vec<DeviceOverview> {
+        let fits = |device: &&Device| {
+            device.tenant_id == filter.tenant_id
+                && filter.customer_id.is_none_or(|id| device.customer_id == Some(id))
+                && filter.profile_id.is_none_or(|id| device.profile_id == id)
+        };
+        let devices = self.devices.values().filter(fits).map(|device| self.overview(device));
+        let named = |row: &DeviceOverview| {
+            filter.profile_name.as_ref().is_none_or(|name| row.device.profile_name == *name)
+        };
+        devices.filter(named).collect()
+    }
+}
+
+#[async_trait]
+impl Entities for MemoryEntities {
+    async fn write(&self, writes: Vec<Write>) -> Result<(), PortError> {
+        let mut state = self.state.lock();
+        let mut next = state.clone();
+        for write in writes {
+            next.apply(write).map_err(PortError::Conflict)?;
+        }
+        *state = next;
+        Ok(())
+    }
+
+    async fn tenant(&self, id: TenantId) -> Result<Option<Tenant>, PortError> {
+        Ok(self.state.lock().tenants.get(&id).cloned())
+    }
+
+    async fn tenants(&self, link: PageLink) -> Result<Page<Tenant>, PortError> {
+        let rows: Vec<_> = self.state.lock().tenants.values().cloned().collect();
+        Ok(page(rows, &link, |tenant| searchable([Some(&*tenant.title)]), tenant_key))
+    }
+
+    async fn tenant_profile(
+        &self,
+        id: TenantProfileId,
+    ) -> Result<Option<TenantProfile>, PortError> {
+        Ok(self.state.lock().tenant_profiles.get(&id).cloned())
+    }
+
+    async fn default_tenant_profile(&self) -> Result<Option<TenantProfile>, PortError> {
+        let state = self.state.lock();
+        Ok(state.tenant_profiles.values().find(|profile| profile.is_default).cloned())
+    }
+
+    async fn tenant_profiles(&self, link: PageLink) -> Result<Page<TenantProfile>, PortError> {
+        let rows: Vec<_> = self.state.lock().tenant_profiles.values().cloned().collect();
+        Ok(page(rows, &link, |row| searchable([Some(&*row.name)]), tenant_profile_key))
+    }
+
+    async fn customer(&self, id: CustomerId) -> Result<Option<Customer>, PortError> {
+        Ok(self.state.lock().customers.get(&id).cloned())
+    }
+
+    async fn customer_by_title(
+        &self,
+        tenant: TenantId,
+        title: &str,
+    ) -> Result<Option<Customer>, PortError> {
+        let state = self.state.lock();
+        let fits = |row: &&Customer| row.tenant_id == tenant && row.title == title;
+        Ok(state.customers.values().find(fits).cloned())
+    }
+
+    async fn customers(
+        &self,
+        tenant: TenantId,
+        link: PageLink,
+    ) -> Result<Page<Customer>, PortError> {
+        let state = self.state.lock();
+        let rows = state.customers.values().filter(|row| row.tenant_id == tenant).cloned();
+        Ok(page(rows.collect(), &link, |row| searchable([Some(&*row.title)]), customer_key))
+    }
+
+    async fn user(&self, id: UserId) -> Result<Option<User>, PortError> {
+        Ok(self.state.lock().users.get(&id).cloned())
+    }
+
+    async fn user_by_email(&self, email: &str) -> Result<Option<User>, PortError> {
+        let email = email.to_lowercase();
+        let state = self.state.lock();
+        Ok(state.users.values().find(|user| user.email.to_lowercase() == email).cloned())
+    }
+
+    async fn user_credentials(&self, id: UserId) -> Result<Option<UserCredentials>, PortError> {
+        Ok(self.state.lock().logins.get(&id).cloned())
+    }
+
+    async fn users(
+        &self,
+        tenant: TenantId,
+        customer: Option<CustomerId>,
+        link: PageLink,
+    ) -> Result<Page<User>, PortError> {
+        let state = self.state.lock();
+        let fits = |user: &&User| {
+            user.tenant_id == tenant && customer.is_none_or(|id| user.customer_id == Some(id))
+        };
+        let rows = state.users.values().filter(fits).cloned().collect();
+        let words = |user: &User| {
+            let names = [user.first_name.as_deref(), user.last_name.as_deref()];
+            searchable([Some(&*user.email), names[0], names[1]])
+        };
+        Ok(page(rows, &link, words, user_key))
+    }
+
+    async fn profile(&self, id: DeviceProfileId) -> Result<Option<DeviceProfile>, PortError> {
+        Ok(self.state.lock().profiles.get(&id).cloned())
+    }
+
+    async fn profile_by_name(
+        &self,
+        tenant: TenantId,
+        name: &str,
+    ) -> Result<Option<DeviceProfile>, PortError> {
+        let state = self.state.lock();
+        let fits = |row: &&DeviceProfile| row.tenant_id == tenant && row.name == name;
+        Ok(state.profiles.values().find(fits).cloned())
+    }
+
+    async fn default_profile(&self, tenant: TenantId) -> Result<Option<DeviceProfile>, PortError> {
+        let state = self.state.lock();
+        let fits = |row: &&DeviceProfile| row.tenant_id == tenant && row.is_default;
+        Ok(state.profiles.values().find(fits).cloned())
+    }
+
+    async fn profiles(
+        &self,
+        tenant: TenantId,
+        link: PageLink,
+    ) -> Result<Page<DeviceProfile>, PortError> {
+        let state = self.state.lock();
+        let rows = state.profiles.values().filter(|row| row.tenant_id == tenant).cloned();
+        Ok(page(rows.collect(), &link, |row| searchable([Some(&*row.name)]), profile_key))
+    }
+
+    async fn profile_use(&self, id: DeviceProfileId) -> Result<u64, PortError> {
+        let state = self.state.lock();
+        Ok(state.devices.values().filter(|device| device.profile_id == id).count() as u64)
+    }
+
+    async fn device(&self, id: DeviceId) -> Result<Option<Device>, PortError> {
+        let state = self.state.lock();
+        Ok(state.devices.get(&id).map(|device| state.named(device)))
+    }
+
+    async fn device_by_name(
+        &self,
+        tenant: TenantId,
+        name: &str,
+    ) -> Result<Option<Device>, PortError> {
+        let state = self.state.lock();
+        let fits = |device: &&Device| device.tenant_id == tenant && device.name == name;
+        Ok(state.devices.values().find(fits).map(|device| state.named(device)))
+    }
+
+    async fn devices(
+        &self,
+        filter: DeviceFilter,
+        link: PageLink,
+    ) -> Result<Page<DeviceOverview>, PortError> {
+        let rows = self.state.lock().chosen(&filter);
+        let words = |row: &DeviceOverview| {
+            let device = &row.device;
+            let profile = Some(&*device.profile_name);
+            let title = row.customer_title.as_deref();
+            searchable([Some(&*device.name), device.label.as_deref(), profile, title])
+        };
+        Ok(page(rows, &link, words, device_key))
+    }
+
+    async fn devices_by_ids(&self, ids: Vec<DeviceId>) -> Result<Vec<Device>, PortError> {
+        let state = self.state.lock();
+        let ids: BTreeSet<DeviceId> = ids.into_iter().collect();
+        let found = ids.iter().filter_map(|id| state.devices.get(id));
+        Ok(found.map(|device| state.named(device)).collect())
+    }
+
+    async fn device_types(&self, tenant: TenantId) -> Result<Vec<String>, PortError> {
+        let state = self.state.lock();
+        let own = state.devices.values().filter(|device| device.tenant_id == tenant);
+        let names: BTreeSet<String> = own.map(|device| state.named(device).profile_name).collect();
+        Ok(names.into_iter().collect())
+    }
+
+    async fn device_count(&self, tenant: TenantId) -> Result<u64, PortError> {
+        let state = self.state.lock();
+        Ok(state.devices.values().filter(|device| device.tenant_id == tenant).count() as u64)
+    }
+
+    async fn credentials_of(
+        &self,
+        device: DeviceId,
+    ) -> Result<Option<DeviceCredentials>, PortError> {
+        let state = self.state.lock();
+        Ok(state.credentials.values().find(|row| row.device_id == device).cloned())
+    }
+
+    async fn credentials_by_id(
+        &self,
+        credentials_id: &str,
+    ) -> Result<Option<DeviceCredentials>, PortError> {
+        let state = self.state.lock();
+        Ok(state.credentials.values().find(|row| row.credentials_id == credentials_id).cloned())
+    }
+
+    async fn setting(&self, key: &str) -> Result<Option<String>, PortError> {
+        Ok(self.state.lock().settings.get(key).cloned())
+    }
+
+    async fn outbox(&self) -> Result<Vec<EntityRef>, PortError> {
+        Ok(self.state.lock().outbox.iter().copied().collect())
+    }
+}
+
+/// What rows are sorted by: a number or a text, both compared as such.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Number(i64),
+    Text(String),
+}
+
+/// A page of rows that come in order of id.
+fn page<T>(
+    mut rows: Vec<T>,
+    link: &PageLink,
+    words: impl Fn(&T) -> String,
+    key: impl Fn(&T, &str) -> Option<Key>,
+) -> Page<T> {
+    rows.retain(|row| contains(&words(row), link.text_search.as_deref()));
+    if let Some(sort) = &link.sort {
+        // Both sorts are stable, so that ties stay in order of id.
+        if sort.descending {
+            rows.sort_by_key(|row| core::cmp::Reverse(key(row, &sort.property)));
+        } else {
+            rows.sort_by_key(|row| key(row, &sort.property));
+        }
+    }
+    let (size, total) = (link.size as usize, rows.len() as u64);
+    let rows = rows.into_iter().skip((link.page as usize).saturating_mul(size)).take(size);
+    Page { rows: rows.collect(), total }
+}
+
+fn tenant_key(row: &Tenant, property: &str) -> Option<Key> {
+    place_key(row.created_at.ms(), &row.title, &row.address, property)
+}
+
+fn customer_key(row: &Customer, property: &str) -> Option<Key> {
+    place_key(row.created_at.ms(), &row.title, &row.address, property)
+}
+
+fn place_key(created: i64, title: &str, address: &Address, property: &str) -> Option<Key> {
+    match property {
+        "createdTime" => Some(Key::Number(created)),
+        "title" | "name" => Some(Key::Text(title.to_owned())),
+        "email" => text(address.email.as_deref()),
+        "country" => text(address.country.as_deref()),
+        "city" => text(address.city.as_deref()),
+        _ => None,
+    }
+}
+
+fn tenant_profile_key(row: &TenantProfile, property: &str) -> Option<Key> {
+    match property {
+        "createdTime" => Some(Key::Number(row.created_at.ms())),
+        "name" => text(Some(&row.name)),
+        "description" => text(row.description.as_deref()),
+        "isDefault" => Some(Key::Number(row.is_default.into())),
+        _ => None,
+    }
+}
+
+fn profile_key(row: &DeviceProfile, property: &str) -> Option<Key> {
+    match property {
+        "createdTime" => Some(Key::Number(row.created_at.ms())),
+        "name" => text(Some(&row.name)),
+        "description" => text(row.description.as_deref()),
+        "isDefault" => Some(Key::Number(row.is_default.into())),
+        "transportType" => text(Some(row.transport.name())),
+        _ => None,
+    }
+}
+
+fn user_key(row: &User, property: &str) -> Option<Key> {
+    match property {
+        "createdTime" => Some(Key::Number(row.created_at.ms())),
+        "email" | "name" => text(Some(&row.email)),
+        "firstName" => text(row.first_name.as_deref()),
+        "lastName" => text(row.last_name.as_deref()),
+        "phone" => text(row.phone.as_deref()),
+        "authority" => text(Some(row.authority.name())),
+        _ => None,
+    }
+}
+
+fn device_key(row: &DeviceOverview, property: &str) -> Option<Key> {
+    match property {
+        "createdTime" => Some(Key::Number(row.device.created_at.ms())),
+        "name" => text(Some(&row.device.name)),
+        "label" => text(row.device.label.as_deref()),
+        "type" | "deviceProfileName" => text(Some(&row.device.profile_name)),
+        "customerTitle" => text(row.customer_title.as_deref()),
+        _ => None,
+    }
+}
+
+fn text(text: Option<&str>) -> Option<Key> {
+    Some(Key::Text(text.unwrap_or_default().to_owned()))
+}

@@ -1,0 +1,194 @@
+//! Versions, uniqueness, references and cascades over plain maps.
+
+use std::collections::BTreeMap;
+
+use thingport_model::id::{
+    CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef, TenantId, TenantProfileId, UserId,
+};
+use thingport_model::port::entities::Write;
+use thingport_model::port::error::Conflict;
+use thingport_model::profile::DeviceProfile;
+use thingport_model::tenant::TenantProfile;
+
+use super::State;
+use crate::entities::document::provision_key;
+
+impl State {
+    /// Applies one step; after an error the state is to be thrown away.
+    pub(super) fn apply(&mut self, write: Write) -> Result<(), Conflict> {
+        match write {
+            Write::Tenant(row) => {
+                known(&self.tenant_profiles, &row.tenant_profile_id)?;
+                follows(self.tenants.get(&row.id).map(|old| old.version), row.version)?;
+                self.tenants.insert(row.id, row);
+            }
+            Write::TenantProfile(row) => self.put_tenant_profile(row)?,
+            Write::Customer(row) => {
+                known(&self.tenants, &row.tenant_id)?;
+                follows(self.customers.get(&row.id).map(|old| old.version), row.version)?;
+                let mut others = self.customers.values().filter(|old| old.id != row.id);
+                let taken =
+                    others.any(|old| old.tenant_id == row.tenant_id && old.title == row.title);
+                free(!taken, Conflict::CustomerTitle)?;
+                self.customers.insert(row.id, row);
+            }
+            Write::User(row) => {
+                row.customer_id.map_or(Ok(()), |id| known(&self.customers, &id))?;
+                follows(self.users.get(&row.id).map(|old| old.version), row.version)?;
+                let email = row.email.to_lowercase();
+                let mut others = self.users.values().filter(|old| old.id != row.id);
+                let taken = others.any(|old| old.email.to_lowercase() == email);
+                free(!taken, Conflict::UserEmail)?;
+                self.users.insert(row.id, row);
+            }
+            Write::UserCredentials(row) => {
+                known(&self.users, &row.user_id)?;
+                self.logins.insert(row.user_id, row);
+            }
+            Write::DeviceProfile(row) => self.put_profile(row)?,
+            Write::Device(row) => {
+                known(&self.tenants, &row.tenant_id)?;
+                known(&self.profiles, &row.profile_id)?;
+                row.customer_id.map_or(Ok(()), |id| known(&self.customers, &id))?;
+                follows(self.devices.get(&row.id).map(|old| old.version), row.version)?;
+                let mut others = self.devices.values().filter(|old| old.id != row.id);
+                let taken =
+                    others.any(|old| old.tenant_id == row.tenant_id && old.name == row.name);
+                free(!taken, Conflict::DeviceName)?;
+                self.devices.insert(row.id, row);
+            }
+            Write::DeviceCredentials(row) => {
+                known(&self.devices, &row.device_id)?;
+                follows(self.credentials.get(&row.id).map(|old| old.version), row.version)?;
+                let others = || self.credentials.values().filter(|old| old.id != row.id);
+                let taken = others().any(|old| old.credentials_id == row.credentials_id);
+                free(!taken, Conflict::CredentialsId)?;
+                free(!others().any(|old| old.device_id == row.device_id), Conflict::Version)?;
+                self.credentials.insert(row.id, row);
+            }
+            Write::Delete(entity) => self.delete(entity)?,
+            Write::Setting(key, value) => drop(self.settings.insert(key, value)),
+            Write::Purged(entity) => drop(self.outbox.remove(&entity)),
+        }
+        Ok(())
+    }
+
+    fn put_tenant_profile(&mut self, row: TenantProfile) -> Result<(), Conflict> {
+        let mut others = self.tenant_profiles.values_mut().filter(|old| old.id != row.id);
+        free(!others.any(|old| old.name == row.name), Conflict::TenantProfileName)?;
+        if row.is_default {
+            self.tenant_profiles.values_mut().for_each(|old| old.is_default = false);
+        }
+        self.tenant_profiles.insert(row.id, row);
+        Ok(())
+    }
+
+    fn put_profile(&mut self, row: DeviceProfile) -> Result<(), Conflict> {
+        known(&self.tenants, &row.tenant_id)?;
+        follows(self.profiles.get(&row.id).map(|old| old.version), row.version)?;
+        let others = || self.profiles.values().filter(|old| old.id != row.id);
+        let taken = others().any(|old| old.tenant_id == row.tenant_id && old.name == row.name);
+        free(!taken, Conflict::ProfileName)?;
+        if let Some(key) = provision_key(&row.provisioning) {
+            let taken = others().any(|old| provision_key(&old.provisioning) == Some(key));
+            free(!taken, Conflict::ProvisionKey)?;
+        }
+        if row.is_default {
+            let own = self.profiles.values_mut().filter(|old| old.tenant_id == row.tenant_id);
+            own.for_each(|old| old.is_default = false);
+        }
+        self.profiles.insert(row.id, row);
+        Ok(())
+    }
+
+    fn delete(&mut self, entity: EntityRef) -> Result<(), Conflict> {
+        let existed = match entity.kind {
+            EntityKind::Tenant => self.delete_tenant(TenantId(entity.id)),
+            EntityKind::TenantProfile => self.delete_tenant_profile(TenantProfileId(entity.id))?,
+            EntityKind::Customer => self.delete_customer(CustomerId(entity.id)),
+            EntityKind::User => self.delete_user(UserId(entity.id)),
+            EntityKind::Device => self.delete_device(DeviceId(entity.id)),
+            EntityKind::DeviceProfile => self.delete_profile(DeviceProfileId(entity.id))?,
+        };
+        free(existed, Conflict::Missing)?;
+        self.outbox.insert(entity);
+        Ok(())
+    }
+
+    fn delete_tenant(&mut self, id: TenantId) -> bool {
+        for device in ids(&self.devices, |row| row.tenant_id == id) {
+            self.delete_device(device);
+            self.outbox.insert(device.entity());
+        }
+        for profile in ids(&self.profiles, |row| row.tenant_id == id) {
+            self.profiles.remove(&profile);
+            self.outbox.insert(profile.entity());
+        }
+        for user in ids(&self.users, |row| row.tenant_id == id) {
+            self.delete_user(user);
+            self.outbox.insert(user.entity());
+        }
+        for customer in ids(&self.customers, |row| row.tenant_id == id) {
+            self.customers.remove(&customer);
+            self.outbox.insert(customer.entity());
+        }
+        self.tenants.remove(&id).is_some()
+    }
+
+    fn delete_tenant_profile(&mut self, id: TenantProfileId) -> Result<bool, Conflict> {
+        let used = self.tenants.values().any(|row| row.tenant_profile_id == id);
+        free(!used, Conflict::InUse)?;
+        Ok(self.tenant_profiles.remove(&id).is_some())
+    }
+
+    fn delete_customer(&mut self, id: CustomerId) -> bool {
+        for user in ids(&self.users, |row| row.customer_id == Some(id)) {
+            self.delete_user(user);
+            self.outbox.insert(user.entity());
+        }
+        for device in self.devices.values_mut().filter(|row| row.customer_id == Some(id)) {
+            device.customer_id = None;
+            device.version += 1;
+        }
+        self.customers.remove(&id).is_some()
+    }
+
+    fn delete_user(&mut self, id: UserId) -> bool {
+        self.logins.remove(&id);
+        self.users.remove(&id).is_some()
+    }
+
+    fn delete_device(&mut self, id: DeviceId) -> bool {
+        self.credentials.retain(|_, row| row.device_id != id);
+        self.devices.remove(&id).is_some()
+    }
+
+    fn delete_profile(&mut self, id: DeviceProfileId) -> Result<bool, Conflict> {
+        let used = self.devices.values().any(|row| row.profile_id == id);
+        free(!used, Conflict::InUse)?;
+        Ok(self.profiles.remove(&id).is_some())
+    }
+}
+
+fn ids<K: Copy, V>(rows: &BTreeMap<K, V>, chosen: impl Fn(&V) -> bool) -> Vec<K> {
+    rows.iter().filter(|(_, row)| chosen(row)).map(|(id, _)| *id).collect()
+}
+
+/// A reference must lead somewhere.
+fn known<K: Ord, V>(rows: &BTreeMap<K, V>, id: &K) -> Result<(), Conflict> {
+    free(rows.contains_key(id), Conflict::Reference)
+}
+
+/// A new row begins with 1, a changed one has one more than before.
+const fn follows(stored: Option<i64>, version: i64) -> Result<(), Conflict> {
+    match stored {
+        None if version == 1 => Ok(()),
+        None => Err(Conflict::Missing),
+        Some(stored) if version == stored + 1 => Ok(()),
+        Some(_) => Err(Conflict::Version),
+    }
+}
+
+fn free(is_free: bool, otherwise: Conflict) -> Result<(), Conflict> {
+    if is_free { Ok(()) } else { Err(otherwise) }
+}

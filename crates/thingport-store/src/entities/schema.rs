@@ -1,0 +1,70 @@
+//! The tables, as a list of migrations applied in order, and the gate in front of them.
+//!
+//! Columns hold what is looked up, sorted, unique or referred to; everything else of an entity is in
+//! its `document`. No fact is in both. The text keeps to what SQLite and PostgreSQL both take, but for
+//! the type `BLOB`.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::fault::OpenError;
+
+/// Refuses a file that is not ours or newer than this program, without writing to it.
+pub(super) fn gate(path: &Path) -> Result<(), OpenError> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    check(number(&connection, "application_id")?, number(&connection, "user_version")?)
+}
+
+/// Brings the tables to the newest form, one transaction per migration.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
+    let present: i32 = number(connection, "user_version")?;
+    check(number(connection, "application_id")?, present)?;
+    for (version, sql) in (1_i32..).zip(MIGRATIONS).skip(present.unsigned_abs() as usize) {
+        tracing::info!(version, "bringing the entity database to a newer form");
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(sql)?;
+        transaction.pragma_update(None, "user_version", version)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// How a connection must behave whoever uses it.
+pub(super) fn tune(connection: &Connection) -> Result<(), OpenError> {
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED_MAX);
+    Ok(())
+}
+
+fn check(application_id: i32, version: i32) -> Result<(), OpenError> {
+    // A file that nothing was written to yet has neither.
+    if application_id != APPLICATION_ID && (application_id, version) != (0, 0) {
+        return Err(OpenError::Foreign);
+    }
+    let known = newest();
+    if version > known { Err(OpenError::Newer { found: version, known }) } else { Ok(()) }
+}
+
+fn newest() -> i32 {
+    i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX)
+}
+
+fn number(connection: &Connection, pragma: &str) -> Result<i32, OpenError> {
+    Ok(connection.pragma_query_value(None, pragma, |row| row.get(0))?)
+}
+
+/// "TPRT".
+const APPLICATION_ID: i32 = 0x5450_5254;
+const CACHE_KIB: i32 = 2_048;
+const STATEMENTS_CACHED_MAX: usize = 128;
+
+/// Append only: a migration that was released never changes.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
