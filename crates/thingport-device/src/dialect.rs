@@ -33,16 +33,8 @@ impl Dialect {
     /// standard ones (TP-010).
     #[must_use]
     pub fn compile(profile: &DeviceProfile) -> Self {
-        let standard = MqttTransport::default();
         let is_mqtt = profile.transport == TransportType::Mqtt;
-        let mqtt = profile.mqtt.as_ref().filter(|_| is_mqtt).unwrap_or(&standard);
-        Self {
-            telemetry: filter(&mqtt.telemetry_topic, TELEMETRY_TOPIC),
-            attributes: filter(&mqtt.attributes_topic, ATTRIBUTES_TOPIC),
-            attributes_subscribe: filter(&mqtt.attributes_subscribe_topic, ATTRIBUTES_TOPIC),
-            profile_form: ProfileForm::of(&mqtt.payload),
-            acks_invalid: mqtt.ack_on_validation_exception,
-        }
+        profile.mqtt.as_ref().filter(|_| is_mqtt).map(Self::of).unwrap_or_default()
     }
 
     /// Whether a body that cannot be decoded is acknowledged to MQTT 3 clients (P-11).
@@ -77,6 +69,16 @@ impl Dialect {
         self.attributes_subscribe.matches(filter)
     }
 
+    fn of(mqtt: &MqttTransport) -> Self {
+        Self {
+            telemetry: filter(&mqtt.telemetry_topic, TELEMETRY_TOPIC),
+            attributes: filter(&mqtt.attributes_topic, ATTRIBUTES_TOPIC),
+            attributes_subscribe: filter(&mqtt.attributes_subscribe_topic, ATTRIBUTES_TOPIC),
+            profile_form: ProfileForm::of(&mqtt.payload),
+            acks_invalid: mqtt.ack_on_validation_exception,
+        }
+    }
+
     /// Checks that bodies of `form` can be read as JSON.
     ///
     /// # Errors
@@ -89,6 +91,13 @@ impl Dialect {
         };
         let what = "Protobuf bodies are not served by this version";
         if is_json { Ok(()) } else { Err(Reject::new(Reason::PayloadNotProtobuf, what)) }
+    }
+}
+
+impl Default for Dialect {
+    /// The standard topics and JSON: a profile of transport type DEFAULT.
+    fn default() -> Self {
+        Self::of(&MqttTransport::default())
     }
 }
 

@@ -1,1 +1,107 @@
-//! Doors for the fuzzer: arbitrary bytes in, promises checked inside.
+//! Doors for the fuzzer: arbitrary bytes in, promises checked inside. A broken promise panics, which
+//! only the fuzzer and the replay of its corpus ever see.
+
+use std::sync::Arc;
+
+use thingport_model::reading::Readings;
+use thingport_model::time::Timestamp;
+use thingport_model::value::ValueRef;
+
+use crate::dialect::Dialect;
+use crate::link::Link;
+use crate::payload::json::Decoder;
+use crate::payload::{LongFraction, Typing, write};
+use crate::reject::{Class, Reject};
+use crate::topic::filter::Filter;
+
+/// Decodes `payload` as telemetry under every typing.
+pub fn json_telemetry(payload: &[u8]) {
+    for typing in typings() {
+        let mut out = Readings::default();
+        let decoded = Decoder::new().telemetry(payload, NOW, &typing, &mut out);
+        check_decoded(decoded, &out, &typing);
+    }
+}
+
+/// Decodes `payload` as attributes under every typing.
+pub fn json_attributes(payload: &[u8]) {
+    for typing in typings() {
+        let mut out = Readings::default();
+        let decoded = Decoder::new().attributes(payload, NOW, &typing, &mut out);
+        check_decoded(decoded, &out, &typing);
+        assert!(out.iter().all(|reading| reading.at == NOW), "an attribute is stamped on receipt");
+    }
+}
+
+/// Uses `bytes` as topic, as filter, and as topic and filter of a profile split at the first space.
+pub fn topic(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    let (filter, topic) = text.split_once(' ').unwrap_or((text, text));
+    let filter = Filter::new(filter);
+    let _ = filter.matches(topic);
+    for is_gateway in [false, true] {
+        let mut link = Link::open(Arc::new(Dialect::default()), is_gateway);
+        publish(&mut link, text);
+        let was_granted = link.subscribe(text);
+        if let Err(reject) = &was_granted {
+            assert_eq!(reject.class(), Class::Filter);
+            check_detail(reject);
+        }
+        assert_eq!(link.unsubscribe(text), was_granted.is_ok(), "granted once, taken back once");
+        assert!(!link.unsubscribe(text), "a filter is taken back once");
+    }
+}
+
+fn publish(link: &mut Link, topic: &str) {
+    let (mut decoder, mut out) = (Decoder::new(), Readings::default());
+    let typing = Typing::default();
+    if let Err(reject) = link.uplink(topic, b"{}", NOW, &mut decoder, &mut out, &typing) {
+        assert_ne!(reject.class(), Class::Filter);
+        check_detail(&reject);
+    }
+}
+
+/// What was decoded can be stored; what was refused left nothing behind.
+fn check_decoded(decoded: Result<(), Reject>, out: &Readings, typing: &Typing) {
+    if let Err(reject) = decoded {
+        assert_eq!(reject.class(), Class::Format);
+        assert!(out.is_empty(), "something of a refused payload stayed");
+        check_detail(&reject);
+    }
+    for reading in out.iter() {
+        assert!((1..=255).contains(&reading.key.chars().count()), "a key that could not be stored");
+        match reading.value {
+            ValueRef::Double(value) => assert!(value.is_finite(), "a double is finite"),
+            ValueRef::Json(text) => check_json(text, typing),
+            ValueRef::Bool(_) | ValueRef::Long(_) | ValueRef::String(_) => {}
+        }
+    }
+}
+
+/// Kept JSON is JSON: it reads back as the same text.
+fn check_json(text: &str, typing: &Typing) {
+    let typing = Typing { long_fraction: LongFraction::Text, ..*typing };
+    let payload = format!("{{\"k\":{text}}}");
+    let mut again = Readings::default();
+    let decoded = Decoder::new().attributes(payload.as_bytes(), NOW, &typing, &mut again);
+    assert_eq!(decoded, Ok(()), "kept JSON can be read");
+    let same = again.iter().next().is_some_and(|it| it.value == ValueRef::Json(text));
+    assert!(same, "kept JSON reads back as the same text");
+    let mut written = String::new();
+    write::write_value(&mut written, ValueRef::Json(text));
+    assert_eq!(written, text);
+}
+
+fn check_detail(reject: &Reject) {
+    assert!(reject.detail.len() <= DETAIL_MAX, "a detail is short");
+    assert!(!reject.detail.contains(char::is_control), "a detail is printable");
+}
+
+fn typings() -> [Typing; 3] {
+    [Typing::device(true, 0), Typing::device(false, 8), Typing::rest(true, 0)]
+}
+
+const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+/// 48 characters may need ten bytes each when they are not printable.
+const DETAIL_MAX: usize = 1_100;

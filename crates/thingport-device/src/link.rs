@@ -116,6 +116,12 @@ impl Link {
         was_granted
     }
 
+    /// The profile was edited: its new dialect is in force from the next message on (LS-051). What is
+    /// subscribed stays subscribed.
+    pub fn change_dialect(&mut self, dialect: Arc<Dialect>) {
+        self.dialect = dialect;
+    }
+
     /// Whether a body that cannot be decoded is acknowledged to MQTT 3 clients (P-11).
     #[must_use]
     pub fn acks_invalid(&self) -> bool {

@@ -68,6 +68,7 @@ mod tests {
                 }
             }
             found.sort_unstable();
+            expected.sort_unstable();
             assert_eq!(found, expected, "{count}");
         }
     }

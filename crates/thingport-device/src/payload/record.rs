@@ -49,8 +49,8 @@ enum Raw {
 /// The member `values` of a record.
 #[derive(Clone, Copy, Debug)]
 enum Values {
-    /// Its members are the fields from here on.
-    Fields(usize),
+    /// Its members are these fields.
+    Fields(usize, usize),
     /// It came before `ts`, or is no object.
     Raw(Raw),
 }
@@ -78,7 +78,7 @@ impl Record {
                 // Surely timestamped: whatever else the record holds does not count.
                 let from = self.fields.len();
                 self.members(lexer, level + 1)?;
-                values = Some(Values::Fields(from));
+                values = Some(Values::Fields(from, self.fields.len()));
                 continue;
             }
             let value = self.raw(token, lexer, level)?;
@@ -90,11 +90,11 @@ impl Record {
             self.fields.push(Field { key, value, is_repeated: false });
         }
         let (Some(ts), Some(values)) = (ts, values) else {
-            return self.put(0, now, lexer, typing, out);
+            return self.put(now, lexer, typing, out);
         };
         let at = self.timestamp(ts, lexer)?;
-        let from = self.values(values, lexer, level + 1)?;
-        self.put(from, at, lexer, typing, out)
+        self.keep_values(values, lexer, level + 1)?;
+        self.put(at, lexer, typing, out)
     }
 
     /// Reads the object whose brace was consumed and adds its members as they are (JS-050, JS-053).
@@ -107,7 +107,7 @@ impl Record {
     ) -> Result<(), Reject> {
         self.clear();
         self.members(lexer, 1)?;
-        self.put(0, now, lexer, typing, out)
+        self.put(now, lexer, typing, out)
     }
 
     fn clear(&mut self) {
@@ -142,17 +142,27 @@ impl Record {
         })
     }
 
-    /// The field with which the members of `values` begin, read now if they came before `ts`.
-    fn values(&mut self, values: Values, lexer: &Lexer<'_>, level: usize) -> Result<usize, Reject> {
+    /// Of all fields keeps the members of `values`, which are read now if they came before `ts`.
+    fn keep_values(
+        &mut self,
+        values: Values,
+        lexer: &Lexer<'_>,
+        level: usize,
+    ) -> Result<(), Reject> {
         match values {
-            Values::Fields(from) => Ok(from),
-            Values::Raw(Raw::Object(_, begin)) => {
-                let from = self.fields.len();
-                self.members(&mut lexer.again(begin), level)?;
-                Ok(from)
+            Values::Fields(from, to) => {
+                self.fields.truncate(to);
+                self.fields.drain(..from);
             }
-            Values::Raw(_) => Err(Reject::new(Reason::PayloadShape, "values is not an object")),
+            Values::Raw(Raw::Object(_, begin)) => {
+                self.fields.clear();
+                self.members(&mut lexer.again(begin), level)?;
+            }
+            Values::Raw(_) => {
+                return Err(Reject::new(Reason::PayloadShape, "values is not an object"));
+            }
         }
+        Ok(())
     }
 
     /// The time a `ts` stands for (device API 4.3).
@@ -170,19 +180,18 @@ impl Record {
         ms.map(Timestamp).ok_or_else(|| Reject::new(Reason::PayloadTimestamp, quoted(text)))
     }
 
-    /// Types the fields from `from` on and adds them.
+    /// Types the fields and adds them.
     fn put(
         &mut self,
-        from: usize,
         at: Timestamp,
         lexer: &Lexer<'_>,
         typing: &Typing,
         out: &mut Readings,
     ) -> Result<(), Reject> {
-        self.collapse(from, lexer);
+        self.collapse(lexer);
         let Self { fields, unescaped, nested, plain, .. } = self;
         let text = |text: Text| text.of(lexer, unescaped);
-        for field in fields.iter().skip(from).filter(|field| !field.is_repeated) {
+        for field in fields.iter().filter(|field| !field.is_repeated) {
             let key = text(field.key);
             let value = match field.value {
                 Raw::Null if typing.nulls == Nulls::Skip => continue,
@@ -199,10 +208,9 @@ impl Record {
     }
 
     /// Of equal names the last value stays, at the place of the first.
-    fn collapse(&mut self, from: usize, lexer: &Lexer<'_>) {
+    fn collapse(&mut self, lexer: &Lexer<'_>) {
         let Self { fields, unescaped, order, .. } = self;
-        let fields = fields.get_mut(from..).unwrap_or_default();
-        let fields = Cell::from_mut(fields).as_slice_of_cells();
+        let fields = Cell::from_mut(fields.as_mut_slice()).as_slice_of_cells();
         let key = |at: usize| fields.get(at).map_or("", |it| it.get().key.of(lexer, unescaped));
         duplicates::repeats(fields.len(), key, order, |first, later| {
             if let (Some(first), Some(later)) = (fields.get(first), fields.get(later)) {
