@@ -61,11 +61,18 @@ fn check_publish(frame: Frame<'_>, version: Version) {
     assert_eq!(again, Some(packet));
 }
 
-/// Plays commands against a session. Each command is one byte; bytes from the client follow with
-/// their number in front.
+/// Plays commands against a session. The first byte says whether the client has connected already
+/// and in which version. Then each command is one byte; bytes from the client follow with their
+/// number in front.
 pub fn session(data: &[u8]) {
+    let Some((start, mut rest)) = data.split_first() else { return };
     let mut driver = Driver::new();
-    let mut rest = data;
+    if *start % 4 != 3 {
+        let mut connect = Vec::new();
+        client::connect(&mut connect, &client::plain_connect(version_of(*start % 4), "c"));
+        driver.receive(&connect);
+        driver.decide(1);
+    }
     while let Some((command, after)) = rest.split_first() {
         rest = after;
         match command % 8 {

@@ -448,3 +448,6 @@ impl Session {
 
 /// No packet is incomplete.
 const NEVER: u64 = u64::MAX;
+
+#[cfg(test)]
+mod tests;

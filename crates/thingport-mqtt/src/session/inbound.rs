@@ -85,6 +85,11 @@ impl Line {
         }
     }
 
+    #[cfg(test)]
+    pub(super) const fn is_in_place(&self) -> bool {
+        matches!(self.slots, Slots::InPlace { .. })
+    }
+
     /// Adds the newest and gives its sequence number.
     #[inline]
     pub(super) fn push(&mut self, slot: Slot) -> u32 {
