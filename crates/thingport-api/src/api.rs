@@ -1,0 +1,144 @@
+//! What every request of people shares: the node, the settings, the keys and the bounds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use thingport_core::node::Node;
+use thingport_model::reading::Readings;
+use thingport_model::time::Timestamp;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::auth::password::Hashing;
+use crate::auth::sessions::EndedSessions;
+use crate::auth::throttle::Throttle;
+use crate::auth::token::JwtKeys;
+use crate::config::ApiConfig;
+use crate::error::Refusal;
+
+/// Turns the body of a telemetry or attribute request into readings; the text of an error is for the
+/// caller. The device API owns that JSON, so the roof lends its decoder to this room.
+///
+/// Readings without a time of their own get the given one. A `null` member is an error (T-42), and so
+/// is a body without any reading.
+pub type DecodeBody =
+    Arc<dyn Fn(&[u8], Timestamp, BodyKind, &mut Readings) -> Result<(), String> + Send + Sync>;
+
+/// Which form a body has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyKind {
+    /// `{"k":v}`, `{"ts":1,"values":{"k":v}}` or an array of such objects (REST API 14.4).
+    Telemetry,
+    /// One flat object `{"k":v}` (T-2).
+    Attributes,
+}
+
+/// The people's side of one node.
+pub struct Api {
+    node: Arc<Node>,
+    config: ApiConfig,
+    keys: JwtKeys,
+    decode: DecodeBody,
+    pub(crate) hashing: Hashing,
+    pub(crate) throttle: Throttle,
+    pub(crate) ended: EndedSessions,
+    /// Held while the login record of a user is read and written back: two such writers would
+    /// otherwise undo each other.
+    pub(crate) login_records: Mutex<()>,
+    bodies: Arc<Semaphore>,
+    pub(crate) requests: Semaphore,
+    feeds: AtomicUsize,
+    draining: watch::Sender<bool>,
+}
+
+impl Api {
+    /// The people's side of `node`. `keys` sign tokens; `decode` reads bodies of readings.
+    #[must_use]
+    pub fn new(node: Arc<Node>, config: ApiConfig, keys: JwtKeys, decode: DecodeBody) -> Self {
+        Self {
+            hashing: Hashing::new(config.hashing_max, config.logins_waiting_max),
+            throttle: Throttle::new(),
+            ended: EndedSessions::new(),
+            login_records: Mutex::const_new(()),
+            bodies: Arc::new(Semaphore::new(config.bodies_max / ROOM_UNIT)),
+            requests: Semaphore::new(config.requests_max),
+            feeds: AtomicUsize::new(0),
+            draining: watch::Sender::new(false),
+            node,
+            config,
+            keys,
+            decode,
+        }
+    }
+
+    /// Closes all WebSocket sessions with 1012 and opens no new ones (W-5).
+    pub fn drain(&self) {
+        self.draining.send_replace(true);
+    }
+
+    /// Open WebSocket sessions, for metrics.
+    #[must_use]
+    pub fn feeds_open(&self) -> usize {
+        self.feeds.load(Ordering::Relaxed)
+    }
+
+    pub(crate) const fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    pub(crate) const fn config(&self) -> &ApiConfig {
+        &self.config
+    }
+
+    pub(crate) const fn keys(&self) -> &JwtKeys {
+        &self.keys
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.node.clock.now()
+    }
+
+    pub(crate) fn draining(&self) -> watch::Receiver<bool> {
+        self.draining.subscribe()
+    }
+
+    /// The readings of a body.
+    pub(crate) fn decode(&self, body: &[u8], kind: BodyKind) -> Result<Readings, Refusal> {
+        let mut readings = Readings::default();
+        (self.decode)(body, self.now(), kind, &mut readings).map_err(Refusal::bad_request)?;
+        Ok(readings)
+    }
+
+    /// Room for a body of `length` bytes; small ones need none, since their number is bounded.
+    pub(crate) async fn room_for_body(
+        &self,
+        length: usize,
+    ) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
+        if length <= SMALL_BODY {
+            return Ok(None);
+        }
+        // One body may take all the room, so that none is refused for ever.
+        let units = length.div_ceil(ROOM_UNIT).clamp(1, self.config.bodies_max / ROOM_UNIT);
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.bodies).acquire_many_owned(units).await;
+        room.map(Some).map_err(|_| Refusal::unavailable("no room for the request body"))
+    }
+
+    /// A place for one more WebSocket session, if there is one.
+    pub(crate) fn take_feed(self: &Arc<Self>) -> Option<FeedPlace> {
+        let place = FeedPlace(Arc::clone(self));
+        let before = self.feeds.fetch_add(1, Ordering::Relaxed);
+        (before < self.config.ws.sessions_max).then_some(place)
+    }
+}
+
+/// The place of one WebSocket session, given back when dropped.
+pub(crate) struct FeedPlace(Arc<Api>);
+
+impl Drop for FeedPlace {
+    fn drop(&mut self) {
+        self.0.feeds.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+const ROOM_UNIT: usize = 1024;
+const SMALL_BODY: usize = 64 * 1024;

@@ -1,0 +1,105 @@
+//! `{"entityType":"DEVICE","id":"..."}` and back (REST API 1.2).
+
+use serde::{Deserialize, Serialize};
+use thingport_model::id::{CredentialsId, CustomerId, EntityKind, EntityRef, NIL};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::error::Refusal;
+
+/// An id with its kind, as answers show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EntityId {
+    /// Kind of the entity, such as `DEVICE`.
+    #[schema(value_type = String)]
+    entity_type: &'static str,
+    /// Its UUID.
+    id: Uuid,
+}
+
+impl From<EntityRef> for EntityId {
+    fn from(entity: EntityRef) -> Self {
+        Self { entity_type: entity.kind.name(), id: entity.id }
+    }
+}
+
+impl EntityId {
+    /// The customer, or the nil id that stands for none (G-13).
+    pub(crate) fn customer(customer: Option<CustomerId>) -> Self {
+        customer.unwrap_or(CustomerId(NIL)).entity().into()
+    }
+}
+
+/// The id of a credential record: it alone has no kind (G-12).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct BareId {
+    /// Its UUID.
+    id: Uuid,
+}
+
+impl BareId {
+    pub(crate) const fn credentials(&self) -> CredentialsId {
+        CredentialsId(self.id)
+    }
+}
+
+impl From<CredentialsId> for BareId {
+    fn from(id: CredentialsId) -> Self {
+        Self { id: id.0 }
+    }
+}
+
+/// An id as requests carry it; a missing kind is taken from the field (G-11).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct IdInput {
+    /// Kind of the entity; may be left out where only one is possible.
+    entity_type: Option<String>,
+    /// Its UUID.
+    id: Uuid,
+}
+
+impl IdInput {
+    /// The UUID, if the kind fits.
+    pub(crate) fn of(&self, kind: EntityKind) -> Result<Uuid, Refusal> {
+        match &self.entity_type {
+            Some(named) if named != kind.name() => Err(Refusal::bad_request(format!(
+                "an id of type {} is due here, not {named}",
+                kind.name()
+            ))),
+            _ => Ok(self.id),
+        }
+    }
+}
+
+/// The id in `input`, if there is one; the nil id counts as none.
+pub(crate) fn optional_id<T>(
+    input: Option<&IdInput>,
+    kind: EntityKind,
+    make: fn(Uuid) -> T,
+) -> Result<Option<T>, Refusal> {
+    let id = input.map(|input| input.of(kind)).transpose()?;
+    Ok(id.filter(|id| *id != NIL).map(make))
+}
+
+/// Refuses an id where nothing of that kind exists in this server.
+pub(crate) fn must_be_absent(what: &str, input: Option<&IdInput>) -> Result<(), Refusal> {
+    match input {
+        Some(input) => Err(Refusal::bad_request(format!("{what} {} does not exist", input.id))),
+        None => Ok(()),
+    }
+}
+
+/// A UUID from text of a path or query (G-16).
+pub(crate) fn parse_id(text: &str) -> Result<Uuid, Refusal> {
+    Uuid::try_parse(text).map_err(|_| Refusal::bad_request(format!("{text:?} is not a UUID")))
+}
+
+/// A kind and a UUID from two texts of a path.
+pub(crate) fn parse_entity(kind: &str, id: &str) -> Result<EntityRef, Refusal> {
+    let kind = EntityKind::from_name(kind).ok_or_else(|| {
+        Refusal::bad_request(format!("{kind:?} is not an entity type known here"))
+    })?;
+    Ok(EntityRef { kind, id: parse_id(id)? })
+}

@@ -1,0 +1,207 @@
+//! The OpenAPI 3.1 document, made from the route table in our own words (REST API section 19).
+
+use std::sync::{Arc, OnceLock};
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{Method, header};
+use axum::response::{IntoResponse, Response};
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::info::InfoBuilder;
+use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::response::ResponseBuilder;
+use utoipa::openapi::schema::{ComponentsBuilder, ObjectBuilder, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{
+    Components, HttpMethod, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, RefOr, Required,
+    Schema,
+};
+
+use crate::api::Api;
+use crate::route::{Route, Schemas, Shape, Who};
+use crate::router;
+
+pub(crate) fn routes() -> Vec<Route> {
+    let document =
+        |path| Route::get(path, document).who(Who::Public).about("This document.").answer_any();
+    vec![document("/v3/api-docs"), document("/v3/api-docs/thingsboard")]
+}
+
+async fn document(State(api): State<Arc<Api>>) -> Response {
+    static DOCUMENT: OnceLock<Bytes> = OnceLock::new();
+    let json = DOCUMENT.get_or_init(|| {
+        let document = describe(&router::routes(), &api.config().version);
+        // The document is built from texts and schemas only, which always serialize.
+        document.to_json().unwrap_or_default().into()
+    });
+    ([(header::CONTENT_TYPE, "application/json")], json.clone()).into_response()
+}
+
+/// The document for these routes.
+fn describe(routes: &[Route], version: &str) -> OpenApi {
+    let mut schemas = Schemas::new();
+    let mut paths = PathsBuilder::new();
+    for route in routes {
+        let item = PathItem::new(method(&route.method), operation(route, &mut schemas));
+        paths = paths.path(route.path, item);
+    }
+    OpenApiBuilder::new()
+        .info(InfoBuilder::new().title("Thingport").version(version).description(Some(ABOUT)))
+        .paths(paths)
+        .components(Some(components(schemas)))
+        .build()
+}
+
+fn operation(route: &Route, schemas: &mut Schemas) -> OperationBuilder {
+    let mut operation = OperationBuilder::new()
+        .tag(tag(route.path))
+        .summary(Some(route.about))
+        .operation_id(Some(operation_id(route)))
+        .description(who(route.who))
+        .request_body(request_body(route, schemas))
+        .response("200", answer(route, schemas));
+    for name in path_parameters(route.path) {
+        operation = operation.parameter(text_parameter(name, ParameterIn::Path, true, ""));
+    }
+    for query in &route.query {
+        let parameter = text_parameter(query.name, ParameterIn::Query, query.required, query.about);
+        operation = operation.parameter(parameter);
+    }
+    if matches!(route.who, Who::People(_)) {
+        let token = SecurityRequirement::new("token", Vec::<String>::new());
+        operation = operation.security(token);
+    }
+    operation
+}
+
+fn request_body(
+    route: &Route,
+    schemas: &mut Schemas,
+) -> Option<utoipa::openapi::request_body::RequestBody> {
+    let Shape::Json(schema) = route.body else { return None };
+    let content = ContentBuilder::new().schema(Some(schema(schemas))).build();
+    let body = RequestBodyBuilder::new().content("application/json", content);
+    Some(body.required(Some(Required::True)).build())
+}
+
+fn answer(route: &Route, schemas: &mut Schemas) -> utoipa::openapi::Response {
+    let answer = ResponseBuilder::new().description("Done.");
+    match route.answer {
+        Shape::Empty => answer.build(),
+        Shape::Text => {
+            let text = ObjectBuilder::new().schema_type(Type::String);
+            let content = ContentBuilder::new().schema(Some(text)).build();
+            answer.content("text/plain", content).build()
+        }
+        Shape::Json(schema) => {
+            let content = ContentBuilder::new().schema(Some(schema(schemas))).build();
+            answer.content("application/json", content).build()
+        }
+    }
+}
+
+fn text_parameter(name: &str, place: ParameterIn, required: bool, about: &str) -> ParameterBuilder {
+    let required = if required { Required::True } else { Required::False };
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(place)
+        .required(required)
+        .description((!about.is_empty()).then_some(about))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+}
+
+fn components(schemas: Schemas) -> Components {
+    let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+    ComponentsBuilder::new()
+        .schemas_from_iter::<Vec<(String, RefOr<Schema>)>, RefOr<Schema>, String>(schemas)
+        .security_scheme("token", SecurityScheme::Http(token))
+        .build()
+}
+
+/// Which chapter a path belongs to: its first word behind `/api`.
+fn tag(path: &str) -> &str {
+    let inner = path.strip_prefix("/api/").unwrap_or(path.trim_start_matches('/'));
+    let inner = inner.strip_prefix("plugins/").unwrap_or(inner);
+    inner.split('/').next().unwrap_or(inner)
+}
+
+/// `getDeviceInfoByDeviceId` for `GET /api/device/info/{deviceId}`: unique, since method and path are.
+fn operation_id(route: &Route) -> String {
+    let mut id = route.method.as_str().to_ascii_lowercase();
+    let path = route.path.strip_prefix("/api/").unwrap_or(route.path);
+    for word in path.split(['/', '-', '.']).filter(|word| !word.is_empty()) {
+        let (lead, word) = match word.strip_prefix('{') {
+            Some(name) => ("By", name.trim_end_matches('}')),
+            None => ("", word),
+        };
+        id.push_str(lead);
+        let mut letters = word.chars();
+        id.extend(letters.next().into_iter().flat_map(char::to_uppercase));
+        id.push_str(letters.as_str());
+    }
+    id
+}
+
+fn path_parameters(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+}
+
+fn who(who: Who) -> Option<String> {
+    let Who::People(roles) = who else { return Some("No credential is needed.".to_owned()) };
+    let names: Vec<_> = roles.iter().map(|role| role.name()).collect();
+    Some(format!("For {}.", names.join(", ")))
+}
+
+fn method(method: &Method) -> HttpMethod {
+    match *method {
+        Method::POST => HttpMethod::Post,
+        Method::DELETE => HttpMethod::Delete,
+        _ => HttpMethod::Get,
+    }
+}
+
+const ABOUT: &str = "The part of ThingsBoard's REST API that Thingport serves, with additions of its \
+    own under /api/thingport. Log in with POST /api/auth/login and send the token as \
+    `Authorization: Bearer <token>`.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn json() -> serde_json::Value {
+        let document = describe(&router::routes(), "1").to_json().expect("serializes");
+        serde_json::from_str(&document).expect("is JSON")
+    }
+
+    #[test]
+    fn every_route_is_described_once_and_says_what_it_is_for() {
+        let json = json();
+        assert!(json["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
+        let mut ids = BTreeSet::new();
+        for route in router::routes() {
+            let operation = &json["paths"][route.path][route.method.as_str().to_ascii_lowercase()];
+            let id = operation["operationId"].as_str().expect(route.path);
+            assert!(ids.insert(id.to_owned()), "{id} twice");
+            assert!(route.about.ends_with('.'), "{} {}", route.method, route.path);
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let json = json();
+        let text = json.to_string();
+        for reference in text.split("\"#/components/schemas/").skip(1) {
+            let name = reference.split('"').next().expect("a name");
+            assert!(!json["components"]["schemas"][name].is_null(), "{name}");
+        }
+    }
+
+    #[test]
+    fn ids_of_operations_read_like_what_they_do() {
+        let routes = router::routes();
+        let info = routes.iter().find(|route| route.path == "/api/device/info/{deviceId}");
+        assert_eq!(operation_id(info.expect("exists")), "getDeviceInfoByDeviceId");
+    }
+}

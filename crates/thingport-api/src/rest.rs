@@ -1,0 +1,46 @@
+//! The REST resources, one file each; every file lists its routes.
+
+mod auth;
+mod credentials;
+mod customers;
+mod devices;
+mod events;
+mod profiles;
+mod system;
+mod telemetry;
+mod tenants;
+mod users;
+
+use thingport_core::error::Error;
+
+use crate::error::Refusal;
+use crate::route::Route;
+
+/// All routes under `/api` but the WebSocket ones.
+pub(crate) fn routes() -> Vec<Route> {
+    let parts = [
+        auth::routes(),
+        users::routes(),
+        tenants::routes(),
+        tenants::profiles::routes(),
+        customers::routes(),
+        profiles::routes(),
+        devices::routes(),
+        devices::assignment::routes(),
+        credentials::routes(),
+        telemetry::routes(),
+        telemetry::attributes::routes(),
+        events::routes(),
+        system::routes(),
+    ];
+    parts.into_iter().flatten().collect()
+}
+
+/// What was found, where lists leave out what is missing or not the caller's.
+fn found_only<T>(found: Result<T, Error>) -> Result<Option<T>, Refusal> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(Error::NotFound(_) | Error::Denied(_)) => Ok(None),
+        Err(other) => Err(other.into()),
+    }
+}

@@ -1,0 +1,74 @@
+//! Every route on one page, behind the same doors: cross-origin answers, error objects, bounds.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{Method, Uri};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use tower_http::cors::{AllowHeaders, AllowMethods, Any, CorsLayer};
+
+use crate::api::Api;
+use crate::auth::{Door, must_sign_in};
+use crate::bounds::bounded;
+use crate::error::{Refusal, render};
+use crate::route::{Route, Who};
+use crate::{openapi, rest, ui, ws};
+
+/// The people's side of the network: REST, WebSocket, API description and start page.
+///
+/// It has a fallback of its own; whatever the caller merges with it must have none.
+pub fn router(api: Arc<Api>) -> Router {
+    let mut router = Router::new();
+    for route in routes() {
+        let run = match route.who {
+            Who::Public => route.run,
+            Who::People(roles) => {
+                let door = Door { api: Arc::clone(&api), roles };
+                route.run.route_layer(from_fn_with_state(door, must_sign_in))
+            }
+        };
+        router = router.route(route.path, run);
+    }
+    router
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(Arc::clone(&api), bounded))
+        .layer(from_fn_with_state(Arc::clone(&api), render))
+        .layer(from_fn(ui::harden))
+        .layer(cross_origin())
+        .layer(DefaultBodyLimit::max(api.config().body_max))
+        .with_state(api)
+}
+
+/// Every route there is.
+pub(crate) fn routes() -> Vec<Route> {
+    let mut routes = rest::routes();
+    routes.extend(ws::routes());
+    routes.extend(openapi::routes());
+    routes.extend(ui::routes());
+    routes
+}
+
+/// An unknown path: the error object under `/api`, the start page with 404 elsewhere (G-5).
+async fn unknown(State(api): State<Arc<Api>>, method: Method, uri: Uri) -> Response {
+    let is_page = matches!(method, Method::GET | Method::HEAD) && !uri.path().starts_with("/api");
+    if is_page {
+        return ui::not_found(&api);
+    }
+    Refusal::not_found(format!("there is no {method} {}", uri.path())).into_response()
+}
+
+async fn wrong_method() -> Refusal {
+    Refusal::wrong_method()
+}
+
+/// Any origin, method and header; a preflight needs no credential (G-3). The wanted headers are
+/// mirrored, because a star does not cover `Authorization`.
+fn cross_origin() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods(AllowMethods::mirror_request())
+        .allow_headers(AllowHeaders::mirror_request())
+}
