@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p thingport-mqtt --example publish_cost [publications per figure]`
 
+#![expect(clippy::print_stdout, reason = "it prints what it measured")]
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;

@@ -28,7 +28,6 @@ use crate::violation::Violation;
 
 use alias::Aliases;
 use answer::matching_ids;
-use arrival::Step;
 use handshake::{CONNACK_SIZE_MIN, KEEP_ALIVE_GRACE_MS, write_connack3};
 use inbound::{Line, OpenIds};
 use outbound::{Outbound, ServerPublish};
@@ -73,6 +72,8 @@ use subscriptions::Subscriptions;
 ///
 /// An idle session owns no buffer. Subscriptions, topic aliases, messages in flight and identifiers
 /// of quality of service 2 are allocated when first used, the latter two given back when done.
+/// What is kept of the input is the beginning of one packet or, while packets must wait, what was
+/// not read of the last input.
 #[derive(Debug)]
 pub struct Session {
     bounds: Arc<Bounds>,
@@ -170,18 +171,17 @@ impl Session {
         self.holds_packets = false;
         loop {
             let rest = bytes.get(*read..).unwrap_or_default();
-            match self.handle_packet(now_ms, rest, out) {
-                Ok(Step::Pause) => return None,
-                Ok(Step::Packet { size, event }) => {
+            let mut size = 0;
+            match self.handle_packet(now_ms, rest, &mut size, out) {
+                Ok(Some(event)) => {
                     *read += size;
-                    if event.is_some() {
-                        return event;
-                    }
+                    return Some(event);
                 }
-                Err((violation, moment)) => {
+                Ok(None) if size == 0 => return None,
+                Ok(None) => *read += size,
+                Err(violation) => {
                     *read = bytes.len();
-                    self.end(violation, moment, out);
-                    return Some(Event::Violation(violation));
+                    return Some(Event::Violation(self.fail(violation, out)));
                 }
             }
         }
@@ -233,8 +233,7 @@ impl Session {
     /// Ends the session if its deadline has come. What the client may be told is in the output.
     pub fn handle_timeout(&mut self, now_ms: u64, out: &mut Vec<u8>) -> Option<Violation> {
         let (_, timer) = self.poll_timeout().filter(|(deadline, _)| *deadline <= now_ms)?;
-        self.end(timer.violation(), self.moment(), out);
-        Some(timer.violation())
+        Some(self.fail(timer.violation(), out))
     }
 
     fn open_deadlines(&self) -> [Option<(u64, Timer)>; 3] {
@@ -276,6 +275,10 @@ impl Session {
         }
         self.keep_alive_ms = u32::from(self.granted_keep_alive()) * KEEP_ALIVE_GRACE_MS;
         self.last_packet_ms = now_ms;
+        if self.partial_since_ms != NEVER {
+            // The time the decision took is not the client's.
+            self.partial_since_ms = now_ms;
+        }
         self.phase = Phase::Open;
         Ok(())
     }
@@ -433,7 +436,7 @@ impl Session {
 
     /// Ends the session for a rule the caller saw broken, such as O-8, and gives it back.
     pub fn fail(&mut self, violation: Violation, out: &mut Vec<u8>) -> Violation {
-        self.end(violation, self.moment(), out);
+        self.end(violation, out);
         violation
     }
 

@@ -100,6 +100,14 @@ pub(crate) fn text(bytes: &[u8]) -> Result<&str, Violation> {
 /// an error as soon as the fourth byte announces a fifth (F-4).
 #[inline]
 pub(crate) fn read_variable(bytes: &[u8]) -> Result<Option<(u32, usize)>, Violation> {
+    match bytes {
+        [low @ ..0x80, ..] => Ok(Some((u32::from(*low), 1))),
+        [low, high @ ..0x80, ..] => Ok(Some((u32::from(*low & 0x7F) | u32::from(*high) << 7, 2))),
+        _ => read_long_variable(bytes),
+    }
+}
+
+fn read_long_variable(bytes: &[u8]) -> Result<Option<(u32, usize)>, Violation> {
     let mut value = 0;
     for (index, byte) in bytes.iter().take(4).enumerate() {
         value |= u32::from(byte & 0x7F) << (7 * index);

@@ -5,6 +5,8 @@
 //! arrival, none without its publication, identifiers become free, and quality of service 2 stores
 //! once.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it is wrong")]
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 

@@ -16,6 +16,8 @@
 //! closed                 the session ended in peace
 //! ```
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it is wrong")]
+
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::sync::Arc;

@@ -24,6 +24,7 @@ impl Session {
         }
     }
 
+    #[inline]
     fn write_answer(
         &mut self,
         slot: Slot,

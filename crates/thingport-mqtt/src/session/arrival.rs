@@ -13,60 +13,76 @@ use crate::version::{Qos, Version};
 use crate::violation::{Moment, Violation};
 use crate::wire::{Reader, read_variable};
 
-/// What became of the bytes at the front of the input.
-pub(super) enum Step<'a> {
-    /// Nothing: a packet is incomplete or must wait, or the session is closed.
-    Pause,
-    /// A packet of that size was handled.
-    Packet { size: usize, event: Option<Event<'a>> },
-}
-
-type Broken = (Violation, Moment);
-
 impl Session {
-    /// Handles the packet at the front of the input, if it is complete and may be handled now.
+    /// Handles the packet at the front of the input and sets its size. The size stays 0 when the
+    /// packet is incomplete or must wait, or the session is closed.
     #[inline]
     pub(super) fn handle_packet<'a>(
         &mut self,
         now_ms: u64,
         rest: &'a [u8],
+        size: &mut usize,
         out: &mut Vec<u8>,
-    ) -> Result<Step<'a>, Broken> {
+    ) -> Result<Option<Event<'a>>, Violation> {
         match self.phase {
-            Phase::Open => self
-                .handle_open(now_ms, rest, out)
-                .map_err(|violation| (violation, Moment::Connected(self.version))),
-            Phase::AwaitingConnect => self.handle_connect(now_ms, rest),
+            Phase::Open => self.handle_open(now_ms, rest, size, out),
+            Phase::AwaitingConnect => self.handle_connect(now_ms, rest, size),
             Phase::Deciding => {
                 self.holds_packets = true;
-                self.check_pipeline(rest)
-                    .map_err(|violation| (violation, Moment::Connecting(self.version)))
+                self.check_pipeline(rest).map(|()| None)
             }
-            Phase::Closed => Ok(Step::Pause),
+            Phase::Closed => Ok(None),
         }
     }
 
     /// C-1: the first packet is CONNECT, which one byte decides.
-    fn handle_connect<'a>(&mut self, now_ms: u64, rest: &'a [u8]) -> Result<Step<'a>, Broken> {
-        let Some(first) = rest.first() else { return Ok(Step::Pause) };
+    fn handle_connect<'a>(
+        &mut self,
+        now_ms: u64,
+        rest: &'a [u8],
+        size: &mut usize,
+    ) -> Result<Option<Event<'a>>, Violation> {
+        let Some(first) = rest.first() else { return Ok(None) };
         if PacketType::of(*first) != Some(PacketType::Connect) {
-            return Err((Violation::FirstPacketNotConnect, Moment::BeforeConnect));
+            return Err(Violation::FirstPacketNotConnect);
         }
         let frame = match Frame::find(rest, self.bounds.packet_size_max) {
             Ok(Some(frame)) => frame,
-            Ok(None) => return Ok(Step::Pause),
-            Err(Violation::PacketTooLarge) => return refuse_large_connect(rest),
-            Err(violation) => return Err((violation, Moment::BeforeConnect)),
+            Ok(None) => return Ok(None),
+            Err(Violation::PacketTooLarge) => return self.refuse_large_connect(rest),
+            Err(violation) => return Err(violation),
         };
-        let connect = Connect::decode(frame.first, frame.body, &self.bounds)?;
+        let connect = match Connect::decode(frame.first, frame.body, &self.bounds) {
+            Ok(connect) => connect,
+            Err((violation, moment)) => return Err(self.fail_connecting(violation, moment)),
+        };
         self.packet_arrived(now_ms);
         self.begin_deciding(&connect);
-        let event = Some(Event::Connect(Box::new(connect)));
-        Ok(Step::Packet { size: frame.size, event })
+        *size = frame.size;
+        Ok(Some(Event::Connect(Box::new(connect))))
+    }
+
+    /// F-5 for CONNECT: the answer depends on the version, which the first bytes of the body tell.
+    fn refuse_large_connect<'a>(&mut self, rest: &[u8]) -> Result<Option<Event<'a>>, Violation> {
+        let after_first = rest.get(1..).unwrap_or_default();
+        let header = read_variable(after_first).ok().flatten().map_or(0, |(_, used)| used);
+        match peek_version(after_first.get(header..).unwrap_or_default()) {
+            None => Ok(None),
+            Some(moment) => Err(self.fail_connecting(Violation::PacketTooLarge, moment)),
+        }
+    }
+
+    /// Notes how far a CONNECT that is refused was understood, which decides how it is answered.
+    fn fail_connecting(&mut self, violation: Violation, moment: Moment) -> Violation {
+        if let Moment::Connecting(version) = moment {
+            self.version = version;
+            self.phase = Phase::Deciding;
+        }
+        violation
     }
 
     /// L-9: what waits behind CONNECT is bounded in packets and bytes.
-    fn check_pipeline<'a>(&self, rest: &[u8]) -> Result<Step<'a>, Violation> {
+    fn check_pipeline(&self, rest: &[u8]) -> Result<(), Violation> {
         if rest.len() > self.bounds.pipelined_bytes_max as usize {
             return Err(Violation::PipelineTooLong);
         }
@@ -79,7 +95,7 @@ impl Session {
             }
             rest = rest.get(frame.size..).unwrap_or_default();
         }
-        Ok(Step::Pause)
+        Ok(())
     }
 
     #[inline]
@@ -87,20 +103,21 @@ impl Session {
         &mut self,
         now_ms: u64,
         rest: &'a [u8],
+        size: &mut usize,
         out: &mut Vec<u8>,
-    ) -> Result<Step<'a>, Violation> {
-        let Some(first) = rest.first() else { return Ok(Step::Pause) };
+    ) -> Result<Option<Event<'a>>, Violation> {
+        let Some(first) = rest.first() else { return Ok(None) };
         let packet = check_first(*first, self.version)?;
         let Some(frame) = Frame::find(rest, self.bounds.packet_size_max)? else {
-            return Ok(Step::Pause);
+            return Ok(None);
         };
         if packet == PacketType::Publish && self.must_wait(frame.first) {
             self.holds_packets = true;
-            return Ok(Step::Pause);
+            return Ok(None);
         }
         self.packet_arrived(now_ms);
-        let event = self.handle_frame(packet, frame, out)?;
-        Ok(Step::Packet { size: frame.size, event })
+        *size = frame.size;
+        self.handle_frame(packet, frame, out)
     }
 
     fn packet_arrived(&mut self, now_ms: u64) {
@@ -127,7 +144,7 @@ impl Session {
     ) -> Result<Option<Event<'a>>, Violation> {
         let Frame { first, body, .. } = frame;
         match packet {
-            PacketType::Publish => self.handle_publish(first, body, out).map(Some),
+            PacketType::Publish => self.handle_publish(first, body, out),
             PacketType::Puback => self.handle_puback(body, out),
             PacketType::Pubrec => self.handle_pubrec(body, out).map(|()| None),
             PacketType::Pubrel => self.handle_pubrel(body, out).map(|()| None),
@@ -154,21 +171,21 @@ impl Session {
         first: u8,
         body: &'a [u8],
         out: &mut Vec<u8>,
-    ) -> Result<Event<'a>, Violation> {
+    ) -> Result<Option<Event<'a>>, Violation> {
         let packet = PublishPacket::decode(first, body, self.version)?;
         let Some(topic) = self.resolve_topic(&packet)? else {
-            return self.drop_publish(&packet, out);
+            return self.drop_publish(&packet, out).map(Some);
         };
         let sequence = match packet.qos {
             Qos::AtMostOnce => 0,
             Qos::AtLeastOnce => self.start(packet.packet_id, SlotKind::Qos1, None)?,
             Qos::ExactlyOnce => match self.start_once(&packet, topic.as_str(), None, out)? {
                 Ok(sequence) => sequence,
-                Err(notice) => return Ok(Event::Answered(notice)),
+                Err(notice) => return Ok(Some(Event::Answered(notice))),
             },
         };
         let delivery = Delivery { sequence, packet_id: packet.packet_id, qos: packet.qos };
-        Ok(Event::Publish(Publish::new(&packet, topic, delivery)))
+        Ok(Some(Event::Publish(Publish::new(&packet, topic, delivery))))
     }
 
     /// The topic behind name or alias; `None` for a name beyond the bounds of L-3.
@@ -331,16 +348,6 @@ fn handle_pingreq<'a>(body: &[u8], out: &mut Vec<u8>) -> Result<Event<'a>, Viola
     Reader::new(body).finish()?;
     out.extend_from_slice(&[PacketType::Pingresp.first_byte(), 0]);
     Ok(Event::Ping)
-}
-
-/// F-5 for CONNECT: the answer depends on the version, which the first bytes of the body tell.
-fn refuse_large_connect<'a>(rest: &[u8]) -> Result<Step<'a>, Broken> {
-    let after_first = rest.get(1..).unwrap_or_default();
-    let header = read_variable(after_first).ok().flatten().map_or(0, |(_, used)| used);
-    match peek_version(after_first.get(header..).unwrap_or_default()) {
-        None => Ok(Step::Pause),
-        Some(moment) => Err((Violation::PacketTooLarge, moment)),
-    }
 }
 
 /// Packet type and flags of a first byte (F-1, F-2, P-1, P-2). MQTT 3.1 reserves no flags, but

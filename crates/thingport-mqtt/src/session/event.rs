@@ -140,7 +140,7 @@ pub enum Notice {
     },
 }
 
-/// Why a session ends that did not break a rule, and why a deadline is there.
+/// Why a deadline is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
     /// CONNECT is due (L-1).

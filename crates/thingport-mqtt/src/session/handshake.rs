@@ -94,7 +94,7 @@ impl Session {
     }
 
     /// How far the conversation has come.
-    pub(super) const fn moment(&self) -> Moment {
+    const fn moment(&self) -> Moment {
         match self.phase {
             Phase::AwaitingConnect | Phase::Closed => Moment::BeforeConnect,
             Phase::Deciding => Moment::Connecting(self.version),
@@ -103,10 +103,8 @@ impl Session {
     }
 
     /// Tells the client what it may be told, and closes.
-    pub(super) fn end(&mut self, violation: Violation, moment: Moment, out: &mut Vec<u8>) {
-        if let Moment::Connecting(version) = moment {
-            self.version = version;
-        }
+    pub(super) fn end(&mut self, violation: Violation, out: &mut Vec<u8>) {
+        let moment = self.moment();
         let reason = violation.reason();
         let sentence = Some(violation.sentence()).filter(|_| self.bounds.reason_strings);
         match (violation.answer(moment), moment) {
