@@ -1,1 +1,257 @@
 //! A link keeps the promises of topics, subscriptions and profiles.
+
+use thingport_model::id::{DeviceProfileId, NIL, TenantId};
+use thingport_model::profile::{
+    DeviceProfile, MqttTransport, PayloadType, ProtobufPayload, Provisioning, TransportType,
+};
+
+use super::*;
+use crate::reject::Class;
+
+#[test]
+fn every_topic_of_the_device_api_is_known() {
+    for line in rows(include_str!("../../testdata/topics.tsv")) {
+        let [topic, device, gateway] = columns(line);
+        let gateway = if gateway == "=" { device } else { gateway };
+        for (is_gateway, expected) in [(false, device), (true, gateway)] {
+            let mut link = Link::open(Arc::new(Dialect::default()), is_gateway);
+            assert_eq!(said(&mut link, topic), expected, "{topic} gateway: {is_gateway}");
+        }
+    }
+}
+
+#[test]
+fn every_filter_has_one_verdict() {
+    for line in rows(include_str!("../../testdata/filters.tsv")) {
+        let [filter, expected] = columns(line);
+        for is_gateway in [false, true] {
+            let mut link = Link::open(Arc::new(Dialect::default()), is_gateway);
+            assert_eq!(verdict(&mut link, filter), expected, "{filter}");
+            assert_eq!(link.unsubscribe(filter), expected == "granted", "{filter}");
+            assert!(!link.unsubscribe(filter), "{filter} taken back twice");
+        }
+    }
+}
+
+#[test]
+fn each_filter_is_granted_and_taken_back_alone() {
+    let mut link = Link::open(Arc::new(Dialect::default()), false);
+    for (filter, _) in Subscription::ALL {
+        assert_eq!(link.subscribe(filter), Ok(()));
+        assert_eq!(link.subscribe(filter), Ok(()), "again replaces");
+    }
+    for (filter, _) in Subscription::ALL {
+        assert!(link.unsubscribe(filter), "{filter}");
+        assert!(!link.unsubscribe(filter), "{filter}");
+    }
+}
+
+#[test]
+fn the_latest_subscription_says_the_form_and_any_unsubscribe_ends_it() {
+    let mut link = Link::open(Arc::new(Dialect::default()), false);
+    assert_eq!((link.attribute_updates(), link.rpc_requests()), (None, None));
+    link.subscribe("v1/devices/me/attributes").unwrap();
+    link.subscribe("v2/a/j").unwrap();
+    link.subscribe("v2/r/req/p/+").unwrap();
+    assert_eq!(link.attribute_updates(), Some(Family::V2Json));
+    assert_eq!(link.rpc_requests(), Some(Family::V2Proto));
+    // Not one of the kind: nothing changes.
+    assert!(!link.unsubscribe("v2/a"));
+    assert!(!link.unsubscribe("v2/a/res/+"));
+    assert_eq!(link.attribute_updates(), Some(Family::V2Json));
+    // LS-092: the other filter is still subscribed, updates are off all the same.
+    assert!(link.unsubscribe("v1/devices/me/attributes"));
+    assert_eq!((link.attribute_updates(), link.rpc_requests()), (None, Some(Family::V2Proto)));
+    assert!(link.unsubscribe("v2/a/j"));
+    assert!(link.unsubscribe("v2/r/req/p/+"));
+    assert_eq!(link.rpc_requests(), None);
+}
+
+#[test]
+fn own_topics_replace_the_first_family_and_keep_the_second() {
+    let rows = [
+        ("plant/+/telemetry", "telemetry"),
+        ("plant/7/telemetry", "telemetry"),
+        ("plant//telemetry", "publish.topic_unknown"),
+        ("plant/7/telemetry/x", "publish.topic_unknown"),
+        ("plant/attrs", "attributes"),
+        ("plant/attrs/deep/er", "attributes"),
+        ("v1/devices/me/telemetry", "publish.topic_unknown"),
+        ("v1/devices/me/attributes", "publish.topic_unknown"),
+        ("v2/t", "telemetry"),
+        ("v2/a/j", "attributes"),
+        ("v1/devices/me/claim", "publish.topic_not_served"),
+    ];
+    let profile = own_topics("plant/+/telemetry", "plant/attrs/#", "plant/+/updates");
+    for (topic, expected) in rows {
+        assert_eq!(said(&mut open(&profile), topic), expected, "{topic}");
+    }
+}
+
+#[test]
+fn a_profile_that_takes_everything_takes_all_but_gateway_topics() {
+    let profile = own_topics("#", " ", "");
+    let rows = [
+        ("anything/at/all", "telemetry"),
+        ("v1/devices/me/attributes", "attributes"),
+        ("v1/devices/me/rpc/request/1", "telemetry"),
+        ("v2/a", "telemetry"),
+        ("v1/gateway/telemetry", "publish.not_a_gateway"),
+    ];
+    for (topic, expected) in rows {
+        assert_eq!(said(&mut open(&profile), topic), expected, "{topic}");
+    }
+    let attributes_first = own_topics("#", "#", "");
+    assert_eq!(said(&mut open(&attributes_first), "v1/devices/me/telemetry"), "attributes");
+}
+
+#[test]
+fn own_subscribe_topics_are_granted_besides_the_standard_ones() {
+    let profile = own_topics("", "", "plant/+/updates");
+    let rows = [
+        ("plant/+/updates", "granted"),
+        ("plant/7/updates", "granted"),
+        ("plant/#", "subscribe.filter_unknown"),
+        ("plant/#/updates", "subscribe.filter_invalid"),
+        ("plant//updates", "subscribe.filter_unknown"),
+        ("v1/devices/me/attributes", "granted"),
+        ("v2/a/p", "granted"),
+    ];
+    for (filter, expected) in rows {
+        assert_eq!(verdict(&mut open(&profile), filter), expected, "{filter}");
+    }
+    let mut link = open(&profile);
+    link.subscribe("v2/a/j").unwrap();
+    link.subscribe("plant/7/updates").unwrap();
+    assert_eq!(link.attribute_updates(), Some(Family::V1), "TP-013");
+    assert!(link.unsubscribe("plant/7/updates"));
+    assert_eq!(link.attribute_updates(), None, "LS-090");
+}
+
+#[test]
+fn own_topics_count_for_transport_type_mqtt_only() {
+    let profile = DeviceProfile { transport: TransportType::Default, ..own_topics("x", "y", "z") };
+    assert_eq!(said(&mut open(&profile), "v1/devices/me/telemetry"), "telemetry");
+    assert_eq!(said(&mut open(&profile), "x"), "publish.topic_unknown");
+    assert_eq!(verdict(&mut open(&profile), "z"), "subscribe.filter_unknown");
+}
+
+#[test]
+fn protobuf_profiles_take_json_where_it_is_asked_for() {
+    // Topic, with JSON compatibility, without.
+    let rows = [
+        ("v1/devices/me/telemetry", "telemetry", "payload.not_protobuf"),
+        ("v2/t", "telemetry", "payload.not_protobuf"),
+        ("v2/a", "attributes", "payload.not_protobuf"),
+        ("v2/t/j", "telemetry", "telemetry"),
+        ("v2/a/j", "attributes", "attributes"),
+        ("v2/t/p", "payload.not_protobuf", "payload.not_protobuf"),
+        ("v2/a/p", "payload.not_protobuf", "payload.not_protobuf"),
+    ];
+    for (topic, compatible, strict) in rows {
+        for (json_compatibility, expected) in [(true, compatible), (false, strict)] {
+            let payload = PayloadType::Protobuf(ProtobufPayload {
+                telemetry_schema: String::new(),
+                attributes_schema: String::new(),
+                rpc_request_schema: String::new(),
+                rpc_response_schema: String::new(),
+                json_compatibility,
+                json_for_default_downlinks: false,
+            });
+            let profile = mqtt_profile(MqttTransport { payload, ..MqttTransport::default() });
+            assert_eq!(said(&mut open(&profile), topic), expected, "{topic}");
+        }
+    }
+}
+
+#[test]
+fn the_profile_says_whether_invalid_bodies_are_acknowledged() {
+    for ack_on_validation_exception in [false, true] {
+        let mqtt = MqttTransport { ack_on_validation_exception, ..MqttTransport::default() };
+        assert_eq!(open(&mqtt_profile(mqtt)).acks_invalid(), ack_on_validation_exception);
+    }
+    assert!(!Link::open(Arc::new(Dialect::default()), false).acks_invalid());
+}
+
+#[test]
+fn each_refusal_is_answered_by_its_class() {
+    let rows = [
+        ("v1/devices/me/telemetry", "[1]", Class::Format),
+        ("v1/devices/me/telemetry", "{", Class::Format),
+        ("v2/t/p", "{}", Class::Format),
+        ("v1/devices/me/attributes/request/x", "{}", Class::Format),
+        ("v1/devices/me/attributes/request/1", "{}", Class::Topic),
+        ("wrong/topic/", "{}", Class::Topic),
+        ("v1/gateway/telemetry", "{}", Class::NotAllowed),
+    ];
+    for (topic, payload, expected) in rows {
+        let mut link = Link::open(Arc::new(Dialect::default()), false);
+        assert_eq!(uplink(&mut link, topic, payload).unwrap_err().class(), expected, "{topic}");
+    }
+    let mut link = Link::open(Arc::new(Dialect::default()), false);
+    assert_eq!(link.subscribe("wrong/topic/+").unwrap_err().class(), Class::Filter);
+}
+
+#[test]
+fn a_link_is_small() {
+    assert!(size_of::<Link>() <= 16, "{} bytes per connection", size_of::<Link>());
+}
+
+/// The kind of uplink an empty object makes on a topic, or the reason why it makes none.
+fn said(link: &mut Link, topic: &str) -> &'static str {
+    uplink(link, topic, "{}").unwrap_or_else(|reject| reject.reason.id())
+}
+
+fn uplink(link: &mut Link, topic: &str, payload: &str) -> Result<&'static str, Reject> {
+    let (mut decoder, mut readings) = (Decoder::new(), Readings::default());
+    let (now, typing) = (Timestamp(1), Typing::default());
+    let said = link.uplink(topic, payload.as_bytes(), now, &mut decoder, &mut readings, &typing)?;
+    Ok(match said {
+        Uplink::Telemetry(_) => "telemetry",
+        Uplink::Attributes(_) => "attributes",
+    })
+}
+
+fn verdict(link: &mut Link, filter: &str) -> &'static str {
+    link.subscribe(filter).map_or_else(|reject| reject.reason.id(), |()| "granted")
+}
+
+fn open(profile: &DeviceProfile) -> Link {
+    Link::open(Arc::new(Dialect::compile(profile)), false)
+}
+
+fn own_topics(telemetry: &str, attributes: &str, attributes_subscribe: &str) -> DeviceProfile {
+    mqtt_profile(MqttTransport {
+        telemetry_topic: telemetry.to_owned(),
+        attributes_topic: attributes.to_owned(),
+        attributes_subscribe_topic: attributes_subscribe.to_owned(),
+        ..MqttTransport::default()
+    })
+}
+
+fn mqtt_profile(mqtt: MqttTransport) -> DeviceProfile {
+    DeviceProfile {
+        id: DeviceProfileId(NIL),
+        created_at: Timestamp::EPOCH,
+        tenant_id: TenantId::SYSTEM,
+        name: "default".to_owned(),
+        description: None,
+        image: None,
+        is_default: false,
+        transport: TransportType::Mqtt,
+        mqtt: Some(mqtt),
+        opaque_transport: None,
+        provisioning: Provisioning::Disabled { configured: false },
+        alarms: None,
+        queue_name: None,
+        version: 1,
+    }
+}
+
+fn rows(table: &str) -> impl Iterator<Item = &str> {
+    table.lines().filter(|line| !line.is_empty() && !line.starts_with("# "))
+}
+
+fn columns<const N: usize>(line: &str) -> [&str; N] {
+    line.split('\t').collect::<Vec<_>>().try_into().expect("a row has all columns")
+}

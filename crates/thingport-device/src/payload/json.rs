@@ -8,7 +8,7 @@ use thingport_model::reason::Reason;
 use thingport_model::time::Timestamp;
 
 use super::Typing;
-use super::lexer::{Fault, Lexer, Place, Token};
+use super::lexer::{Lexer, Place, Token, What};
 use super::record::Record;
 use crate::reject::Reject;
 
@@ -126,12 +126,9 @@ fn records(
 
 /// Why a value is not one that a record could be.
 fn no_object(token: Token, lexer: &Lexer<'_>) -> Reject {
-    let fault = lexer.fault("an object is expected");
-    match token {
-        // A bare word is no JSON for anybody but the lenient reader (JS-006).
-        Token::Word(_) => fault.into(),
-        _ => Fault::because(fault, Reason::PayloadShape).into(),
-    }
+    // A bare word is no JSON for anybody but the lenient reader (JS-006).
+    let is_word = matches!(token, Token::Word(_));
+    lexer.fault(if is_word { What::BareWord } else { What::NoObject }).into()
 }
 
 /// The payload as text; bad UTF-8 becomes U+FFFD (JS-004).

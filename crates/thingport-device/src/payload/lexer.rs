@@ -49,12 +49,32 @@ pub(crate) enum Place {
     Element,
 }
 
-/// What is wrong with the text, and where. Becomes a [`Reject`] at the door.
+/// What is wrong with the text, and where. Becomes a [`Reject`] at the door. Small, because every step
+/// of the lexer returns one or nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
-    reason: Reason,
-    what: &'static str,
-    at: usize,
+    at: u32,
+    what: What,
+}
+
+/// What is wrong with the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    ValueMissing,
+    NameMissing,
+    ColonMissing,
+    ObjectGoesOn,
+    ArrayGoesOn,
+    StringWithoutEnd,
+    CommentWithoutEnd,
+    UnknownEscape,
+    UnicodeEscape,
+    TextBehind,
+    NumberTooLarge,
+    TooManyNames,
+    TooDeep,
+    BareWord,
+    NoObject,
 }
 
 /// A position in one text.
@@ -106,7 +126,7 @@ impl<'a> Lexer<'a> {
         }
         if !is_first {
             if !matches!(next, Some(b',' | b';')) {
-                return Err(self.fault("a comma or the end of the object is missing"));
+                return Err(self.fault(What::ObjectGoesOn));
             }
             self.at += 1;
             next = self.significant()?;
@@ -128,7 +148,7 @@ impl<'a> Lexer<'a> {
                 Ok(true)
             }
             _ if is_first => Ok(true),
-            _ => Err(self.fault("a comma or the end of the array is missing")),
+            _ => Err(self.fault(What::ArrayGoesOn)),
         }
     }
 
@@ -147,7 +167,7 @@ impl<'a> Lexer<'a> {
             Some(b'-' | b'0'..=b'9') => self.number_or_word(),
             Some(b',' | b';' | b']') if place == Place::Element => Ok(Token::Null),
             Some(byte) if is_literal(byte) => Ok(self.keyword_or_word()),
-            _ => Err(self.fault("a value is missing")),
+            _ => Err(self.fault(What::ValueMissing)),
         }
     }
 
@@ -155,12 +175,20 @@ impl<'a> Lexer<'a> {
     pub(crate) fn end(&mut self) -> Result<(), Fault> {
         match self.significant()? {
             None => Ok(()),
-            Some(_) => Err(self.fault("text follows the end of the document")),
+            Some(_) => Err(self.fault(What::TextBehind)),
         }
     }
 
     /// Skips white space and comments; the byte that follows is not consumed.
+    #[inline]
     pub(crate) fn significant(&mut self) -> Result<Option<u8>, Fault> {
+        match self.peek() {
+            Some(byte) if byte > b' ' && byte != b'#' && byte != b'/' => Ok(Some(byte)),
+            _ => self.skip_insignificant(),
+        }
+    }
+
+    fn skip_insignificant(&mut self) -> Result<Option<u8>, Fault> {
         loop {
             match self.peek() {
                 Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
@@ -178,12 +206,12 @@ impl<'a> Lexer<'a> {
     fn name(&mut self, next: Option<u8>, unescaped: &mut String) -> Result<Text, Fault> {
         self.names += 1;
         if self.names > NAMES_MAX {
-            return Err(Fault { reason: Reason::PayloadTooManyKeys, ..self.fault("key 10001") });
+            return Err(self.fault(What::TooManyNames));
         }
         match next {
             Some(quote @ (b'"' | b'\'')) => self.string(quote, unescaped),
             Some(byte) if is_literal(byte) => Ok(Text::Plain(self.word())),
-            _ => Err(self.fault("a name is missing")),
+            _ => Err(self.fault(What::NameMissing)),
         }
     }
 
@@ -193,7 +221,7 @@ impl<'a> Lexer<'a> {
             Some(b':') => self.at += 1,
             Some(b'=') if self.peek_at(1) == Some(b'>') => self.at += 2,
             Some(b'=') => self.at += 1,
-            _ => return Err(self.fault("a colon is missing")),
+            _ => return Err(self.fault(What::ColonMissing)),
         }
         Ok(())
     }
@@ -212,8 +240,8 @@ impl<'a> Lexer<'a> {
     /// The position of the closing quote or of the first backslash, whichever comes first.
     fn scan_string(&self, from: usize, quote: u8) -> Result<usize, Fault> {
         let rest = self.text.as_bytes().get(from..).unwrap_or_default();
-        let length = rest.iter().position(|byte| *byte == quote || *byte == b'\\');
-        length.map(|it| from + it).ok_or(Fault { at: from, ..self.fault("a string has no end") })
+        let length = find_either(rest, quote, b'\\');
+        length.map(|it| from + it).ok_or_else(|| self.fault(What::StringWithoutEnd))
     }
 
     /// The lexer stands on the first backslash of a string that began at `start`.
@@ -248,7 +276,7 @@ impl<'a> Lexer<'a> {
             Some(b'f') => '\u{c}',
             Some(b'u') => return self.unicode_escape(),
             Some(same @ (b'\'' | b'"' | b'\\' | b'/')) => char::from(same),
-            _ => return Err(self.fault("an escape that does not exist")),
+            _ => return Err(self.fault(What::UnknownEscape)),
         };
         self.at += 2;
         Ok(plain)
@@ -256,7 +284,7 @@ impl<'a> Lexer<'a> {
 
     /// `\uXXXX`, or two of them that make one character; a half alone becomes U+FFFD.
     fn unicode_escape(&mut self) -> Result<char, Fault> {
-        let high = self.hex_unit(0).ok_or(self.fault("\\u without four hexadecimal digits"))?;
+        let high = self.hex_unit(0).ok_or_else(|| self.fault(What::UnicodeEscape))?;
         self.at += ESCAPE_LENGTH;
         if let Some(whole) = char::from_u32(high) {
             return Ok(whole);
@@ -279,17 +307,19 @@ impl<'a> Lexer<'a> {
     }
 
     fn number_or_word(&mut self) -> Result<Token, Fault> {
-        let Some(number) = self.number() else { return Ok(Token::Word(self.word())) };
-        if number.len() > NUMBER_LENGTH_MAX || exponent_size(self.slice(number)) > EXPONENT_MAX {
-            let what = "a number is too long or its exponent too large";
-            return Err(Fault { reason: Reason::PayloadNumber, ..self.fault(what) });
+        let Some((end, exponent)) = self.number() else { return Ok(Token::Word(self.word())) };
+        let number = Span::new(self.at, end);
+        let exponent = exponent.map_or(0, |from| exponent_size(Span::new(from, end).of(self.text)));
+        if number.len() > NUMBER_LENGTH_MAX || exponent > EXPONENT_MAX {
+            return Err(self.fault(What::NumberTooLarge));
         }
-        self.at += number.len();
+        self.at = end;
         Ok(Token::Number(number))
     }
 
-    /// The number of strict JSON that begins here, if it is one as a whole. Consumes nothing.
-    fn number(&self) -> Option<Span> {
+    /// Where the number of strict JSON that begins here ends, if it is one as a whole, and where the
+    /// digits of its exponent begin, if it has one. Consumes nothing.
+    fn number(&self) -> Option<(usize, Option<usize>)> {
         let bytes = self.text.as_bytes();
         let digits_from = |mut at: usize| {
             while bytes.get(at).is_some_and(u8::is_ascii_digit) {
@@ -310,16 +340,18 @@ impl<'a> Lexer<'a> {
                 return None;
             }
         }
+        let mut exponent = None;
         if matches!(bytes.get(end), Some(b'e' | b'E')) {
             let sign = usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
-            let exponent = end + 1 + sign;
-            end = digits_from(exponent);
-            if end == exponent {
+            let digits = end + 1 + sign;
+            end = digits_from(digits);
+            if end == digits {
                 return None;
             }
+            exponent = Some(digits);
         }
         let goes_on = bytes.get(end).is_some_and(|byte| is_literal(*byte));
-        (!goes_on).then(|| Span::new(self.at, end))
+        (!goes_on).then_some((end, exponent))
     }
 
     fn keyword_or_word(&mut self) -> Token {
@@ -354,22 +386,25 @@ impl<'a> Lexer<'a> {
     /// The lexer stands on `/*`.
     fn skip_comment(&mut self) -> Result<(), Fault> {
         let body = self.text.get(self.at + 2..).unwrap_or_default();
-        let length = body.find("*/").ok_or(self.fault("a comment has no end"))?;
+        let length = body.find("*/").ok_or_else(|| self.fault(What::CommentWithoutEnd))?;
         self.at += 2 + length + 2;
         Ok(())
     }
 
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.peek_at(0)
     }
 
+    #[inline]
     fn peek_at(&self, ahead: usize) -> Option<u8> {
         self.text.as_bytes().get(self.at + ahead).copied()
     }
 
     /// This fault, here.
-    pub(crate) const fn fault(&self, what: &'static str) -> Fault {
-        Fault { reason: Reason::PayloadNotJson, what, at: self.at }
+    #[cold]
+    pub(crate) fn fault(&self, what: What) -> Fault {
+        Fault { what, at: u32::try_from(self.at).unwrap_or(u32::MAX) }
     }
 }
 
@@ -401,17 +436,63 @@ impl Text {
     }
 }
 
-impl Fault {
-    /// The same fault for another reason.
-    pub(crate) const fn because(self, reason: Reason) -> Self {
-        Self { reason, ..self }
+impl What {
+    const fn reason(self) -> Reason {
+        match self {
+            Self::NumberTooLarge => Reason::PayloadNumber,
+            Self::TooManyNames => Reason::PayloadTooManyKeys,
+            Self::TooDeep => Reason::PayloadTooDeep,
+            Self::NoObject => Reason::PayloadShape,
+            _ => Reason::PayloadNotJson,
+        }
+    }
+
+    const fn sentence(self) -> &'static str {
+        match self {
+            Self::ValueMissing => "a value is missing",
+            Self::NameMissing => "a name is missing",
+            Self::ColonMissing => "a colon is missing",
+            Self::ObjectGoesOn => "a comma or the end of the object is missing",
+            Self::ArrayGoesOn => "a comma or the end of the array is missing",
+            Self::StringWithoutEnd => "a string has no end",
+            Self::CommentWithoutEnd => "a comment has no end",
+            Self::UnknownEscape => "an escape that does not exist",
+            Self::UnicodeEscape => "\\u without four hexadecimal digits",
+            Self::TextBehind => "text follows the end of the document",
+            Self::NumberTooLarge => "a number is too long or its exponent too large",
+            Self::TooManyNames => "more than 10000 names",
+            Self::TooDeep => "more than 255 levels",
+            Self::BareWord | Self::NoObject => "an object is expected",
+        }
     }
 }
 
 impl From<Fault> for Reject {
+    #[cold]
     fn from(fault: Fault) -> Self {
-        Self::new(fault.reason, format!("{} at byte {}", fault.what, fault.at))
+        let detail = format!("{} at byte {}", fault.what.sentence(), fault.at);
+        Self::new(fault.what.reason(), detail)
     }
+}
+
+/// The first place of `one` or `other`, eight bytes at a time.
+fn find_either(bytes: &[u8], one: u8, other: u8) -> Option<usize> {
+    let (chunks, rest) = bytes.as_chunks::<8>();
+    let (ones, others) = (LOW_BITS * u64::from(one), LOW_BITS * u64::from(other));
+    for (at, chunk) in chunks.iter().enumerate() {
+        let word = u64::from_le_bytes(*chunk);
+        let found = zero_bytes(word ^ ones) | zero_bytes(word ^ others);
+        if found != 0 {
+            return Some(at * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let in_rest = rest.iter().position(|byte| *byte == one || *byte == other);
+    in_rest.map(|it| chunks.len() * 8 + it)
+}
+
+/// The high bit of the lowest zero byte of a word; above it bits may be set for other bytes too.
+const fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(LOW_BITS) & !word & (LOW_BITS << 7)
 }
 
 /// Whether a byte may stand in an unquoted name or string.
@@ -436,12 +517,13 @@ const fn is_literal(byte: u8) -> bool {
     )
 }
 
-/// The exponent of a number without its sign, or a large number when it has many digits.
-fn exponent_size(number: &str) -> usize {
-    let Some(at) = number.find(['e', 'E']) else { return 0 };
-    let exponent = number.get(at + 1..).unwrap_or_default();
-    exponent.trim_start_matches(['+', '-']).parse().unwrap_or(usize::MAX)
+/// The exponent with these digits; a large number when there are many.
+fn exponent_size(digits: &str) -> usize {
+    digits.parse().unwrap_or(usize::MAX)
 }
+
+/// The lowest bit of each byte of a word.
+const LOW_BITS: u64 = 0x0101_0101_0101_0101;
 
 /// Skipped at the very beginning.
 const BYTE_ORDER_MARK: char = '\u{feff}';

@@ -4,10 +4,8 @@
 
 use core::cell::Cell;
 
-use thingport_model::reason::Reason;
-
 use super::duplicates;
-use super::lexer::{Fault, Lexer, Place, Span, Text, Token};
+use super::lexer::{Fault, Lexer, Place, Span, Text, Token, What};
 use super::write::write_string;
 
 /// Writes containers as text. Buffers are kept from use to use.
@@ -90,7 +88,7 @@ impl Nested {
 
     fn push(&mut self, open: Token, level: usize, lexer: &Lexer<'_>) -> Result<(), Fault> {
         if level + self.frames.len() > DEPTH_MAX {
-            return Err(lexer.fault("more than 255 levels").because(Reason::PayloadTooDeep));
+            return Err(lexer.fault(What::TooDeep));
         }
         let is_object = open == Token::Object;
         let (start, members_from) = (self.text.len(), self.members.len());

@@ -1,0 +1,36 @@
+//! Replays the corpora of the fuzz targets, so that what a fuzzer once found stays found.
+
+use std::fs;
+use std::path::Path;
+
+use thingport_device::fuzzing;
+
+#[test]
+fn the_corpus_of_telemetry_breaks_nothing() {
+    assert!(replay("json_telemetry", fuzzing::json_telemetry) >= 18);
+}
+
+#[test]
+fn the_corpus_of_attributes_breaks_nothing() {
+    assert!(replay("json_attributes", fuzzing::json_attributes) >= 15);
+}
+
+#[test]
+fn the_corpus_of_topics_breaks_nothing() {
+    assert!(replay("topic", fuzzing::topic) >= 14);
+}
+
+/// Runs every file of a corpus, and gives their number.
+fn replay(target: &str, run: fn(&[u8])) -> usize {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+    let mut files: Vec<_> = fs::read_dir(&corpus)
+        .unwrap_or_else(|error| panic!("{}: {error}", corpus.display()))
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    for file in &files {
+        println!("{}", file.display());
+        run(&fs::read(file).unwrap());
+    }
+    files.len()
+}
