@@ -47,6 +47,7 @@ pub struct Api {
     bodies: Arc<Semaphore>,
     pub(crate) requests: Semaphore,
     feeds: AtomicUsize,
+    strangers: AtomicUsize,
     draining: watch::Sender<bool>,
 }
 
@@ -62,6 +63,7 @@ impl Api {
             bodies: Arc::new(Semaphore::new(config.bodies_max / ROOM_UNIT)),
             requests: Semaphore::new(config.requests_max),
             feeds: AtomicUsize::new(0),
+            strangers: AtomicUsize::new(0),
             draining: watch::Sender::new(false),
             node,
             config,
@@ -123,20 +125,33 @@ impl Api {
         room.map(Some).map_err(|_| Refusal::unavailable("no room for the request body"))
     }
 
-    /// A place for one more WebSocket session, if there is one.
+    /// A place for one more signed-in WebSocket session, if there is one.
     pub(crate) fn take_feed(self: &Arc<Self>) -> Option<FeedPlace> {
-        let place = FeedPlace(Arc::clone(self));
-        let before = self.feeds.fetch_add(1, Ordering::Relaxed);
+        self.take(|api| &api.feeds)
+    }
+
+    /// A place for one more WebSocket that has not signed in, counted apart so that strangers cannot
+    /// keep people out.
+    pub(crate) fn take_stranger(self: &Arc<Self>) -> Option<FeedPlace> {
+        self.take(|api| &api.strangers)
+    }
+
+    fn take(self: &Arc<Self>, counter: fn(&Self) -> &AtomicUsize) -> Option<FeedPlace> {
+        let place = FeedPlace { api: Arc::clone(self), counter };
+        let before = counter(self).fetch_add(1, Ordering::Relaxed);
         (before < self.config.ws.sessions_max).then_some(place)
     }
 }
 
 /// The place of one WebSocket session, given back when dropped.
-pub(crate) struct FeedPlace(Arc<Api>);
+pub(crate) struct FeedPlace {
+    api: Arc<Api>,
+    counter: fn(&Api) -> &AtomicUsize,
+}
 
 impl Drop for FeedPlace {
     fn drop(&mut self) {
-        self.0.feeds.fetch_sub(1, Ordering::Relaxed);
+        (self.counter)(&self.api).fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -7,7 +7,7 @@ mod devices;
 mod events;
 mod profiles;
 mod system;
-mod telemetry;
+pub(crate) mod telemetry;
 mod tenants;
 mod users;
 

@@ -96,7 +96,8 @@ async fn history(
     }
     let strict = params.flag("useStrictDataTypes", false)?;
     let select = Select::of(&params, api.config().buckets_max)?;
-    let series = History { api: &api, caller: &caller, entity }.read(keys, &select).await?;
+    let series = History { api: &api, caller: &caller, entity, points_max: POINTS_MAX };
+    let series = series.read(keys, &select).await?;
     let points = |(key, points): (String, Vec<query::Reading>)| {
         (key, points.into_iter().map(|(at, value)| (at, Some(value))).collect())
     };
@@ -224,6 +225,8 @@ pub(crate) fn moment(params: &Params, name: &str) -> Result<Timestamp, Refusal> 
     Ok(Timestamp(params.parsed(name)?.unwrap_or_default()))
 }
 
+/// Points of one answer, all keys together.
+const POINTS_MAX: usize = 1_000_000;
 const KEY_CHARS_MAX: usize = 255;
 const KEYS_PATH: &str = "/api/plugins/telemetry/{entityType}/{entityId}/keys/timeseries";
 const VALUES_PATH: &str = "/api/plugins/telemetry/{entityType}/{entityId}/values/timeseries";

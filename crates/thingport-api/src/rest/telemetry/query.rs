@@ -30,6 +30,8 @@ pub(crate) struct History<'a> {
     pub(crate) api: &'a Api,
     pub(crate) caller: &'a Caller,
     pub(crate) entity: EntityRef,
+    /// Points of the whole answer.
+    pub(crate) points_max: usize,
 }
 
 impl Select {
@@ -100,12 +102,13 @@ impl History<'_> {
             return Err(Refusal::bad_request(text));
         }
         let mut series = Vec::with_capacity(keys.len());
-        let mut room = POINTS_MAX;
+        let mut room = self.points_max;
         for key in keys {
             let points = self.read_key(key.clone(), select, room).await?;
             room = room.checked_sub(points.len()).ok_or_else(|| {
+                let max = self.points_max;
                 Refusal::bad_request(format!(
-                    "the answer would hold more than {POINTS_MAX} points; narrow the time or the limit"
+                    "the answer would hold more than {max} points; narrow the time or the limit"
                 ))
             })?;
             series.push((key, points));
@@ -194,8 +197,6 @@ fn too_many(buckets_max: usize) -> Refusal {
 const LIMIT_DEFAULT: usize = 100;
 /// Keys of one question.
 const KEYS_MAX: usize = 1_000;
-/// Points of one answer, all keys together.
-const POINTS_MAX: usize = 1_000_000;
 
 #[cfg(test)]
 mod tests {
