@@ -2,6 +2,7 @@
 //!
 //! Recovery and the writer apply records through the same function, in log order.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,9 +11,10 @@ use thingport_model::port::ledger::{INCIDENTS_MAX, LatestAfterDelete};
 use thingport_model::time::{TimeRange, Timestamp};
 
 use crate::head::Head;
+use crate::layout;
 use crate::names::Names;
 use crate::record::Record;
-use crate::shelf::{Shelf, ShelfError};
+use crate::shelf::{Order, Shelf, ShelfError, Space};
 
 /// Wall time, as an argument.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -51,6 +53,30 @@ impl Book {
             changes: AtomicU64::new(0),
             points: AtomicU64::new(0),
         }
+    }
+
+    /// Reads names from the shelf; answers the newest flushed group.
+    pub(crate) fn load(&self) -> Result<u64, ShelfError> {
+        let mut names = self.names.write();
+        self.shelf.scan(Space::Meta, b"e", b"l", Order::Ascending, &mut |key, value| {
+            let number = layout::name_number(key);
+            match (key.first(), number, layout::read_entity(value), core::str::from_utf8(value)) {
+                (Some(&layout::ENTITY), Some(number), Some(name), _) if key.len() == 5 => {
+                    names.learn_entity(number, name);
+                }
+                (Some(&layout::KEY), Some(number), _, Ok(name)) if key.len() == 5 => {
+                    names.learn_key(number, name);
+                }
+                _ => {}
+            }
+            ControlFlow::Continue(())
+        })?;
+        self.flushed()
+    }
+
+    pub(crate) fn flushed(&self) -> Result<u64, ShelfError> {
+        let stored = self.shelf.get(Space::Meta, layout::FLUSHED)?;
+        Ok(stored.and_then(|it| it.try_into().ok()).map_or(0, u64::from_le_bytes))
     }
 
     /// Makes a committed record readable. False when it names something unknown.

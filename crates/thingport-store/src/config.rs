@@ -1,10 +1,13 @@
 //! How the ledger is to behave. Built by the roof, already valid; see each field for its trade-off.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Bounds and habits of a ledger. `Default` suits a server with a few GiB of memory.
 #[derive(Clone, Debug)]
 pub struct LedgerConfig {
+    /// The data directory: log segments in `log`, chunks in `chunks`.
+    pub dir: PathBuf,
     /// Bytes of one log segment, allocated ahead and used again and again. A multiple of 4 KiB.
     pub segment_bytes: u64,
     /// Bytes that may wait for one commit (`commit_queue_max`); appends beyond are answered Busy.
@@ -34,6 +37,7 @@ pub struct LedgerConfig {
 impl Default for LedgerConfig {
     fn default() -> Self {
         Self {
+            dir: PathBuf::from("data"),
             segment_bytes: 64 * MIB,
             commit_queue_max_bytes: 8 * MIB as usize,
             head_bytes_max: 256 * MIB as usize,

@@ -191,6 +191,12 @@ impl Layer {
         self.entities.get(&entity).is_some_and(|it| it.purged)
     }
 
+    /// What this layer says about the latest value of a series.
+    pub(crate) fn claim(&self, entity: u32, key: u32) -> Claim {
+        let claim = self.one(entity, key).map(Series::claim).unwrap_or_default();
+        Claim { hides: self.hides(entity), ..claim }
+    }
+
     pub(crate) fn one(&self, entity: u32, key: u32) -> Option<&Series> {
         self.series.get(&series_id(entity, key))
     }
@@ -221,20 +227,31 @@ impl Series {
         self.newest.and_then(|index| self.points.items.get(index as usize))
     }
 
+    /// What this series says about its latest value.
+    pub(crate) fn claim(&self) -> Claim {
+        let newest = self.newest_point().map(|point| Sample {
+            at: Timestamp(point.at),
+            value: self.points.value(point).to_owned(),
+        });
+        Claim { hides: false, known: self.known.as_deref().cloned(), newest }
+    }
+}
+
+/// What one layer says about the latest value of a series.
+#[derive(Default)]
+pub(crate) struct Claim {
+    pub(crate) hides: bool,
+    known: Option<Option<Sample>>,
+    newest: Option<Sample>,
+}
+
+impl Claim {
     /// The latest value above `below`: the largest time, of one time the later written.
-    pub(crate) fn latest(&self, below: Option<Sample>) -> Option<Sample> {
-        let below = match &self.known {
-            Some(known) => known.as_ref().clone(),
-            None => below,
-        };
-        let newest = self.newest_point();
-        match (newest, below) {
-            (Some(point), Some(below)) if point.at < below.at.ms() => Some(below),
-            (Some(point), _) => {
-                let value = self.points.value(point).to_owned();
-                Some(Sample { at: Timestamp(point.at), value })
-            }
-            (None, below) => below,
+    pub(crate) fn over(self, below: Option<Sample>) -> Option<Sample> {
+        let below = self.known.unwrap_or(if self.hides { None } else { below });
+        match (self.newest, below) {
+            (Some(newest), Some(below)) if newest.at < below.at => Some(below),
+            (newest, below) => newest.or(below),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! A second thread moves the head into chunks; a few more answer questions.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
@@ -33,8 +33,11 @@ use crate::log::Yard;
 use crate::shelf::ShelfError;
 
 mod encode;
+mod flusher;
+mod format;
 mod latency;
 mod open;
+mod readers;
 mod writer;
 
 pub use open::{OpenError, Progress};
@@ -42,7 +45,8 @@ pub use open::{OpenError, Progress};
 /// The ledger on one machine. See the module.
 pub struct LogLedger {
     shared: Arc<Shared>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    readers: readers::Readers,
+    threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
     /// Held until the ledger is dropped.
     _lock: Box<dyn Any + Send + Sync>,
 }
@@ -58,6 +62,11 @@ pub(crate) struct Shared {
     commits: AtomicU64,
     head_full: AtomicU64,
     damaged: u64,
+    /// Whether a frozen layer is on its way to the shelf.
+    flushing: AtomicBool,
+    flush_wanted: AtomicBool,
+    flushes: AtomicU64,
+    stopping: AtomicBool,
 }
 
 #[async_trait]
@@ -95,11 +104,11 @@ impl Ledger for LogLedger {
     }
 
     async fn latest(&self, entity: EntityRef, keys: Keys) -> Result<Vec<Reading>, PortError> {
-        Ok(self.shared.book.latest(entity, &keys)?)
+        self.readers.ask(move |book| book.latest(entity, &keys)).await
     }
 
     async fn range(&self, query: RangeQuery) -> Result<Vec<(Timestamp, Value)>, PortError> {
-        Ok(self.shared.book.range(&query)?)
+        self.readers.ask(move |book| book.range(&query)).await
     }
 
     async fn aggregate(
@@ -108,11 +117,11 @@ impl Ledger for LogLedger {
         key: String,
         fold: Fold,
     ) -> Result<Fold, PortError> {
-        Ok(self.shared.book.aggregate(entity, &key, fold)?)
+        self.readers.ask(move |book| book.aggregate(entity, &key, fold)).await
     }
 
     async fn keys(&self, entity: EntityRef) -> Result<Vec<String>, PortError> {
-        Ok(self.shared.book.keys(entity)?)
+        self.readers.ask(move |book| book.keys(entity)).await
     }
 
     async fn attributes(
@@ -121,11 +130,11 @@ impl Ledger for LogLedger {
         scope: Scope,
         keys: Keys,
     ) -> Result<Vec<Attribute>, PortError> {
-        Ok(self.shared.book.attributes(entity, scope, &keys)?)
+        self.readers.ask(move |book| book.attributes(entity, scope, &keys)).await
     }
 
     async fn incidents(&self, entity: EntityRef, limit: usize) -> Result<Vec<Incident>, PortError> {
-        Ok(self.shared.book.incidents(entity, limit)?)
+        self.readers.ask(move |book| book.incidents(entity, limit)).await
     }
 
     fn state(&self) -> LedgerState {
@@ -137,25 +146,57 @@ impl Ledger for LogLedger {
     }
 
     async fn close(&self) -> Result<(), PortError> {
-        self.shut();
-        Ok(())
+        self.stop();
+        let (done, waiting) = tokio::sync::oneshot::channel();
+        let threads = Arc::clone(&self.threads);
+        let join = move || {
+            join_all(&threads);
+            let _ = done.send(()); // nobody waits any more
+        };
+        let failed = |why: &str| PortError::Failed(why.to_owned());
+        open::spawn("ledger-close", join).map_err(|error| failed(&error.to_string()))?;
+        waiting.await.map_err(|_| failed("a thread of the ledger died"))?;
+        match self.shared.line.state() {
+            LedgerState::Failed => Err(failed("the log failed earlier")),
+            LedgerState::Healthy | LedgerState::Full => Ok(()),
+        }
     }
 }
 
 impl LogLedger {
-    fn shut(&self) {
+    /// Asks for a flush without waiting for it; for tests and measurements.
+    #[doc(hidden)]
+    pub fn flush_soon(&self) {
+        self.shared.flush_wanted.store(true, Ordering::Release);
+        self.shared.line.nudge();
+    }
+
+    /// Flushes since the start; for tests and measurements.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn flushes(&self) -> u64 {
+        self.shared.flushes.load(Ordering::Acquire)
+    }
+
+    fn stop(&self) {
         self.shared.line.close();
-        for thread in self.threads.lock().drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("a thread of the ledger panicked");
-            }
-        }
+        self.readers.close();
     }
 }
 
 impl Drop for LogLedger {
     fn drop(&mut self) {
-        self.shut();
+        self.stop();
+        self.shared.stopping.store(true, Ordering::Release);
+        join_all(&self.threads);
+    }
+}
+
+fn join_all(threads: &Mutex<Vec<JoinHandle<()>>>) {
+    for thread in threads.lock().drain(..) {
+        if thread.join().is_err() {
+            tracing::error!("a thread of the ledger panicked");
+        }
     }
 }
 

@@ -10,12 +10,16 @@ pub mod entities;
 pub mod ledger;
 
 mod book;
+mod chunk;
 mod codec;
+mod flush;
 mod head;
+mod layout;
 mod line;
 mod log;
 mod names;
 mod points;
 mod read;
 mod record;
+mod retention;
 mod shelf;

@@ -124,12 +124,6 @@ impl Log {
         Ok(lsn)
     }
 
-    /// The records of the group that was just appended.
-    pub(crate) fn appended(&self, parts: &[&[u8]]) -> &[u8] {
-        let body_len: usize = parts.iter().map(|part| part.len()).sum();
-        &self.buffer.filled()[group::HEADER..group::HEADER + body_len]
-    }
-
     fn advance(&mut self, stride: u64) {
         let lsn = self.next_lsn;
         self.next_lsn += 1;

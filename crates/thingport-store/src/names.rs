@@ -8,6 +8,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use thingport_model::id::EntityRef;
 
+use crate::log::group::framed;
 use crate::record;
 
 /// Every entity and key that was ever named.
@@ -85,8 +86,6 @@ impl Names {
         }
     }
 }
-
-use crate::log::group::framed;
 
 fn grow<T: Clone>(list: &mut Vec<Option<T>>, number: u32) -> bool {
     let index = number as usize;

@@ -95,6 +95,14 @@ impl Points {
         }
     }
 
+    /// The text of a point, empty when its value is none.
+    pub(crate) fn text_of(&self, point: &Point) -> &str {
+        match self.value(point) {
+            ValueRef::String(it) | ValueRef::Json(it) => it,
+            ValueRef::Bool(_) | ValueRef::Long(_) | ValueRef::Double(_) => "",
+        }
+    }
+
     /// Sorts by time; of several points of one time only the last pushed remains (JS-027).
     pub(crate) fn settle(&mut self) {
         let ascending = |pair: &[Point]| matches!(pair, [a, b] if a.at < b.at);

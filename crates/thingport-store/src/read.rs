@@ -4,6 +4,7 @@
 //! same readings in both, and reading twice the same is harmless where missing one is not.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use thingport_model::aggregate::Fold;
 use thingport_model::attribute::{Attribute, Scope};
@@ -15,10 +16,14 @@ use thingport_model::time::{TimeRange, Timestamp};
 use thingport_model::value::Value;
 
 use crate::book::Book;
-use crate::head::Sample;
-use crate::points::Points;
+use crate::codec::Cursor;
+use crate::flush::{floor_start, readable, series_end};
+use crate::head::{Sample, series_id};
+use crate::layout::{self, Row};
+use crate::points::{Point, Points};
 use crate::record::read_incident;
-use crate::shelf::ShelfError;
+use crate::shelf::{Order, ShelfError, Space};
+use crate::chunk;
 
 /// What the head says about one series.
 struct Above {
@@ -33,29 +38,74 @@ struct Above {
 impl Book {
     pub(crate) fn latest(&self, entity: EntityRef, keys: &Keys) -> Result<Vec<Reading>, ShelfError> {
         let Some(entity) = self.names.read().entity(entity) else { return Ok(Vec::new()) };
-        let mut readings = Vec::new();
-        for key in self.wanted(entity, keys)? {
-            let Some(sample) = self.latest_of(entity, key)? else { continue };
-            let Some(name) = self.names.read().key_name(key).map(|it| it.to_string()) else { continue };
-            readings.push(Reading { at: sample.at, key: name, value: sample.value });
+        let above = self.keys_above(entity);
+        let mut wanted: BTreeMap<u32, Option<Sample>> = BTreeMap::new();
+        match keys {
+            Keys::Named(named) => {
+                let numbers: Vec<u32> = {
+                    let names = self.names.read();
+                    named.iter().filter_map(|name| names.key(name)).collect()
+                };
+                for key in numbers {
+                    wanted.insert(key, self.latest_of(entity, key)?);
+                }
+            }
+            Keys::All => {
+                for key in above {
+                    wanted.insert(key, self.latest_of(entity, key)?);
+                }
+                self.stored_latest(entity, &mut wanted)?;
+            }
         }
+        let names = self.names.read();
+        let named = wanted.into_iter().filter_map(|(key, sample)| {
+            let (sample, key) = (sample?, names.key_name(key)?.to_string());
+            Some(Reading { at: sample.at, key, value: sample.value })
+        });
+        let mut readings: Vec<_> = named.collect();
         readings.sort_by(|a, b| a.key.cmp(&b.key));
-        readings.dedup_by(|a, b| a.key == b.key);
         Ok(readings)
+    }
+
+    /// Adds the latest values of stored series that the head says nothing about.
+    fn stored_latest(
+        &self,
+        entity: u32,
+        wanted: &mut BTreeMap<u32, Option<Sample>>,
+    ) -> Result<(), ShelfError> {
+        if self.head.view(entity, |shard| shard.layers().any(|layer| layer.hides(entity))) {
+            return Ok(());
+        }
+        let (from, to) = layout::entity_keys(entity);
+        let mut sound = Some(());
+        self.shelf.scan(Space::Rows, &from, &to, Order::Ascending, &mut |key, value| {
+            let key = layout::row_series(key).map_or(0, |series| series as u32); // its low half
+            if let std::collections::btree_map::Entry::Vacant(entry) = wanted.entry(key) {
+                match Row::read(value) {
+                    Some(row) => drop(entry.insert(row.latest)),
+                    None => sound = None,
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        readable(sound)
     }
 
     /// The latest value of a series.
     pub(crate) fn latest_of(&self, entity: u32, key: u32) -> Result<Option<Sample>, ShelfError> {
-        Ok(self.head.view(entity, |shard| {
-            let mut latest = None;
-            for layer in shard.layers() {
-                latest = latest.filter(|_| !layer.hides(entity));
-                if let Some(series) = layer.one(entity, key) {
-                    latest = series.latest(latest);
-                }
-            }
-            latest
-        }))
+        let claims: Vec<_> = self.head.view(entity, |shard| {
+            let claims = shard.layers().map(|layer| layer.claim(entity, key));
+            claims.collect()
+        });
+        let hidden = claims.iter().any(|claim| claim.hides);
+        let stored = if hidden { None } else { self.row(series_id(entity, key))? };
+        let below = stored.and_then(|row| row.latest);
+        Ok(claims.into_iter().fold(below, |below, claim| claim.over(below)))
+    }
+
+    fn row(&self, series: u64) -> Result<Option<Row>, ShelfError> {
+        let stored = self.shelf.get(Space::Rows, &layout::row_key(series))?;
+        stored.map(|bytes| readable(Row::read(&bytes))).transpose()
     }
 
     /// The newest reading of a series.
@@ -107,16 +157,81 @@ impl Book {
         visit: &mut dyn FnMut(Timestamp, Value) -> bool,
     ) -> Result<(), ShelfError> {
         let above = self.above(entity, key, range);
-        let now = (self.now)().ms();
-        let mut each = |index: usize| {
-            let point = &above.points.items[index];
-            point.expires_at() < now
-                || visit(Timestamp(point.at), above.points.value(point).to_owned())
-        };
-        let count = above.points.len();
-        let _ = (&above.deleted, above.hidden);
-        if descending { (0..count).rev().all(&mut each) } else { (0..count).all(&mut each) };
+        let mut merge = Merge { next: 0, descending, now: (self.now)().ms(), above, visit };
+        if !merge.above.hidden {
+            let done = self.stored(series_id(entity, key), range, descending, &mut |points, point| {
+                merge.stored(points, point)
+            })?;
+            if done.is_break() {
+                return Ok(());
+            }
+        }
+        let _ = merge.rest();
         Ok(())
+    }
+
+    /// Visits stored readings in order of time: tail and chunks.
+    fn stored(
+        &self,
+        id: u64,
+        range: TimeRange,
+        descending: bool,
+        visit: &mut dyn FnMut(&Points, &Point) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, ShelfError> {
+        // The row before the chunks: what a flush seals meanwhile is then seen twice, never not at all.
+        let Some(row) = self.row(id)? else { return Ok(ControlFlow::Continue(())) };
+        let mut flow = ControlFlow::Continue(());
+        let mut last = None;
+        let mut run = |points: &Points, descending: bool| {
+            let inside = |point: &&Point| range.contains(Timestamp(point.at));
+            let mut each = |point: &Point| {
+                let again = last.is_some_and(|last| if descending { point.at >= last } else { point.at <= last });
+                if again {
+                    return ControlFlow::Continue(());
+                }
+                last = Some(point.at);
+                visit(points, point)
+            };
+            let mut items = points.items.iter().filter(inside);
+            if descending { items.rev().try_for_each(&mut each) } else { items.try_for_each(&mut each) }
+        };
+        if descending {
+            flow = run(&row.tail, true);
+        }
+        if flow.is_continue() && row.sealed.is_some_and(|end| end >= range.start.ms()) {
+            flow = self.chunks(id, range, descending, &mut |points| run(points, descending))?;
+        }
+        if flow.is_continue() && !descending {
+            flow = run(&row.tail, false);
+        }
+        Ok(flow)
+    }
+
+    fn chunks(
+        &self,
+        id: u64,
+        range: TimeRange,
+        descending: bool,
+        visit: &mut dyn FnMut(&Points) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, ShelfError> {
+        let floor = floor_start(&*self.shelf, id, range.start.ms())?;
+        let low = layout::chunk_key(id, floor.unwrap_or(i64::MIN));
+        let high = if range.end == Timestamp::MAX {
+            series_end(id)
+        } else {
+            layout::chunk_key(id, range.end.ms()).to_vec()
+        };
+        let order = if descending { Order::Descending } else { Order::Ascending };
+        let (mut flow, mut sound) = (ControlFlow::Continue(()), Some(()));
+        self.shelf.scan(Space::Chunks, &low, &high, order, &mut |_, bytes| {
+            let Some(points) = chunk::decode(bytes) else {
+                sound = None;
+                return ControlFlow::Break(());
+            };
+            flow = visit(&points);
+            flow
+        })?;
+        readable(sound).map(|()| flow)
     }
 
     fn above(&self, entity: u32, key: u32, range: TimeRange) -> Above {
@@ -156,17 +271,21 @@ impl Book {
         keys: &Keys,
     ) -> Result<Vec<Attribute>, ShelfError> {
         let Some(entity) = self.names.read().entity(entity) else { return Ok(Vec::new()) };
-        let mut found: BTreeMap<u32, Option<Sample>> = BTreeMap::new();
+        let (mut found, mut hidden) = (BTreeMap::new(), false);
         self.head.view(entity, |shard| {
             for layer in shard.layers() {
                 let Some(own) = layer.entities.get(&entity) else { continue };
                 if own.purged {
                     found.clear();
+                    hidden = true;
                 }
                 let own = own.attributes.iter().filter(|((its, _), _)| *its == scope as u8);
                 found.extend(own.map(|((_, key), sample)| (*key, sample.clone())));
             }
         });
+        if !hidden {
+            self.stored_attributes(entity, scope, &mut found)?;
+        }
         let names = self.names.read();
         let named = found.into_iter().filter_map(|(key, sample)| {
             let (sample, key) = (sample?, names.key_name(key)?.to_string());
@@ -187,31 +306,45 @@ impl Book {
         limit: usize,
     ) -> Result<Vec<Incident>, ShelfError> {
         let Some(entity) = self.names.read().entity(entity) else { return Ok(Vec::new()) };
-        let mut found: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+        let (mut found, mut hidden) = (BTreeMap::new(), false);
         self.head.view(entity, |shard| {
             for layer in shard.layers() {
                 let Some(own) = layer.entities.get(&entity) else { continue };
                 if own.purged {
                     found.clear();
+                    hidden = true;
                 }
                 found.extend(own.incidents.iter().cloned());
             }
         });
+        if !hidden {
+            let stored = self.shelf.get(Space::Incidents, &entity.to_be_bytes())?.unwrap_or_default();
+            found.extend(layout::read_incidents(&stored));
+        }
         let newest = found.values().rev().take(limit.min(INCIDENTS_MAX));
         Ok(newest.filter_map(|body| read_incident(body)).collect())
     }
 
-    /// Numbers of the keys a question is about.
-    fn wanted(&self, entity: u32, keys: &Keys) -> Result<Vec<u32>, ShelfError> {
-        Ok(match keys {
-            Keys::Named(named) => {
-                let names = self.names.read();
-                named.iter().filter_map(|name| names.key(name)).collect()
+    fn stored_attributes(
+        &self,
+        entity: u32,
+        scope: Scope,
+        found: &mut BTreeMap<u32, Option<Sample>>,
+    ) -> Result<(), ShelfError> {
+        let (from, to) = layout::entity_keys(entity);
+        self.shelf.scan(Space::Attributes, &from, &to, Order::Ascending, &mut |key, value| {
+            let place = layout::attribute_place(key).filter(|(its, _)| *its == scope as u8);
+            if let Some((_, key)) = place {
+                found.entry(key).or_insert_with(|| layout::read_sample(&mut Cursor(value)));
             }
-            Keys::All => self.head.view(entity, |shard| {
-                let own = shard.layers().filter_map(|layer| layer.entities.get(&entity));
-                own.flat_map(|own| own.keys.iter().copied()).collect()
-            }),
+            ControlFlow::Continue(())
+        })
+    }
+
+    fn keys_above(&self, entity: u32) -> Vec<u32> {
+        self.head.view(entity, |shard| {
+            let own = shard.layers().filter_map(|layer| layer.entities.get(&entity));
+            own.flat_map(|own| own.keys.iter().copied()).collect()
         })
     }
 
@@ -219,4 +352,64 @@ impl Book {
         let names = self.names.read();
         Some((names.entity(entity)?, names.key(key)?))
     }
+}
+
+/// Stored readings and those of the head becoming one sequence.
+struct Merge<'a> {
+    above: Above,
+    /// The next of the head's, counted in the direction of the question.
+    next: usize,
+    descending: bool,
+    now: i64,
+    visit: &'a mut dyn FnMut(Timestamp, Value) -> bool,
+}
+
+impl Merge<'_> {
+    /// The next stored reading; those of the head that come before it go first.
+    fn stored(&mut self, points: &Points, point: &Point) -> ControlFlow<()> {
+        let at = Timestamp(point.at);
+        let hidden = self.above.deleted.iter().any(|range| range.contains(at));
+        while let Some(own) = self.peek() {
+            let (own_at, expired) = (own.at, own.expires_at() < self.now);
+            let before = if self.descending { own_at > point.at } else { own_at < point.at };
+            if own_at == point.at {
+                return ControlFlow::Continue(()); // the head's is newer and takes its turn later
+            }
+            if !before {
+                break;
+            }
+            self.take(expired)?;
+        }
+        if hidden || point.expires_at() < self.now {
+            return ControlFlow::Continue(());
+        }
+        flow((self.visit)(at, points.value(point).to_owned()))
+    }
+
+    fn rest(&mut self) -> ControlFlow<()> {
+        while let Some(own) = self.peek() {
+            let expired = own.expires_at() < self.now;
+            self.take(expired)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn peek(&self) -> Option<&Point> {
+        let items = &self.above.points.items;
+        let index =
+            if self.descending { items.len().checked_sub(self.next + 1)? } else { self.next };
+        items.get(index)
+    }
+
+    fn take(&mut self, expired: bool) -> ControlFlow<()> {
+        let shown = self.peek().filter(|_| !expired).map(|point| {
+            (Timestamp(point.at), self.above.points.value(point).to_owned())
+        });
+        self.next += 1;
+        shown.map_or(ControlFlow::Continue(()), |(at, value)| flow((self.visit)(at, value)))
+    }
+}
+
+const fn flow(goes_on: bool) -> ControlFlow<()> {
+    if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }

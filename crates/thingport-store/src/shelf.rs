@@ -5,10 +5,11 @@
 use std::ops::ControlFlow;
 
 pub(crate) mod fjall;
+#[cfg(test)]
 pub(crate) mod memory;
 
-#[allow(unused_imports)]
 pub(crate) use fjall::FjallShelf;
+#[cfg(test)]
 pub(crate) use memory::MemoryShelf;
 
 /// A key space.
@@ -82,6 +83,11 @@ pub(crate) trait Shelf: Send + Sync {
     fn commit(&self, edits: &[(Space, Run)]) -> Result<(), ShelfError>;
 
     fn disk_bytes(&self) -> u64;
+
+    /// After a failure: makes the shelf usable again where that is possible.
+    fn revive(&self) -> Result<(), ShelfError> {
+        Ok(())
+    }
 }
 
 /// Pairs in the order they were pushed, in one buffer. A pair without a value is a removal.

@@ -2,21 +2,25 @@
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::flusher::Flusher;
+use super::readers::Readers;
 use super::writer::Writer;
-use super::{Clock, LogLedger, Shared, latency};
+use super::{Clock, LogLedger, Shared, format, latency};
 use crate::book::{Book, Position};
 use crate::config::LedgerConfig;
-use crate::disk::Disk;
+use crate::disk::{Disk, RealDisk};
 use crate::line::{Batch, Line};
 use crate::log::recovery::{self, Found, RecoveryError};
 use crate::log::{Log, Yard, group};
 use crate::record::Record;
-use crate::shelf::{MemoryShelf, Shelf, ShelfError};
+use crate::shelf::{FjallShelf, Shelf, ShelfError};
 
 /// How far a start is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +94,22 @@ impl fmt::Display for OpenError {
 impl std::error::Error for OpenError {}
 
 impl LogLedger {
-    /// Opens the ledger on `disk`, replaying what was committed and not yet flushed.
+    /// Opens the ledger in `config.dir` on the disk of this machine.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_dir(
+        config: LedgerConfig,
+        now: Clock,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Arc<Self>, OpenError> {
+        let disk = RealDisk::new(&config.dir.join("log"))
+            .map_err(|error| OpenError::Io { place: config.dir.display().to_string(), error })?;
+        Self::open(config, Arc::new(disk), now, progress)
+    }
+
+    /// Opens the ledger: its log on `disk`, its chunks in `config.dir`; replays what was committed and
+    /// not yet flushed.
     ///
     /// # Errors
     /// When the directory is in use, newer, unreadable or refused; nothing was changed then.
@@ -100,45 +119,74 @@ impl LogLedger {
         now: Clock,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Arc<Self>, OpenError> {
-        Self::open_on(config, disk, Arc::new(MemoryShelf::default()), now, progress)
+        let (dir, cache) = (config.dir.join("chunks"), config.cache_bytes);
+        let shelf = move || Ok::<Arc<dyn Shelf>, _>(Arc::new(FjallShelf::open(&dir, cache)?));
+        Self::open_on(config, disk, shelf, now, progress)
     }
 
-    fn open_on(
+    /// The same with any shelf, which is opened once the directory is known to be ours.
+    pub(crate) fn open_on(
         config: LedgerConfig,
         disk: Arc<dyn Disk>,
-        shelf: Arc<dyn Shelf>,
+        shelf: impl FnOnce() -> Result<Arc<dyn Shelf>, ShelfError>,
         now: Clock,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Arc<Self>, OpenError> {
         let place = disk.place();
         let lock = disk.lock().map_err(|error| locked(&place, error))?;
         let config = sound(config);
-        let book = Book::new(shelf, now);
-        let found = replay(&book, &*disk, &config, progress).map_err(|error| error.at(&place))?;
+        let io = |error| OpenError::Io { place: place.clone(), error };
+        format::check(&*disk, &place)?;
+        let unusable = |error: ShelfError| ReplayError::Shelf(error).at(&place);
+        let book = Book::new(shelf().map_err(unusable)?, now);
+        let flushed = book.load().map_err(unusable)?;
+        let names = book.names.read().count();
+        let found = replay(&book, &*disk, flushed, &config, progress);
+        let found = found.map_err(|error| error.at(&place))?;
+        format::write(&*disk).map_err(io)?;
         report(&place, &found);
         let yard = Arc::new(Yard::new(Arc::clone(&disk), config.segment_bytes, config.spare_segments));
         yard.adopt(&found);
-        let log = Log::resume(disk, Arc::clone(&yard), &found);
-        let shared = Arc::new(Shared {
-            line: Line::new(config.commit_queue_max_bytes),
-            config,
-            book,
-            yard,
-            observer: OnceLock::new(),
-            latency: latency::Latency::default(),
-            commits: AtomicU64::new(0),
-            head_full: AtomicU64::new(0),
-            damaged: found.damaged,
-        });
+        let log = Log::resume(Arc::clone(&disk), Arc::clone(&yard), &found);
+        // Many starts without a flush would pile up segments, each with little in it.
+        let crowded = found.live.len() > LIVE_MAX || found.torn > 0;
+        let shared = Arc::new(shared(config, book, yard, found.damaged, crowded));
+        let (readers, mut threads) = Readers::start(&shared).map_err(io)?;
+        let (jobs, next_job) = sync_channel(1);
+        let flusher =
+            Flusher { shared: Arc::clone(&shared), disk, jobs: next_job, swept: Instant::now() };
         let writer = Writer {
             shared: Arc::clone(&shared),
             log,
             batch: Batch::default(),
             woken: Vec::new(),
+            jobs,
+            unflushed: found.bytes,
+            unflushed_since: (found.bytes > 0).then(Instant::now),
+            names,
         };
-        let io = |error| OpenError::Io { place, error };
-        let threads = vec![spawn("ledger-writer", move || writer.run()).map_err(io)?];
-        Ok(Arc::new(Self { shared, threads: Mutex::new(threads), _lock: lock }))
+        threads.push(spawn("ledger-writer", move || writer.run()).map_err(io)?);
+        threads.push(spawn("ledger-flush", move || flusher.run()).map_err(io)?);
+        let threads = Arc::new(Mutex::new(threads));
+        Ok(Arc::new(Self { shared, readers, threads, _lock: lock }))
+    }
+}
+
+fn shared(config: LedgerConfig, book: Book, yard: Arc<Yard>, damaged: u64, flush: bool) -> Shared {
+    Shared {
+        line: Line::new(config.commit_queue_max_bytes),
+        config,
+        book,
+        yard,
+        observer: OnceLock::new(),
+        latency: latency::Latency::default(),
+        commits: AtomicU64::new(0),
+        head_full: AtomicU64::new(0),
+        damaged,
+        flushing: AtomicBool::new(false),
+        flush_wanted: AtomicBool::new(flush),
+        flushes: AtomicU64::new(0),
+        stopping: AtomicBool::new(false),
     }
 }
 
@@ -174,6 +222,7 @@ impl ReplayError {
 fn replay(
     book: &Book,
     disk: &dyn Disk,
+    flushed: u64,
     config: &LedgerConfig,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Found, ReplayError> {
@@ -190,7 +239,7 @@ fn replay(
     };
     let group_max = group::stride(Log::body_max(config.segment_bytes));
     let mut report = |done, total| progress(Progress { done, total });
-    let found = recovery::recover(disk, 0, group_max, &mut visit, &mut report);
+    let found = recovery::recover(disk, flushed, group_max, &mut visit, &mut report);
     let mut found = found.map_err(ReplayError::Recovery)?;
     found.damaged += strange;
     match failed {
@@ -220,9 +269,12 @@ fn locked(place: &str, error: io::Error) -> OpenError {
     OpenError::Locked { place, pid: error.to_string().trim().parse().ok() }
 }
 
-fn spawn(
+pub(super) fn spawn(
     name: &str,
     run: impl FnOnce() + Send + 'static,
 ) -> io::Result<std::thread::JoinHandle<()>> {
     std::thread::Builder::new().name(name.to_owned()).spawn(run)
 }
+
+/// Segments to replay beyond which a start flushes at once.
+const LIVE_MAX: usize = 3;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::SyncSender;
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thingport_model::attribute::Attribute;
 use thingport_model::port::ledger::{Committed, LedgerState, Observer};
@@ -12,9 +13,11 @@ use thingport_model::time::Timestamp;
 
 use super::Shared;
 use crate::book::Position;
+use crate::flush::Job;
 use crate::line::{Batch, Call};
 use crate::log::group::{framed, trusted};
 use crate::log::{Log, LogError};
+use crate::names::NameCount;
 use crate::record::{CLOSED_RECORD, Items, KeyList, Record};
 
 /// The writer's own things.
@@ -23,6 +26,12 @@ pub(super) struct Writer {
     pub(super) log: Log,
     pub(super) batch: Batch,
     pub(super) woken: Vec<Waker>,
+    pub(super) jobs: SyncSender<Job>,
+    /// Bytes of log since the last freeze, and when the first of them came.
+    pub(super) unflushed: u64,
+    pub(super) unflushed_since: Option<Instant>,
+    /// Names that are on the shelf or on their way.
+    pub(super) names: NameCount,
 }
 
 impl Writer {
@@ -35,8 +44,10 @@ impl Writer {
                 Call::Idle => self.look_for_space(),
                 Call::Close => break,
             }
+            self.freeze_when_due();
         }
         self.mark_end();
+        self.last_flush();
         core::mem::forget(guard);
     }
 
@@ -54,7 +65,48 @@ impl Writer {
         }
     }
 
+    /// Hands the head to the flusher when there is enough of it, or it is old enough.
+    fn freeze_when_due(&mut self) {
+        let config = &self.shared.config;
+        let old = self.unflushed_since.is_some_and(|since| since.elapsed() >= config.flush_age);
+        let large = self.unflushed >= config.flush_bytes
+            || self.shared.book.head.bytes() >= config.head_bytes_max / 2;
+        let wanted = self.shared.flush_wanted.load(Ordering::Acquire);
+        let busy = self.shared.flushing.load(Ordering::Acquire);
+        if !busy && (wanted || old || large && self.unflushed > 0) {
+            self.freeze();
+        }
+    }
+
+    fn freeze(&mut self) {
+        self.shared.flush_wanted.store(false, Ordering::Release);
+        self.shared.flushing.store(true, Ordering::Release);
+        let known = self.shared.book.names.read().count();
+        let names = (self.names, known);
+        let layers = self.shared.book.head.freeze();
+        let job = Job { layers, lsn: self.log.last_lsn(), names };
+        self.names = known;
+        self.unflushed = 0;
+        self.unflushed_since = None;
+        // One job at a time, and the flusher lives as long as this sender.
+        let _ = self.jobs.send(job);
+    }
+
+    /// At an orderly end the head is small enough to be flushed, so that the next start is quick.
+    fn last_flush(&mut self) {
+        let stopping = || self.shared.stopping.load(Ordering::Acquire);
+        while self.shared.flushing.load(Ordering::Acquire) && !stopping() {
+            std::thread::sleep(Duration::from_millis(2)); // the flusher is at its last but one
+        }
+        let healthy = self.shared.line.state() != LedgerState::Failed;
+        if self.unflushed > 0 && healthy && !stopping() {
+            self.freeze();
+        }
+    }
+
     fn publish(&mut self, lsn: u64) {
+        self.unflushed += (self.batch.changes.len() + self.batch.names.len()) as u64;
+        self.unflushed_since = self.unflushed_since.or_else(|| Some(Instant::now()));
         if let Err(error) = self.apply(lsn) {
             self.fail(&format!("{error:?}"));
             return;

@@ -1,20 +1,43 @@
 //! A shelf on fjall, a log-structured engine. Chunks and rows go in by sorted bulk ingestion, which
 //! bypasses its journal; the few other pairs by one atomic batch, synced.
+//!
+//! After a failed write fjall refuses all further ones until it was opened again; [`FjallShelf::revive`]
+//! does that without a restart, so that a full disk is no more than a pause.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use parking_lot::RwLock;
 
 use super::{Order, Run, Shelf, ShelfError, Space, Visit};
 
 /// A shelf in a directory.
 pub(crate) struct FjallShelf {
+    dir: PathBuf,
+    cache_bytes: u64,
+    open: RwLock<Option<Open>>,
+}
+
+struct Open {
     database: Database,
     spaces: Vec<Keyspace>,
 }
 
 impl FjallShelf {
     pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, ShelfError> {
+        let open = RwLock::new(Some(Open::new(dir, cache_bytes)?));
+        Ok(Self { dir: dir.to_owned(), cache_bytes, open })
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&Open) -> Result<T, fjall::Error>) -> Result<T, ShelfError> {
+        let open = self.open.read();
+        let open = open.as_ref().ok_or_else(|| ShelfError::Failed("being reopened".to_owned()))?;
+        Ok(act(open)?)
+    }
+}
+
+impl Open {
+    fn new(dir: &Path, cache_bytes: u64) -> Result<Self, ShelfError> {
         let database = Database::builder(dir).cache_size(cache_bytes).worker_threads(1).open()?;
         let spaces = Space::ALL
             .map(|space| database.keyspace(space.name(), KeyspaceCreateOptions::default))
@@ -30,7 +53,7 @@ impl FjallShelf {
 
 impl Shelf for FjallShelf {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, ShelfError> {
-        Ok(self.space(space).get(key)?.map(|value| value.to_vec()))
+        self.with(|open| Ok(open.space(space).get(key)?.map(|value| value.to_vec())))
     }
 
     fn scan(
@@ -44,50 +67,63 @@ impl Shelf for FjallShelf {
         if from >= to {
             return Ok(());
         }
-        let mut pairs = self.space(space).range(from..to);
-        loop {
-            let next = match order {
-                Order::Ascending => pairs.next(),
-                Order::Descending => pairs.next_back(),
-            };
-            let Some(next) = next else { return Ok(()) };
-            let (key, value) = next.into_inner()?;
-            if visit(&key, &value).is_break() {
-                return Ok(());
+        self.with(|open| {
+            let mut pairs = open.space(space).range(from..to);
+            loop {
+                let next = match order {
+                    Order::Ascending => pairs.next(),
+                    Order::Descending => pairs.next_back(),
+                };
+                let Some(next) = next else { return Ok(()) };
+                let (key, value) = next.into_inner()?;
+                if visit(&key, &value).is_break() {
+                    return Ok(());
+                }
             }
-        }
+        })
     }
 
     fn ingest(&self, space: Space, run: &Run) -> Result<(), ShelfError> {
         if run.is_empty() {
             return Ok(());
         }
-        let mut ingestion = self.space(space).start_ingestion()?;
-        for (key, value) in run.pairs() {
-            match value {
-                Some(value) => ingestion.write(key, value)?,
-                None => ingestion.write_tombstone(key)?,
+        self.with(|open| {
+            let mut ingestion = open.space(space).start_ingestion()?;
+            for (key, value) in run.pairs() {
+                match value {
+                    Some(value) => ingestion.write(key, value)?,
+                    None => ingestion.write_tombstone(key)?,
+                }
             }
-        }
-        Ok(ingestion.finish()?)
+            ingestion.finish()
+        })
     }
 
     fn commit(&self, edits: &[(Space, Run)]) -> Result<(), ShelfError> {
-        let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
-        for (space, run) in edits {
-            let space = self.space(*space);
-            for (key, value) in run.pairs() {
-                match value {
-                    Some(value) => batch.insert(space, key, value),
-                    None => batch.remove(space, key),
+        self.with(|open| {
+            let mut batch = open.database.batch().durability(Some(PersistMode::SyncAll));
+            for (space, run) in edits {
+                let space = open.space(*space);
+                for (key, value) in run.pairs() {
+                    match value {
+                        Some(value) => batch.insert(space, key, value),
+                        None => batch.remove(space, key),
+                    }
                 }
             }
-        }
-        Ok(batch.commit()?)
+            batch.commit()
+        })
     }
 
     fn disk_bytes(&self) -> u64 {
-        self.database.disk_space().unwrap_or(0)
+        self.with(|open| open.database.disk_space()).unwrap_or(0)
+    }
+
+    fn revive(&self) -> Result<(), ShelfError> {
+        let mut open = self.open.write();
+        *open = None; // closed first: one database per directory
+        *open = Some(Open::new(&self.dir, self.cache_bytes)?);
+        Ok(())
     }
 }
 

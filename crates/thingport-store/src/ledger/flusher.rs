@@ -1,0 +1,124 @@
+//! The flush thread: moves frozen layers to the shelf, gives segments back, makes spare ones, and
+//! removes what expired. Everything slow happens here.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use thingport_model::port::ledger::LedgerState;
+
+use super::Shared;
+use crate::disk::Disk;
+use crate::flush::{self, Job};
+use crate::retention;
+use crate::shelf::ShelfError;
+
+/// The flusher's own things.
+pub(super) struct Flusher {
+    pub(super) shared: Arc<Shared>,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) jobs: Receiver<Job>,
+    pub(super) swept: Instant,
+}
+
+impl Flusher {
+    /// Ends when no more jobs can come.
+    pub(super) fn run(mut self) {
+        self.housekeeping();
+        loop {
+            match self.jobs.recv_timeout(PATIENCE) {
+                Ok(job) => self.flush(&job),
+                Err(RecvTimeoutError::Timeout) => self.housekeeping(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn flush(&self, job: &Job) {
+        let started = Instant::now();
+        let mut tries = 0;
+        while let Err(error) = flush::flush(&self.shared.book, job) {
+            tries += 1;
+            if self.give_up(&error, tries) {
+                return;
+            }
+        }
+        self.finish(job.lsn);
+        tracing::debug!(lsn = job.lsn, took = ?started.elapsed(), "flushed");
+    }
+
+    /// Whether it is pointless to try again; else whatever can be done for it is done.
+    fn give_up(&self, error: &ShelfError, tries: u32) -> bool {
+        tracing::warn!(?error, tries, "the flush failed");
+        let hopeless = matches!(error, ShelfError::Failed(_)) && tries >= TRIES_MAX;
+        if hopeless || self.shared.stopping.load(Ordering::Acquire) {
+            if hopeless {
+                self.shared.line.set_failed();
+            }
+            return true;
+        }
+        if matches!(error, ShelfError::Full) {
+            self.release_reserve();
+        }
+        std::thread::sleep(RETRY); // the only thing this thread could do is try again
+        if let Err(error) = self.shared.book.shelf.revive() {
+            tracing::warn!(?error, "the chunk store cannot be opened yet");
+        }
+        false
+    }
+
+    fn finish(&self, lsn: u64) {
+        self.shared.book.head.thaw();
+        if let Err(error) = self.shared.yard.release(lsn) {
+            tracing::warn!(%error, "a segment could not be removed");
+        }
+        self.shared.flushing.store(false, Ordering::Release);
+        self.shared.flushes.fetch_add(1, Ordering::Release);
+        self.shared.line.wake_ready();
+        self.shared.line.nudge();
+    }
+
+    fn housekeeping(&mut self) {
+        if self.shared.stopping.load(Ordering::Acquire) {
+            return;
+        }
+        if let Err(error) = self.shared.yard.prepare() {
+            tracing::warn!(%error, "no spare segment could be made");
+        }
+        if self.shared.line.state() == LedgerState::Full {
+            self.release_reserve();
+        } else {
+            self.keep_reserve();
+        }
+        let since = self.swept.elapsed();
+        if since >= self.shared.config.sweep_every {
+            self.swept = Instant::now();
+            match retention::sweep(&self.shared.book, since) {
+                Ok(0) => {}
+                Ok(chunks) => tracing::info!(chunks, "removed expired readings"),
+                Err(error) => tracing::warn!(?error, "expired readings could not be removed"),
+            }
+        }
+    }
+
+    /// A file that can be given up when the disk is full, so that flushing can free log segments.
+    fn keep_reserve(&self) {
+        let bytes = self.shared.config.reserve_bytes;
+        let kept = || self.disk.open(RESERVE).and_then(|file| file.len()).is_ok_and(|len| len == bytes);
+        if bytes > 0 && !kept() && let Err(error) = self.disk.allocate(RESERVE, bytes) {
+            tracing::warn!(%error, "no reserve for a full disk could be made");
+        }
+    }
+
+    fn release_reserve(&self) {
+        if let Err(error) = self.disk.remove(RESERVE) {
+            tracing::warn!(%error, "the reserve could not be released");
+        }
+    }
+}
+
+const RESERVE: &str = "reserve";
+const PATIENCE: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_millis(500);
+const TRIES_MAX: u32 = 20;
