@@ -28,7 +28,7 @@ macro_rules! promises {
 }
 
 /// Every promise with its name.
-pub const PROMISES: &[(&str, Promise)] = promises![
+pub(crate) const PROMISES: &[(&str, Promise)] = promises![
     what_is_written_is_read_back,
     a_write_is_all_or_none,
     versions_go_up_by_one,
@@ -44,25 +44,25 @@ pub const PROMISES: &[(&str, Promise)] = promises![
 ];
 
 /// A tenant with one of everything.
-pub struct House {
-    pub tenant_profile: TenantProfile,
-    pub tenant: Tenant,
-    pub customer: Customer,
-    pub user: User,
-    pub login: UserCredentials,
-    pub profile: DeviceProfile,
-    pub device: Device,
-    pub credentials: DeviceCredentials,
+pub(crate) struct House {
+    pub(crate) tenant_profile: TenantProfile,
+    pub(crate) tenant: Tenant,
+    pub(crate) customer: Customer,
+    pub(crate) user: User,
+    pub(crate) login: UserCredentials,
+    pub(crate) profile: DeviceProfile,
+    pub(crate) device: Device,
+    pub(crate) credentials: DeviceCredentials,
 }
 
 impl House {
-    pub async fn build(entities: &dyn Entities) -> Self {
+    pub(crate) async fn build(entities: &dyn Entities) -> Self {
         let house = Self::plan("Default", "1");
         entities.write(house.writes()).await.unwrap();
         house
     }
 
-    pub fn plan(tenant_profile: &str, suffix: &str) -> Self {
+    pub(crate) fn plan(tenant_profile: &str, suffix: &str) -> Self {
         let tenant_profile = tenant_profile_of(tenant_profile);
         let tenant = tenant_of(&tenant_profile);
         let customer = customer_of(&tenant, &format!("Customer {suffix}"));
@@ -83,7 +83,7 @@ impl House {
         Self { tenant_profile, tenant, customer, user, login, profile, device, credentials }
     }
 
-    pub fn writes(&self) -> Vec<Write> {
+    pub(crate) fn writes(&self) -> Vec<Write> {
         vec![
             Write::TenantProfile(self.tenant_profile.clone()),
             Write::Tenant(self.tenant.clone()),
@@ -97,7 +97,7 @@ impl House {
         ]
     }
 
-    pub fn new_device(&self, name: &str, token: &str) -> Vec<Write> {
+    pub(crate) fn new_device(&self, name: &str, token: &str) -> Vec<Write> {
         let device = device_of(&self.profile, name);
         let credentials = credentials_of(&device, token);
         vec![Write::Device(device), Write::DeviceCredentials(credentials)]

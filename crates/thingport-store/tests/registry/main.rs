@@ -1,0 +1,54 @@
+//! The registry's rules, told as short stories on the engine in memory and on SQLite.
+
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod devices;
+mod house;
+mod logins;
+mod people;
+mod profiles;
+
+use house::House;
+
+/// Runs a story on each engine.
+macro_rules! stories {
+    ($($room:ident::$story:ident,)*) => {
+        $(
+            #[tokio::test]
+            async fn $story() {
+                $room::$story(House::in_memory().await).await;
+                let dir = tempfile::tempdir().unwrap();
+                $room::$story(House::on_disk(dir.path()).await).await;
+            }
+        )*
+    };
+}
+
+stories! {
+    devices::a_new_device_has_a_random_token_unless_one_is_given,
+    devices::a_token_in_use_leaves_no_device,
+    devices::names_are_unique_or_made_so,
+    devices::the_profile_is_chosen_by_id_name_or_default,
+    devices::missing_parts_of_device_data_are_filled_in,
+    devices::versions_guard_against_lost_changes,
+    devices::the_limit_of_the_tenant_profile_holds,
+    devices::another_tenants_device_is_not_there,
+    devices::customer_users_save_for_their_own_customer,
+    devices::devices_are_assigned_and_taken_back,
+    devices::broken_texts_and_pages_are_refused,
+    logins::absence_is_remembered_until_a_device_is_saved,
+    logins::a_login_follows_every_change,
+    logins::credentials_change_only_by_the_rules,
+    logins::basic_credentials_are_found_by_their_hash,
+    logins::whoever_listens_hears_what_changed,
+    people::the_first_run_may_run_again,
+    people::a_production_house_begins_with_two_people,
+    people::passwords_and_tokens_follow_the_person,
+    people::roles_decide_who_creates_whom,
+    people::the_last_administrator_stays,
+    people::the_public_customer_is_the_servers_own,
+    profiles::the_default_profile_and_profiles_in_use_stay,
+    profiles::the_transport_of_a_used_profile_stays,
+    profiles::infos_are_filtered_by_transport,
+    profiles::a_provisioning_key_is_free_again_after_it_was_removed,
+}
