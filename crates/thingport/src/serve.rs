@@ -11,13 +11,13 @@ use thingport_api::api::{Api, BodyKind, DecodeBody};
 use thingport_api::auth::token::JwtKeys;
 use thingport_api::config::ApiConfig;
 use thingport_core::node::{Node, NodeConfig};
-use thingport_device::payload::{Decoder, LongFraction, Nulls, Rules, Typing};
-use thingport_model::port::ledger::Ledger;
+use thingport_device::payload::Typing;
+use thingport_device::payload::json::Decoder;
 use thingport_mqtt::limits::Bounds;
 use thingport_store::config::LedgerConfig;
 use thingport_store::disk::RealDisk;
 use thingport_store::entities::SqliteEntities;
-use thingport_store::ledger::LogLedger;
+use thingport_store::ledger::{LogLedger, Progress};
 use thingport_transport::drain::Drain;
 use thingport_transport::listen::Listener;
 use tokio::net::TcpListener;
@@ -51,17 +51,20 @@ fn build(config: &Config) -> Result<Node, Failure> {
         segment_bytes: config.storage.log_segment_size.0,
         commit_queue_max_bytes: config.storage.commit_queue_max.as_usize(),
         head_bytes_max: config.storage.head_memory_max.as_usize(),
-        ..LedgerConfig::new(dir)
+        ..LedgerConfig::default()
     };
+    let disk = Arc::new(RealDisk::new(dir).map_err(|error| {
+        Failure::new(format!("the data directory {} cannot be used: {error}", dir.display()))
+    })?);
     let mut shown = Duration::ZERO;
-    let ledger =
-        LogLedger::open(ledger_config, Arc::new(RealDisk), Arc::new(wall_now), &mut |progress| {
-            // A quick start says nothing; a slow one says where it is, once a second.
-            if started.elapsed() >= shown + Duration::from_secs(1) {
-                shown = started.elapsed();
-                tracing::info!("recovering: {progress}");
-            }
-        });
+    let ledger = LogLedger::open(ledger_config, disk, Arc::new(wall_now), &mut |progress| {
+        // A quick start says nothing; a slow one says where it is, once a second.
+        if started.elapsed() >= shown + Duration::from_secs(1) {
+            shown = started.elapsed();
+            let Progress { done, total } = progress;
+            tracing::info!("recovering: {done} of {total} log segments read");
+        }
+    });
     let ledger = ledger.map_err(|error| Failure::new(error.to_string()))?;
     let entities = SqliteEntities::open(dir).map_err(|error| Failure::new(error.to_string()))?;
     let default_ttl_s = u32::try_from(config.storage.ttl.as_secs()).unwrap_or(u32::MAX);
@@ -81,7 +84,7 @@ async fn serve(config: &Config, demo: bool, node: Arc<Node>) -> Result<(), Failu
     let mqtt_at = mqtt.local_addr().map_err(|error| Failure::new(error.to_string()))?;
     let http_at = http.local_addr().map_err(|error| Failure::new(error.to_string()))?;
 
-    let routes = thingport_api::router(Arc::clone(&api))
+    let routes = thingport_api::router::router(Arc::clone(&api))
         .merge(observe::routes(Arc::clone(&node), Arc::clone(&drain)));
     let mqtt = tokio::spawn(mqtt.serve());
     let stop_http = Arc::clone(&drain);
@@ -175,12 +178,11 @@ fn api_config(config: &Config) -> ApiConfig {
 /// Lends the device room's decoder to the people's side, with the rules of REST (T-42, T-43).
 fn decoder() -> DecodeBody {
     Arc::new(|body, now, kind, out| {
-        let typing = Typing { long_fraction: LongFraction::Double, ..Typing::default() };
-        let rules = Rules { nulls: Nulls::Refuse, typing };
-        let mut decoder = Decoder::default();
+        let typing = Typing::rest(true, 0);
+        let mut decoder = Decoder::new();
         let done = match kind {
-            BodyKind::Telemetry => decoder.telemetry_by(body, now, &rules, out),
-            BodyKind::Attributes => decoder.attributes_by(body, now, &rules, out),
+            BodyKind::Telemetry => decoder.telemetry(body, now, &typing, out),
+            BodyKind::Attributes => decoder.attributes(body, now, &typing, out),
         };
         done.map_err(|reject| format!("{} ({})", reject.reason.sentence(), reject.detail))?;
         if out.is_empty() { Err("the body holds no key and value".to_owned()) } else { Ok(()) }
