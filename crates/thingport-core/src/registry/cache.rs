@@ -46,14 +46,15 @@ pub(super) struct Generation(u64);
 pub(super) struct LoginCache {
     logins: Cache<Box<str>, Found>,
     profiles: Cache<DeviceProfileId, Arc<DeviceProfile>>,
-    tenants: Cache<TenantId, TenantTtl>,
+    tenants: Cache<TenantId, TenantLimits>,
     generation: Mutex<Generation>,
 }
 
-/// How long a tenant's readings are kept.
+/// What a tenant's profile says, as far as it is asked for often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TenantTtl {
-    pub(super) seconds: u32,
+pub(super) struct TenantLimits {
+    pub(super) ttl_s: u32,
+    pub(super) devices_max: u64,
 }
 
 impl LoginCache {
@@ -87,12 +88,12 @@ impl LoginCache {
         self.keep(read_at, || self.profiles.insert(profile.id, Arc::clone(profile)));
     }
 
-    pub(super) fn tenant_ttl(&self, id: TenantId) -> Option<TenantTtl> {
+    pub(super) fn limits(&self, id: TenantId) -> Option<TenantLimits> {
         self.tenants.get(&id)
     }
 
-    pub(super) fn keep_tenant_ttl(&self, read_at: Generation, id: TenantId, ttl: TenantTtl) {
-        self.keep(read_at, || self.tenants.insert(id, ttl));
+    pub(super) fn keep_limits(&self, read_at: Generation, id: TenantId, limits: TenantLimits) {
+        self.keep(read_at, || self.tenants.insert(id, limits));
     }
 
     /// Forgets what was known of these credentials ids, found or not (AU-034).

@@ -392,7 +392,7 @@ impl Registry {
     }
 
     async fn check_device_limit(&self, tenant: TenantId) -> Result<(), Error> {
-        let limit = self.tenant_limits(tenant).await?.devices_max;
+        let limit = self.limits(self.logins.generation(), tenant).await?.devices_max;
         if limit > 0 && self.entities.device_count(tenant).await? >= limit {
             return Err(Error::EntityLimit { kind: EntityKind::Device, limit });
         }

@@ -13,7 +13,7 @@ use thingport_model::profile::DeviceProfile;
 
 use super::Registry;
 use super::basic::Basic;
-use super::cache::{DeviceLogin, Generation, TenantTtl};
+use super::cache::{DeviceLogin, Generation, TenantLimits};
 
 impl Registry {
     /// Who logs in with this credentials id: a token or plain user name as it is, [`hash_one`] of a
@@ -54,7 +54,7 @@ impl Registry {
     /// # Errors
     /// Whatever the store answers.
     pub async fn storage_ttl_s(&self, tenant: TenantId) -> Result<u32, PortError> {
-        Ok(self.tenant_ttl(self.logins.generation(), tenant).await?.seconds)
+        Ok(self.limits(self.logins.generation(), tenant).await?.ttl_s)
     }
 
     /// How many logins are remembered now, at most `registry_cache_max`.
@@ -72,8 +72,8 @@ impl Registry {
             return Ok(None);
         };
         let profile = self.shared_profile(read_at, device.profile_id).await?;
-        let ttl = self.tenant_ttl(read_at, device.tenant_id).await?;
-        Ok(Some(Arc::new(login(&device, credentials, profile, ttl)?)))
+        let ttl_s = self.limits(read_at, device.tenant_id).await?.ttl_s;
+        Ok(Some(Arc::new(login(&device, credentials, profile, ttl_s)?)))
     }
 
     async fn shared_profile(
@@ -90,21 +90,25 @@ impl Registry {
         Ok(profile)
     }
 
-    async fn tenant_ttl(&self, read_at: Generation, id: TenantId) -> Result<TenantTtl, PortError> {
-        if let Some(ttl) = self.logins.tenant_ttl(id) {
-            return Ok(ttl);
+    /// What the tenant's profile says, remembered.
+    pub(super) async fn limits(
+        &self,
+        read_at: Generation,
+        id: TenantId,
+    ) -> Result<TenantLimits, PortError> {
+        if let Some(limits) = self.logins.limits(id) {
+            return Ok(limits);
         }
         let tenant = self.entities.tenant(id).await?;
         let tenant = tenant.ok_or_else(|| lost("a device without its tenant"))?;
         let profile = self.entities.tenant_profile(tenant.tenant_profile_id).await?;
         let profile = profile.ok_or_else(|| lost("a tenant without its profile"))?;
-        let seconds = match profile.storage_ttl_days {
-            0 => self.default_ttl_s,
-            days => days.saturating_mul(SECONDS_PER_DAY),
+        let limits = TenantLimits {
+            ttl_s: profile.storage_ttl_days.saturating_mul(SECONDS_PER_DAY),
+            devices_max: profile.devices_max,
         };
-        let ttl = TenantTtl { seconds };
-        self.logins.keep_tenant_ttl(read_at, id, ttl);
-        Ok(ttl)
+        self.logins.keep_limits(read_at, id, limits);
+        Ok(limits)
     }
 }
 
@@ -129,7 +133,7 @@ fn login(
     device: &Device,
     credentials: &DeviceCredentials,
     profile: Arc<DeviceProfile>,
-    ttl: TenantTtl,
+    ttl_s: u32,
 ) -> Result<DeviceLogin, PortError> {
     let basic = match (credentials.kind, credentials.value.as_deref()) {
         (CredentialsType::MqttBasic, Some(value)) => {
@@ -145,7 +149,7 @@ fn login(
         customer_id: device.customer_id,
         profile,
         basic,
-        ttl_s: ttl.seconds,
+        ttl_s,
         kind: credentials.kind,
         is_gateway: device.is_gateway,
     })

@@ -115,7 +115,9 @@ pub(super) fn devices(
         ));
     }
     let shape = Shape { columns: OVERVIEW_COLUMNS, joins: OVERVIEW_JOINS, read: overview };
-    list.page_with(connection, link, device_sort, shape)
+    let is_searched = pattern(link.text_search.as_deref()).is_some();
+    let sorts = if is_searched { device_sort_searched } else { device_sort };
+    list.page_with(connection, link, sorts, shape)
 }
 
 /// ThingsBoard's name of a property to the expression it is sorted by.
@@ -179,6 +181,15 @@ fn device_sort(property: &str) -> Option<&'static str> {
             Some("COALESCE((SELECT s.title FROM customer s WHERE s.id = t.customer_id), '')")
         }
         _ => None,
+    }
+}
+
+/// Walking the index of creation would read every device's row to look for the text; the plus sign
+/// keeps to the index that holds the searched text.
+fn device_sort_searched(property: &str) -> Option<&'static str> {
+    match property {
+        "createdTime" => Some("+t.created_at"),
+        _ => device_sort(property),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Tenant profiles: limits shared by tenants (REST API 4.2). All of it is for system administrators.
 
-use thingport_model::id::TenantProfileId;
+use thingport_model::id::{TenantId, TenantProfileId};
 use thingport_model::page::{Page, PageLink};
 use thingport_model::port::entities::Write;
 use thingport_model::tenant::{OpaqueJson, TenantProfile};
@@ -74,10 +74,10 @@ impl Registry {
     pub async fn tenant_profile_name(
         &self,
         caller: &Caller,
-        tenant: thingport_model::id::TenantId,
+        tenant: TenantId,
     ) -> Result<String, Error> {
         caller.may_read_tenant(tenant)?;
-        Ok(self.tenant_limits(tenant).await?.name)
+        Ok(self.profile_of_tenant(tenant).await?.name)
     }
 
     /// Creates or changes a tenant profile. Limits and storage time apply at once.

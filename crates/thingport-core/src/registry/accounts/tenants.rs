@@ -98,11 +98,8 @@ impl Registry {
         Ok(())
     }
 
-    /// The limits of a tenant.
-    pub(in crate::registry) async fn tenant_limits(
-        &self,
-        id: TenantId,
-    ) -> Result<TenantProfile, Error> {
+    /// The profile that limits a tenant.
+    pub(super) async fn profile_of_tenant(&self, id: TenantId) -> Result<TenantProfile, Error> {
         let tenant = self.entities.tenant(id).await?.ok_or_else(|| missing("tenant"))?;
         let profile = self.entities.tenant_profile(tenant.tenant_profile_id).await?;
         profile.ok_or_else(|| missing("tenant profile"))

@@ -100,8 +100,11 @@ CREATE TABLE device (
 CREATE UNIQUE INDEX device_name ON device (tenant_id, name);
 CREATE INDEX device_by_customer ON device (customer_id);
 CREATE INDEX device_by_profile ON device (profile_id);
--- Covers counting, text search and the order by creation, which would read every document otherwise.
-CREATE INDEX device_list ON device (tenant_id, id, created_at, customer_id, profile_id, search);
+-- Covers counting, text search and most orders, which would read every document otherwise.
+CREATE INDEX device_list ON device
+    (tenant_id, id, created_at, customer_id, profile_id, label, search);
+-- The order that user interfaces begin with, newest first.
+CREATE INDEX device_created ON device (tenant_id, created_at, id);
 
 CREATE TABLE device_credentials (
     id BLOB NOT NULL PRIMARY KEY,
