@@ -90,21 +90,21 @@ impl Decoder {
         self.unescaped.clear();
         let Self { repaired, unescaped, record } = self;
         let text = utf8(payload, repaired);
-        let decoded = open(text).and_then(|mut lexer| {
-            body(record, unescaped, &mut lexer, out)?;
-            Ok(lexer.end()?)
-        });
+        let mut lexer = Lexer::new(text);
+        let decoded = open(&mut lexer)
+            .and_then(|()| body(record, unescaped, &mut lexer, out))
+            .and_then(|()| Ok(lexer.end()?));
         decoded.inspect_err(|_| out.clear())
     }
 }
 
-/// The document's begin; an empty one is refused here (JS-005).
-fn open(text: &str) -> Result<Lexer<'_>, Reject> {
-    let mut lexer = Lexer::open(text)?;
+/// Goes to the document's begin; an empty one is refused here (JS-005).
+fn open(lexer: &mut Lexer<'_>) -> Result<(), Reject> {
+    lexer.skip_prefix()?;
     if lexer.significant()?.is_none() {
         return Err(Reject::new(Reason::PayloadNotJson, "the payload is empty"));
     }
-    Ok(lexer)
+    Ok(())
 }
 
 /// The elements of the array whose bracket was consumed; each must be an object (JS-021).

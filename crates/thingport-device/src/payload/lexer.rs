@@ -12,13 +12,12 @@ pub(crate) struct Span {
     end: u32,
 }
 
-/// A name or a string: as it lies in the payload, or unescaped beside it.
+/// A name or a string: as it lies in the payload, or in the buffer of unescaped texts. Which of the
+/// two is one bit, so that values stay small enough for registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Text {
-    /// In the payload.
-    Plain(Span),
-    /// In the buffer of unescaped texts.
-    Unescaped(Span),
+pub(crate) struct Text {
+    start: u32,
+    end_and_place: u32,
 }
 
 /// The beginning of a value, or all of it when it is no container.
@@ -86,26 +85,30 @@ pub(crate) struct Lexer<'a> {
 }
 
 impl<'a> Lexer<'a> {
-    /// The begin of a document, behind byte-order mark and guard prefix (JS-002).
-    pub(crate) fn open(text: &'a str) -> Result<Self, Fault> {
-        let at = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len_utf8() } else { 0 };
-        let mut lexer = Self { text, at, names: 0 };
-        lexer.significant()?;
-        let is_guarded = text.as_bytes().get(lexer.at..).is_some_and(|it| it.starts_with(GUARD));
-        if is_guarded {
-            lexer.at += GUARD.len();
+    /// The begin of a text.
+    pub(crate) const fn new(text: &'a str) -> Self {
+        Self { text, at: 0, names: 0 }
+    }
+
+    /// Skips byte-order mark and guard prefix at the begin of a document (JS-002).
+    pub(crate) fn skip_prefix(&mut self) -> Result<(), Fault> {
+        if self.text.starts_with(BYTE_ORDER_MARK) {
+            self.at = BYTE_ORDER_MARK.len_utf8();
         }
-        Ok(lexer)
+        if self.significant()? == Some(b')') && self.rest().starts_with(GUARD) {
+            self.at += GUARD.len();
+        }
+        Ok(())
     }
 
     /// The same text at a position found before, with a fresh count of names.
-    pub(crate) const fn again(&self, at: usize) -> Self {
-        Self { text: self.text, at, names: 0 }
+    pub(crate) const fn again(&self, at: u32) -> Self {
+        Self { text: self.text, at: at as usize, names: 0 }
     }
 
     /// Where the lexer stands.
-    pub(crate) const fn position(&self) -> usize {
-        self.at
+    pub(crate) fn position(&self) -> u32 {
+        u32::try_from(self.at).unwrap_or(u32::MAX)
     }
 
     /// The text of a span of the payload.
@@ -210,7 +213,7 @@ impl<'a> Lexer<'a> {
         }
         match next {
             Some(quote @ (b'"' | b'\'')) => self.string(quote, unescaped),
-            Some(byte) if is_literal(byte) => Ok(Text::Plain(self.word())),
+            Some(byte) if is_literal(byte) => Ok(Text::plain(self.word())),
             _ => Err(self.fault(What::NameMissing)),
         }
     }
@@ -232,7 +235,7 @@ impl<'a> Lexer<'a> {
         self.at = end;
         if self.peek() == Some(quote) {
             self.at += 1;
-            return Ok(Text::Plain(Span::new(start, end)));
+            return Ok(Text::plain(Span::new(start, end)));
         }
         self.string_with_escapes(start, quote, unescaped)
     }
@@ -258,7 +261,7 @@ impl<'a> Lexer<'a> {
             unescaped.push_str(Span::new(piece, self.at).of(self.text));
             if self.peek() == Some(quote) {
                 self.at += 1;
-                return Ok(Text::Unescaped(Span::new(from, unescaped.len())));
+                return Ok(Text::unescaped(Span::new(from, unescaped.len())));
             }
             unescaped.push(self.escape()?);
             piece = self.at;
@@ -391,6 +394,10 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
+    fn rest(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
     #[inline]
     fn peek(&self) -> Option<u8> {
         self.peek_at(0)
@@ -404,12 +411,12 @@ impl<'a> Lexer<'a> {
     /// This fault, here.
     #[cold]
     pub(crate) fn fault(&self, what: What) -> Fault {
-        Fault { what, at: u32::try_from(self.at).unwrap_or(u32::MAX) }
+        Fault { what, at: self.position() }
     }
 }
 
 impl Span {
-    /// From `start` to `end`. Bodies are far below 4 GiB; beyond, a span would be empty.
+    /// From `start` to `end`. Bodies are far below 2 GiB; beyond, a span would be empty.
     pub(crate) fn new(start: usize, end: usize) -> Self {
         let start = u32::try_from(start).unwrap_or(u32::MAX);
         Self { start, end: u32::try_from(end).unwrap_or(u32::MAX) }
@@ -421,18 +428,27 @@ impl Span {
     }
 
     /// This stretch of `text`.
+    #[inline]
     pub(crate) fn of(self, text: &str) -> &str {
         text.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
 }
 
 impl Text {
+    /// A text that needs no unescaping.
+    pub(crate) const fn plain(span: Span) -> Self {
+        Self { start: span.start, end_and_place: span.end & !UNESCAPED }
+    }
+
+    const fn unescaped(span: Span) -> Self {
+        Self { start: span.start, end_and_place: span.end | UNESCAPED }
+    }
+
     /// The text itself, given the two places where it may lie.
+    #[inline]
     pub(crate) fn of<'a>(self, lexer: &Lexer<'a>, unescaped: &'a str) -> &'a str {
-        match self {
-            Self::Plain(span) => lexer.slice(span),
-            Self::Unescaped(span) => span.of(unescaped),
-        }
+        let span = Span { start: self.start, end: self.end_and_place & !UNESCAPED };
+        span.of(if self.end_and_place & UNESCAPED == 0 { lexer.text } else { unescaped })
     }
 }
 
@@ -521,6 +537,9 @@ const fn is_literal(byte: u8) -> bool {
 fn exponent_size(digits: &str) -> usize {
     digits.parse().unwrap_or(usize::MAX)
 }
+
+/// The bit of a text that lies among the unescaped ones.
+const UNESCAPED: u32 = 1 << 31;
 
 /// The lowest bit of each byte of a word.
 const LOW_BITS: u64 = 0x0101_0101_0101_0101;

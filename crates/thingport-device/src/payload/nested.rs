@@ -151,7 +151,7 @@ impl Nested {
             Token::Bool(false) => self.text.push_str("false"),
             Token::Number(span) => self.text.push_str(lexer.slice(span)),
             Token::String(text) => self.string(text, lexer, unescaped),
-            Token::Word(span) => self.string(Text::Plain(span), lexer, unescaped),
+            Token::Word(span) => self.string(Text::plain(span), lexer, unescaped),
             Token::Null | Token::Object | Token::Array => self.text.push_str("null"),
         }
     }

@@ -19,7 +19,16 @@ pub(crate) enum Typed {
 }
 
 /// Types a number of strict JSON, or a castable text. `plain` receives the expansion if there is one.
+#[inline]
 pub(crate) fn typed(text: &str, typing: &Typing, plain: &mut String) -> Typed {
+    match short(text) {
+        Some(Typed::Double(value)) if is_settled(value) => Typed::Double(value),
+        Some(Typed::Long(value)) => Typed::Long(value),
+        _ => typed_with_care(text, typing, plain),
+    }
+}
+
+fn typed_with_care(text: &str, typing: &Typing, plain: &mut String) -> Typed {
     let found = short(text).unwrap_or_else(|| long(text, typing, plain));
     match found {
         Typed::Double(it) if typing.long_fraction == LongFraction::Text => settled(it, plain),
@@ -41,7 +50,7 @@ pub(crate) fn is_castable(text: &str) -> bool {
 ///
 /// None: it is not a number, or beyond 64 bits.
 pub(crate) fn whole_part(text: &str) -> Option<i64> {
-    Decimal::parse(text)?.truncated()
+    text.parse().ok().or_else(|| Decimal::parse(text)?.truncated())
 }
 
 impl Typed {
@@ -51,26 +60,26 @@ impl Typed {
 }
 
 /// The common case: few digits, no exponent. Exact, because mantissa and power of ten are.
+#[inline]
 fn short(text: &str) -> Option<Typed> {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     if unsigned.len() > SHORT_MAX {
         return None;
     }
-    let mut mantissa: u64 = 0;
+    let mut mantissa: i64 = 0;
     let mut point = None;
     for (at, byte) in unsigned.bytes().enumerate() {
         match byte {
-            b'0'..=b'9' => mantissa = mantissa * 10 + u64::from(byte - b'0'),
+            b'0'..=b'9' => mantissa = mantissa * 10 + i64::from(byte - b'0'),
             b'.' => point = Some(at),
             _ => return None,
         }
     }
     let is_negative = unsigned.len() != text.len();
     let Some(point) = point else {
-        let value = i64::try_from(mantissa).ok()?;
-        return Some(Typed::Long(if is_negative { -value } else { value }));
+        return Some(Typed::Long(if is_negative { -mantissa } else { mantissa }));
     };
-    // At most 15 digits: below 2^53.
+    // At most 15 digits, because one of the 16 is the point: below 2^53.
     #[allow(clippy::cast_precision_loss)]
     let value = mantissa as f64 / POWERS_OF_TEN.get(unsigned.len() - 1 - point)?;
     Some(Typed::Double(if is_negative { -value } else { value }))
@@ -96,17 +105,27 @@ fn long(text: &str, typing: &Typing, plain: &mut String) -> Typed {
 /// exponent, so whole numbers lose their point and one more decimal is counted.
 fn settled(value: f64, plain: &mut String) -> Typed {
     let size = value.abs();
-    if size >= 1e7 && size.fract() == 0.0 {
-        if size < EXACT_BELOW {
-            // Whole and small enough: the conversion is exact.
-            #[allow(clippy::cast_possible_truncation)]
-            return Typed::Long(value as i64);
-        }
-        return of_shortest(value, "", plain);
+    if is_settled(value) || size.fract() != 0.0 && size >= SCIENTIFIC_FROM {
+        return Typed::Double(value);
     }
-    // With at most 16 decimals written, the only doubles with 17 in scientific form are those of one
-    // digit in the 16th: 1.0E-16.
-    if size != 0.0 && size < 1e-15 { of_shortest(value, "0", plain) } else { Typed::Double(value) }
+    if size < SCIENTIFIC_FROM {
+        // With at most 16 decimals written, the only doubles with 17 in scientific form are those of
+        // one digit in the 16th: 1.0E-16.
+        return of_shortest(value, "0", plain);
+    }
+    if size < EXACT_BELOW {
+        // Whole and small enough: the conversion is exact.
+        #[allow(clippy::cast_possible_truncation)]
+        return Typed::Long(value as i64);
+    }
+    of_shortest(value, "", plain)
+}
+
+/// Whether a double of at most 16 decimals surely stays what it is.
+#[inline]
+fn is_settled(value: f64) -> bool {
+    let size = value.abs();
+    (SETTLED_FROM..SCIENTIFIC_FROM).contains(&size) || size == 0.0
 }
 
 /// Types the shortest scientific text of a double, with `fraction` in place of an empty fraction.
@@ -247,6 +266,12 @@ impl fmt::Write for Shortest {
 fn length(digits: &str) -> i64 {
     i64::try_from(digits.len()).unwrap_or(i64::MAX)
 }
+
+/// From here on doubles print in scientific form.
+const SCIENTIFIC_FROM: f64 = 1e7;
+
+/// Below here doubles may have more than 16 decimals in scientific form.
+const SETTLED_FROM: f64 = 1e-15;
 
 /// Longest unsigned text of a number whose digits surely fit 53 bits: 15 and a point.
 const SHORT_MAX: usize = 16;

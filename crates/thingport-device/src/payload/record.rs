@@ -27,11 +27,11 @@ pub(crate) struct Record {
     order: Vec<u32>,
 }
 
+/// One member. Small enough to be moved in registers.
 #[derive(Clone, Copy, Debug)]
 struct Field {
     key: Text,
     value: Raw,
-    is_repeated: bool,
 }
 
 /// A value before it is typed.
@@ -41,18 +41,21 @@ enum Raw {
     Bool(bool),
     Number(Span),
     String(Text),
-    /// Its compact text, and where in the payload the object's members begin.
-    Object(Span, usize),
+    /// Its compact text, and where in the payload its members begin.
+    Object(Span, u32),
+    /// Its compact text.
     Array(Span),
+    /// None: the name stood before, and this value has taken its place there.
+    Repeated,
 }
 
-/// The member `values` of a record.
+/// Where the members of a record's `values` are.
 #[derive(Clone, Copy, Debug)]
 enum Values {
-    /// Its members are these fields.
+    /// They are these fields.
     Fields(usize, usize),
-    /// It came before `ts`, or is no object.
-    Raw(Raw),
+    /// Still to be read: `values` came before `ts`, or is no object. It is this field.
+    Field(usize),
 }
 
 impl Record {
@@ -72,22 +75,22 @@ impl Record {
         let mut is_first = true;
         while let Some(key) = lexer.member(is_first, &mut self.unescaped)? {
             is_first = false;
-            let is_values = self.text(key, lexer) == "values";
+            let from = self.fields.len();
+            let name = self.text(key, lexer);
+            let (is_values, is_ts) = (name == "values", name == "ts");
             let token = lexer.value(Place::Single, &mut self.unescaped)?;
             if is_values && ts.is_some() && token == Token::Object {
                 // Surely timestamped: whatever else the record holds does not count.
-                let from = self.fields.len();
                 self.members(lexer, level + 1)?;
                 values = Some(Values::Fields(from, self.fields.len()));
                 continue;
             }
-            let value = self.raw(token, lexer, level)?;
             if is_values {
-                values = Some(Values::Raw(value));
-            } else if self.text(key, lexer) == "ts" {
-                ts = Some(value);
+                values = Some(Values::Field(from));
+            } else if is_ts {
+                ts = Some(from);
             }
-            self.fields.push(Field { key, value, is_repeated: false });
+            self.field(key, token, lexer, level)?;
         }
         let (Some(ts), Some(values)) = (ts, values) else {
             return self.put(now, lexer, typing, out);
@@ -122,24 +125,41 @@ impl Record {
         while let Some(key) = lexer.member(is_first, &mut self.unescaped)? {
             is_first = false;
             let token = lexer.value(Place::Single, &mut self.unescaped)?;
-            let value = self.raw(token, lexer, level)?;
-            self.fields.push(Field { key, value, is_repeated: false });
+            self.field(key, token, lexer, level)?;
         }
         Ok(())
     }
 
-    fn raw(&mut self, token: Token, lexer: &mut Lexer<'_>, level: usize) -> Result<Raw, Fault> {
-        let begin = lexer.position();
-        let mut container = || self.nested.write(lexer, &mut self.unescaped, token, level + 1);
-        Ok(match token {
+    /// Adds the field whose value began with `token`; a container is read to its end.
+    #[inline]
+    fn field(
+        &mut self,
+        key: Text,
+        token: Token,
+        lexer: &mut Lexer<'_>,
+        level: usize,
+    ) -> Result<(), Fault> {
+        let value = match token {
             Token::Null => Raw::Null,
             Token::Bool(it) => Raw::Bool(it),
             Token::Number(span) => Raw::Number(span),
             Token::String(text) => Raw::String(text),
-            Token::Word(span) => Raw::String(Text::Plain(span)),
-            Token::Object => Raw::Object(container()?, begin),
-            Token::Array => Raw::Array(container()?),
-        })
+            Token::Word(span) => Raw::String(Text::plain(span)),
+            Token::Object | Token::Array => self.container(token, lexer, level + 1)?,
+        };
+        self.fields.push(Field { key, value });
+        Ok(())
+    }
+
+    fn container(
+        &mut self,
+        open: Token,
+        lexer: &mut Lexer<'_>,
+        level: usize,
+    ) -> Result<Raw, Fault> {
+        let begin = lexer.position();
+        let text = self.nested.write(lexer, &mut self.unescaped, open, level)?;
+        Ok(if open == Token::Object { Raw::Object(text, begin) } else { Raw::Array(text) })
     }
 
     /// Of all fields keeps the members of `values`, which are read now if they came before `ts`.
@@ -154,19 +174,21 @@ impl Record {
                 self.fields.truncate(to);
                 self.fields.drain(..from);
             }
-            Values::Raw(Raw::Object(_, begin)) => {
+            Values::Field(at) => {
+                let Some(Field { value: Raw::Object(_, begin), .. }) = self.fields.get(at) else {
+                    return Err(Reject::new(Reason::PayloadShape, "values is not an object"));
+                };
+                let mut members = lexer.again(*begin);
                 self.fields.clear();
-                self.members(&mut lexer.again(begin), level)?;
-            }
-            Values::Raw(_) => {
-                return Err(Reject::new(Reason::PayloadShape, "values is not an object"));
+                self.members(&mut members, level)?;
             }
         }
         Ok(())
     }
 
-    /// The time a `ts` stands for (device API 4.3).
-    fn timestamp(&self, ts: Raw, lexer: &Lexer<'_>) -> Result<Timestamp, Reject> {
+    /// The time for which the field `ts` stands (device API 4.3).
+    fn timestamp(&self, ts: usize, lexer: &Lexer<'_>) -> Result<Timestamp, Reject> {
+        let ts = self.fields.get(ts).map_or(Raw::Null, |field| field.value);
         let text = match ts {
             Raw::Number(span) => lexer.slice(span),
             Raw::String(text) => self.text(text, lexer),
@@ -174,7 +196,7 @@ impl Record {
             Raw::Object(span, _) => self.nested.slice(span),
             Raw::Bool(true) => "true",
             Raw::Bool(false) => "false",
-            Raw::Null => "null",
+            Raw::Null | Raw::Repeated => "null",
         };
         let ms = number::whole_part(text);
         ms.map(Timestamp).ok_or_else(|| Reject::new(Reason::PayloadTimestamp, quoted(text)))
@@ -190,16 +212,27 @@ impl Record {
     ) -> Result<(), Reject> {
         self.collapse(lexer);
         let Self { fields, unescaped, nested, plain, .. } = self;
-        let text = |text: Text| text.of(lexer, unescaped);
-        for field in fields.iter().filter(|field| !field.is_repeated) {
-            let key = text(field.key);
+        for field in fields.iter() {
+            let key = field.key.of(lexer, unescaped);
             let value = match field.value {
+                Raw::Repeated => continue,
                 Raw::Null if typing.nulls == Nulls::Skip => continue,
                 Raw::Null => return Err(in_key(Reason::PayloadShape, key, "the value is null")),
                 Raw::Bool(it) => ValueRef::Bool(it),
-                Raw::Number(span) => numeric(key, lexer.slice(span), typing, plain)?,
-                Raw::String(it) => textual(key, text(it), typing, plain)?,
                 Raw::Object(span, _) | Raw::Array(span) => ValueRef::Json(nested.slice(span)),
+                Raw::Number(span) => {
+                    put_number(at, key, lexer.slice(span), typing, plain, out)?;
+                    continue;
+                }
+                Raw::String(text) => {
+                    let text = text.of(lexer, unescaped);
+                    check_length(key, text, typing)?;
+                    if typing.type_cast && number::is_castable(text) {
+                        put_number(at, key, text, typing, plain, out)?;
+                        continue;
+                    }
+                    ValueRef::String(text)
+                }
             };
             check_key(key)?;
             out.push(at, key, value);
@@ -215,7 +248,7 @@ impl Record {
         duplicates::repeats(fields.len(), key, order, |first, later| {
             if let (Some(first), Some(later)) = (fields.get(first), fields.get(later)) {
                 first.set(Field { value: later.get().value, ..first.get() });
-                later.set(Field { is_repeated: true, ..later.get() });
+                later.set(Field { value: Raw::Repeated, ..later.get() });
             }
         });
     }
@@ -225,38 +258,35 @@ impl Record {
     }
 }
 
-/// A number, typed (JS-035, JS-036).
-fn numeric<'a>(
+/// Adds a number, typed (JS-035, JS-036).
+#[inline]
+fn put_number(
+    at: Timestamp,
     key: &str,
     text: &str,
     typing: &Typing,
-    plain: &'a mut String,
-) -> Result<ValueRef<'a>, Reject> {
+    plain: &mut String,
+    out: &mut Readings,
+) -> Result<(), Reject> {
+    check_key(key)?;
     match number::typed(text, typing, plain) {
-        Typed::Long(it) => Ok(ValueRef::Long(it)),
-        Typed::Double(it) => Ok(ValueRef::Double(it)),
-        Typed::Plain => Ok(ValueRef::String(plain)),
-        Typed::TooLarge => Err(in_key(Reason::PayloadNumber, key, &quoted(text))),
+        Typed::Long(it) => out.push(at, key, ValueRef::Long(it)),
+        Typed::Double(it) => out.push(at, key, ValueRef::Double(it)),
+        Typed::Plain => out.push(at, key, ValueRef::String(plain)),
+        Typed::TooLarge => return Err(in_key(Reason::PayloadNumber, key, &quoted(text))),
     }
+    Ok(())
 }
 
-/// A string: checked, and cast if it looks like a number (JS-033, JS-039).
-fn textual<'a>(
-    key: &str,
-    text: &'a str,
-    typing: &Typing,
-    plain: &'a mut String,
-) -> Result<ValueRef<'a>, Reject> {
+/// Refuses texts longer than the limit (JS-039).
+fn check_length(key: &str, text: &str, typing: &Typing) -> Result<(), Reject> {
     let max = typing.max_string_value_length as usize;
     // UTF-16 never needs more units than UTF-8 needs bytes.
     if max > 0 && text.len() > max && text.encode_utf16().count() > max {
         let what = format!("more than {max} characters");
         return Err(in_key(Reason::PayloadStringTooLong, key, &what));
     }
-    if typing.type_cast && number::is_castable(text) {
-        return numeric(key, text, typing, plain);
-    }
-    Ok(ValueRef::String(text))
+    Ok(())
 }
 
 /// Refuses keys that could not be kept (JS-040, WK-002).
