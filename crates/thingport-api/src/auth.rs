@@ -217,7 +217,8 @@ mod tests {
 
     #[test]
     fn the_token_is_found_in_either_header() {
-        let rows: [(&[(&'static str, &'static str)], Option<&str>); 9] = [
+        type Headers = &'static [(&'static str, &'static str)];
+        let rows: [(Headers, Option<&str>); 9] = [
             (&[("x-authorization", "Bearer a")], Some("a")),
             (&[("authorization", "Bearer a")], Some("a")),
             (&[("authorization", "bearer  a ")], Some("a")),

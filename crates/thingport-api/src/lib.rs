@@ -14,6 +14,8 @@ pub mod config;
 mod dto;
 pub mod error;
 mod extract;
+#[cfg(test)]
+mod fake;
 mod openapi;
 mod rest;
 mod route;

@@ -58,7 +58,7 @@ fn operation(route: &Route, schemas: &mut Schemas) -> OperationBuilder {
         .tag(tag(route.path))
         .summary(Some(route.about))
         .operation_id(Some(operation_id(route)))
-        .description(who(route.who))
+        .description(Some(who(route.who)))
         .request_body(request_body(route, schemas))
         .response("200", answer(route, schemas));
     for name in path_parameters(route.path) {
@@ -121,7 +121,7 @@ fn components(schemas: Schemas) -> Components {
 
 /// Which chapter a path belongs to: its first word behind `/api`.
 fn tag(path: &str) -> &str {
-    let inner = path.strip_prefix("/api/").unwrap_or(path.trim_start_matches('/'));
+    let inner = path.strip_prefix("/api/").unwrap_or_else(|| path.trim_start_matches('/'));
     let inner = inner.strip_prefix("plugins/").unwrap_or(inner);
     inner.split('/').next().unwrap_or(inner)
 }
@@ -147,10 +147,10 @@ fn path_parameters(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
 }
 
-fn who(who: Who) -> Option<String> {
-    let Who::People(roles) = who else { return Some("No credential is needed.".to_owned()) };
+fn who(who: Who) -> String {
+    let Who::People(roles) = who else { return "No credential is needed.".to_owned() };
     let names: Vec<_> = roles.iter().map(|role| role.name()).collect();
-    Some(format!("For {}.", names.join(", ")))
+    format!("For {}.", names.join(", "))
 }
 
 fn method(method: &Method) -> HttpMethod {

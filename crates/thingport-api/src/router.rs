@@ -72,3 +72,6 @@ fn cross_origin() -> CorsLayer {
         .allow_methods(AllowMethods::mirror_request())
         .allow_headers(AllowHeaders::mirror_request())
 }
+
+#[cfg(test)]
+mod tests;

@@ -328,3 +328,6 @@ const BUFFER_BYTES: usize = 4 * 1024;
 /// The largest message to a client with what may lie before it in the buffer.
 const WRITE_BYTES_MAX: usize = 16 * 1024 * 1024;
 const GOODBYE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;

@@ -79,7 +79,7 @@ fn secret(input: CredentialsInput) -> Result<Secret, Refusal> {
     }
 }
 
-/// `credentialsValue` of MQTT_BASIC is a JSON text (C-5).
+/// `credentialsValue` of `MQTT_BASIC` is a JSON text (C-5).
 fn basic(value: &str) -> Result<Secret, Refusal> {
     let input: BasicInput = serde_json::from_str(value).map_err(|_| {
         Refusal::bad_request(

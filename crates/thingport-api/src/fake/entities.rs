@@ -1,0 +1,249 @@
+//! Tenants, people, profiles and devices in memory: enough for the registry to work, without the
+//! checks of uniqueness that a store makes.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use thingport_model::credentials::DeviceCredentials;
+use thingport_model::device::{Device, DeviceFilter, DeviceOverview};
+use thingport_model::id::{
+    CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef, TenantId, TenantProfileId, UserId,
+};
+use thingport_model::page::{Page, PageLink};
+use thingport_model::port::entities::{Entities, Write};
+use thingport_model::port::error::{Conflict, PortError};
+use thingport_model::profile::DeviceProfile;
+use thingport_model::tenant::{Customer, Tenant, TenantProfile};
+use thingport_model::user::{User, UserCredentials};
+
+#[derive(Default)]
+pub(super) struct FakeEntities(Mutex<Tables>);
+
+#[derive(Default)]
+struct Tables {
+    tenants: BTreeMap<TenantId, Tenant>,
+    tenant_profiles: BTreeMap<TenantProfileId, TenantProfile>,
+    customers: BTreeMap<CustomerId, Customer>,
+    users: BTreeMap<UserId, User>,
+    logins: BTreeMap<UserId, UserCredentials>,
+    profiles: BTreeMap<DeviceProfileId, DeviceProfile>,
+    devices: BTreeMap<DeviceId, Device>,
+    credentials: BTreeMap<DeviceId, DeviceCredentials>,
+    settings: BTreeMap<String, String>,
+}
+
+impl Tables {
+    fn apply(&mut self, write: Write) -> Result<(), PortError> {
+        match write {
+            Write::Tenant(it) => drop(self.tenants.insert(it.id, it)),
+            Write::TenantProfile(it) => drop(self.tenant_profiles.insert(it.id, it)),
+            Write::Customer(it) => drop(self.customers.insert(it.id, it)),
+            Write::User(it) => drop(self.users.insert(it.id, it)),
+            Write::UserCredentials(it) => drop(self.logins.insert(it.user_id, it)),
+            Write::DeviceProfile(it) => drop(self.profiles.insert(it.id, it)),
+            Write::Device(it) => {
+                let taken = |other: &Device| other.name == it.name && other.id != it.id;
+                if self.devices.values().any(taken) {
+                    return Err(PortError::Conflict(Conflict::DeviceName));
+                }
+                self.devices.insert(it.id, it);
+            }
+            Write::DeviceCredentials(it) => drop(self.credentials.insert(it.device_id, it)),
+            Write::Delete(entity) => self.delete(entity),
+            Write::Setting(key, text) => drop(self.settings.insert(key, text)),
+            Write::Purged(_) => {}
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, entity: EntityRef) {
+        match entity.kind {
+            EntityKind::Tenant => drop(self.tenants.remove(&TenantId(entity.id))),
+            EntityKind::TenantProfile => {
+                self.tenant_profiles.remove(&TenantProfileId(entity.id));
+            }
+            EntityKind::Customer => drop(self.customers.remove(&CustomerId(entity.id))),
+            EntityKind::User => drop(self.users.remove(&UserId(entity.id))),
+            EntityKind::Device => drop(self.devices.remove(&DeviceId(entity.id))),
+            EntityKind::DeviceProfile => drop(self.profiles.remove(&DeviceProfileId(entity.id))),
+        }
+    }
+
+    fn overview(&self, device: &Device) -> DeviceOverview {
+        let customer = device.customer_id.and_then(|id| self.customers.get(&id));
+        DeviceOverview {
+            device: device.clone(),
+            customer_title: customer.map(|it| it.title.clone()),
+            customer_is_public: customer.is_some_and(|it| it.is_public),
+        }
+    }
+}
+
+fn page<T: Clone>(
+    rows: impl Iterator<Item = T>,
+    link: &PageLink,
+    name: impl Fn(&T) -> &str,
+) -> Page<T> {
+    let wanted = link.text_search.clone().unwrap_or_default().to_lowercase();
+    let rows: Vec<_> = rows.filter(|it| name(it).to_lowercase().contains(&wanted)).collect();
+    let total = rows.len() as u64;
+    let skipped = link.page as usize * link.size as usize;
+    Page { rows: rows.into_iter().skip(skipped).take(link.size as usize).collect(), total }
+}
+
+type Found<T> = Result<Option<T>, PortError>;
+type Rows<T> = Result<Page<T>, PortError>;
+
+#[async_trait]
+impl Entities for FakeEntities {
+    async fn write(&self, writes: Vec<Write>) -> Result<(), PortError> {
+        let mut tables = self.0.lock();
+        writes.into_iter().try_for_each(|write| tables.apply(write))
+    }
+
+    async fn tenant(&self, id: TenantId) -> Found<Tenant> {
+        Ok(self.0.lock().tenants.get(&id).cloned())
+    }
+
+    async fn tenants(&self, link: PageLink) -> Rows<Tenant> {
+        Ok(page(self.0.lock().tenants.values().cloned(), &link, |it| &it.title))
+    }
+
+    async fn tenant_profile(&self, id: TenantProfileId) -> Found<TenantProfile> {
+        Ok(self.0.lock().tenant_profiles.get(&id).cloned())
+    }
+
+    async fn default_tenant_profile(&self) -> Found<TenantProfile> {
+        Ok(self.0.lock().tenant_profiles.values().find(|it| it.is_default).cloned())
+    }
+
+    async fn tenant_profiles(&self, link: PageLink) -> Rows<TenantProfile> {
+        Ok(page(self.0.lock().tenant_profiles.values().cloned(), &link, |it| &it.name))
+    }
+
+    async fn customer(&self, id: CustomerId) -> Found<Customer> {
+        Ok(self.0.lock().customers.get(&id).cloned())
+    }
+
+    async fn customer_by_title(&self, tenant: TenantId, title: &str) -> Found<Customer> {
+        let tables = self.0.lock();
+        let found = |it: &&Customer| it.tenant_id == tenant && it.title == title;
+        Ok(tables.customers.values().find(found).cloned())
+    }
+
+    async fn customers(&self, tenant: TenantId, link: PageLink) -> Rows<Customer> {
+        let tables = self.0.lock();
+        let mine = tables.customers.values().filter(|it| it.tenant_id == tenant);
+        Ok(page(mine.cloned(), &link, |it| &it.title))
+    }
+
+    async fn user(&self, id: UserId) -> Found<User> {
+        Ok(self.0.lock().users.get(&id).cloned())
+    }
+
+    async fn user_by_email(&self, email: &str) -> Found<User> {
+        let tables = self.0.lock();
+        Ok(tables.users.values().find(|it| it.email.eq_ignore_ascii_case(email)).cloned())
+    }
+
+    async fn user_credentials(&self, id: UserId) -> Found<UserCredentials> {
+        Ok(self.0.lock().logins.get(&id).cloned())
+    }
+
+    async fn users(
+        &self,
+        tenant: TenantId,
+        customer: Option<CustomerId>,
+        link: PageLink,
+    ) -> Rows<User> {
+        let tables = self.0.lock();
+        let mine = tables.users.values().filter(|it| it.tenant_id == tenant);
+        let mine = mine.filter(|it| customer.is_none() || it.customer_id == customer);
+        Ok(page(mine.cloned(), &link, |it| &it.email))
+    }
+
+    async fn profile(&self, id: DeviceProfileId) -> Found<DeviceProfile> {
+        Ok(self.0.lock().profiles.get(&id).cloned())
+    }
+
+    async fn profile_by_name(&self, tenant: TenantId, name: &str) -> Found<DeviceProfile> {
+        let tables = self.0.lock();
+        let found = |it: &&DeviceProfile| it.tenant_id == tenant && it.name == name;
+        Ok(tables.profiles.values().find(found).cloned())
+    }
+
+    async fn default_profile(&self, tenant: TenantId) -> Found<DeviceProfile> {
+        let tables = self.0.lock();
+        let found = |it: &&DeviceProfile| it.tenant_id == tenant && it.is_default;
+        Ok(tables.profiles.values().find(found).cloned())
+    }
+
+    async fn profiles(&self, tenant: TenantId, link: PageLink) -> Rows<DeviceProfile> {
+        let tables = self.0.lock();
+        let mine = tables.profiles.values().filter(|it| it.tenant_id == tenant);
+        Ok(page(mine.cloned(), &link, |it| &it.name))
+    }
+
+    async fn profile_use(&self, id: DeviceProfileId) -> Result<u64, PortError> {
+        let tables = self.0.lock();
+        Ok(tables.devices.values().filter(|it| it.profile_id == id).count() as u64)
+    }
+
+    async fn device(&self, id: DeviceId) -> Found<Device> {
+        Ok(self.0.lock().devices.get(&id).cloned())
+    }
+
+    async fn device_by_name(&self, tenant: TenantId, name: &str) -> Found<Device> {
+        let tables = self.0.lock();
+        let found = |it: &&Device| it.tenant_id == tenant && it.name == name;
+        Ok(tables.devices.values().find(found).cloned())
+    }
+
+    async fn devices(&self, filter: DeviceFilter, link: PageLink) -> Rows<DeviceOverview> {
+        let tables = self.0.lock();
+        let mine = tables.devices.values().filter(|it| it.tenant_id == filter.tenant_id);
+        let mine = mine
+            .filter(|it| filter.customer_id.is_none() || it.customer_id == filter.customer_id)
+            .filter(|it| filter.profile_name.as_ref().is_none_or(|name| *name == it.profile_name));
+        let rows: Vec<_> = mine.map(|it| tables.overview(it)).collect();
+        Ok(page(rows.into_iter(), &link, |it| &it.device.name))
+    }
+
+    async fn devices_by_ids(&self, ids: Vec<DeviceId>) -> Result<Vec<Device>, PortError> {
+        let tables = self.0.lock();
+        Ok(tables.devices.values().filter(|it| ids.contains(&it.id)).cloned().collect())
+    }
+
+    async fn device_types(&self, tenant: TenantId) -> Result<Vec<String>, PortError> {
+        let tables = self.0.lock();
+        let mine = tables.devices.values().filter(|it| it.tenant_id == tenant);
+        let mut names: Vec<_> = mine.map(|it| it.profile_name.clone()).collect();
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    async fn device_count(&self, tenant: TenantId) -> Result<u64, PortError> {
+        let tables = self.0.lock();
+        Ok(tables.devices.values().filter(|it| it.tenant_id == tenant).count() as u64)
+    }
+
+    async fn credentials_of(&self, device: DeviceId) -> Found<DeviceCredentials> {
+        Ok(self.0.lock().credentials.get(&device).cloned())
+    }
+
+    async fn credentials_by_id(&self, credentials_id: &str) -> Found<DeviceCredentials> {
+        let tables = self.0.lock();
+        let found = |it: &&DeviceCredentials| it.credentials_id == credentials_id;
+        Ok(tables.credentials.values().find(found).cloned())
+    }
+
+    async fn setting(&self, key: &str) -> Found<String> {
+        Ok(self.0.lock().settings.get(key).cloned())
+    }
+
+    async fn outbox(&self) -> Result<Vec<EntityRef>, PortError> {
+        Ok(Vec::new())
+    }
+}
