@@ -1,5 +1,7 @@
 //! Prints what it costs to decode typical payloads: `cargo run --release --example decode_cost`.
 
+#![expect(clippy::print_stdout, reason = "it prints what it measured")]
+
 use std::hint::black_box;
 use std::time::Instant;
 

@@ -1,6 +1,7 @@
 //! The forms of bodies. So far there is one: JSON (device API section 4).
 
 mod duplicates;
+mod fault;
 pub mod json;
 mod lexer;
 mod nested;

@@ -1,5 +1,8 @@
 //! Replays the corpora of the fuzz targets, so that what a fuzzer once found stays found.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it is wrong")]
+#![allow(clippy::print_stdout, reason = "it names the file that was run last")]
+
 use std::fs;
 use std::path::Path;
 

@@ -8,7 +8,8 @@ use thingport_model::reason::Reason;
 use thingport_model::time::Timestamp;
 
 use super::Typing;
-use super::lexer::{Lexer, Place, Token, What};
+use super::fault::What;
+use super::lexer::{Lexer, Place, Token};
 use super::record::Record;
 use crate::reject::Reject;
 
@@ -90,6 +91,7 @@ impl Decoder {
         self.unescaped.clear();
         let Self { repaired, unescaped, record } = self;
         let text = utf8(payload, repaired);
+        record.begin();
         let mut lexer = Lexer::new(text);
         let decoded = open(&mut lexer)
             .and_then(|()| body(record, unescaped, &mut lexer, out))

@@ -5,7 +5,8 @@
 use core::cell::Cell;
 
 use super::duplicates;
-use super::lexer::{Fault, Lexer, Place, Span, Text, Token, What};
+use super::fault::{Fault, What};
+use super::lexer::{Lexer, Place, Span, Text, Token};
 use super::write::write_string;
 
 /// Writes containers as text. Buffers are kept from use to use.

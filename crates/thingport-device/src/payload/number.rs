@@ -2,6 +2,7 @@
 //! (JS-034 to JS-038, REST API T-41 and T-43).
 
 use core::fmt::{self, Write as _};
+use core::iter::{repeat, repeat_n};
 
 use super::{LongFraction, Typing};
 
@@ -207,7 +208,7 @@ impl<'a> Decimal<'a> {
             return None;
         }
         // Negative, because the most negative number has no positive counterpart.
-        let zeros = core::iter::repeat(b'0');
+        let zeros = repeat(b'0');
         let value = digits.chain(zeros).take(significant).try_fold(0_i64, |value, digit| {
             value.checked_mul(10)?.checked_sub(i64::from(digit - b'0'))
         })?;
@@ -222,18 +223,18 @@ impl<'a> Decimal<'a> {
         }
         let start = plain.len();
         // Bounded: exponents of numbers are at most 400, those of doubles smaller.
-        let zeros = |count: i64| "0".repeat(usize::try_from(count).unwrap_or(0));
+        let zeros = |count: i64| repeat_n('0', usize::try_from(count).unwrap_or(0));
         let before = usize::try_from(self.point()).unwrap_or(0);
         let integer = self.digits().take(before).skip_while(|digit| *digit == b'0');
         plain.extend(integer.map(char::from));
         if plain.len() > start {
-            plain.push_str(&zeros(-self.scale()));
+            plain.extend(zeros(-self.scale()));
         } else {
             plain.push('0');
         }
         if self.scale() > 0 {
             plain.push('.');
-            plain.push_str(&zeros(-self.point()));
+            plain.extend(zeros(-self.point()));
             plain.extend(self.digits().skip(before).map(char::from));
         }
         Typed::Plain

@@ -11,7 +11,8 @@ use thingport_model::time::Timestamp;
 use thingport_model::value::ValueRef;
 
 use super::duplicates;
-use super::lexer::{Fault, Lexer, Place, Span, Text, Token};
+use super::fault::Fault;
+use super::lexer::{Lexer, Place, Span, Text, Token};
 use super::nested::Nested;
 use super::number::{self, Typed};
 use super::{Nulls, Typing};
@@ -25,6 +26,8 @@ pub(crate) struct Record {
     nested: Nested,
     plain: String,
     order: Vec<u32>,
+    /// Bytes of numbers written out as text in this payload so far.
+    expanded: usize,
 }
 
 /// One member. Small enough to be moved in registers.
@@ -59,6 +62,11 @@ enum Values {
 }
 
 impl Record {
+    /// Begins a payload.
+    pub(crate) const fn begin(&mut self) {
+        self.expanded = 0;
+    }
+
     /// Reads the object whose brace was consumed, at nesting `level`, and adds what it says:
     /// timestamped when it has both `ts` and `values`, else at `now` (JS-010, JS-011, JS-015 to 017).
     pub(crate) fn telemetry(
@@ -211,29 +219,41 @@ impl Record {
         out: &mut Readings,
     ) -> Result<(), Reject> {
         self.collapse(lexer);
-        let Self { fields, unescaped, nested, plain, .. } = self;
+        let Self { fields, unescaped, nested, plain, expanded, .. } = self;
+        let mut number = |key: &str, text: &str, out: &mut Readings| {
+            check_key(key)?;
+            match number::typed(text, typing, plain) {
+                Typed::Long(it) => out.push(at, key, ValueRef::Long(it)),
+                Typed::Double(it) => out.push(at, key, ValueRef::Double(it)),
+                Typed::Plain if *expanded + plain.len() <= EXPANDED_MAX => {
+                    *expanded += plain.len();
+                    out.push(at, key, ValueRef::String(plain));
+                }
+                _ => return Err(in_key(Reason::PayloadNumber, key, &quoted(text))),
+            }
+            Ok(())
+        };
         for field in fields.iter() {
             let key = field.key.of(lexer, unescaped);
             let value = match field.value {
                 Raw::Repeated => continue,
                 Raw::Null if typing.nulls == Nulls::Skip => continue,
                 Raw::Null => return Err(in_key(Reason::PayloadShape, key, "the value is null")),
-                Raw::Bool(it) => ValueRef::Bool(it),
-                Raw::Object(span, _) | Raw::Array(span) => ValueRef::Json(nested.slice(span)),
                 Raw::Number(span) => {
-                    put_number(at, key, lexer.slice(span), typing, plain, out)?;
+                    number(key, lexer.slice(span), out)?;
                     continue;
                 }
-                Raw::String(text) => {
-                    let text = text.of(lexer, unescaped);
-                    check_length(key, text, typing)?;
-                    if typing.type_cast && number::is_castable(text) {
-                        put_number(at, key, text, typing, plain, out)?;
-                        continue;
-                    }
-                    ValueRef::String(text)
-                }
+                Raw::Bool(it) => ValueRef::Bool(it),
+                Raw::String(text) => ValueRef::String(text.of(lexer, unescaped)),
+                Raw::Object(span, _) | Raw::Array(span) => ValueRef::Json(nested.slice(span)),
             };
+            if let ValueRef::String(text) = value {
+                check_length(key, text, typing)?;
+                if typing.type_cast && number::is_castable(text) {
+                    number(key, text, out)?;
+                    continue;
+                }
+            }
             check_key(key)?;
             out.push(at, key, value);
         }
@@ -256,26 +276,6 @@ impl Record {
     fn text<'a>(&'a self, text: Text, lexer: &Lexer<'a>) -> &'a str {
         text.of(lexer, &self.unescaped)
     }
-}
-
-/// Adds a number, typed (JS-035, JS-036).
-#[inline]
-fn put_number(
-    at: Timestamp,
-    key: &str,
-    text: &str,
-    typing: &Typing,
-    plain: &mut String,
-    out: &mut Readings,
-) -> Result<(), Reject> {
-    check_key(key)?;
-    match number::typed(text, typing, plain) {
-        Typed::Long(it) => out.push(at, key, ValueRef::Long(it)),
-        Typed::Double(it) => out.push(at, key, ValueRef::Double(it)),
-        Typed::Plain => out.push(at, key, ValueRef::String(plain)),
-        Typed::TooLarge => return Err(in_key(Reason::PayloadNumber, key, &quoted(text))),
-    }
-    Ok(())
 }
 
 /// Refuses texts longer than the limit (JS-039).
@@ -314,3 +314,7 @@ fn only_element(array: &str) -> &str {
 
 /// Longest key in characters (WK-002).
 const KEY_MAX: usize = 255;
+
+/// Most bytes of numbers written out as text in one payload, so that `1e400` many times over does not
+/// become a large one (WK-046).
+const EXPANDED_MAX: usize = 64 * 1024;

@@ -119,6 +119,23 @@ fn a_message_has_at_most_10000_names() {
 }
 
 #[test]
+fn numbers_written_out_do_not_blow_a_payload_up() {
+    let numbers = |count: usize| {
+        let members: Vec<_> = (0..count).map(|i| format!("{i}:1e399")).collect();
+        format!("{{{}}}", members.join(","))
+    };
+    // Each becomes 400 digits; 64 KiB hold 163 of them.
+    let mut decoder = Decoder::new();
+    for _ in 0..2 {
+        let (typing, mut out) = (Typing::default(), Readings::default());
+        assert_eq!(decoder.telemetry(numbers(163).as_bytes(), NOW, &typing, &mut out), Ok(()));
+        assert_eq!(value_of(&numbers(164), &typing), "!payload.number");
+        let records = format!("[{},{}]", numbers(100), numbers(100));
+        assert_eq!(value_of(&records, &typing), "!payload.number");
+    }
+}
+
+#[test]
 fn many_equal_keys_collapse_to_the_last() {
     let members: Vec<_> = (0..9_000).map(|i| format!("k{}:{i}", i % 7)).collect();
     let payload = format!("{{{}}}", members.join(","));
