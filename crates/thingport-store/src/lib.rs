@@ -18,6 +18,7 @@ mod layout;
 mod line;
 mod log;
 mod names;
+mod pace;
 mod points;
 mod read;
 mod record;

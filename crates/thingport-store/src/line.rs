@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use thingport_model::port::ledger::{AppendError, LedgerState, Receipt, Waiter};
 
+use crate::pace::{self, Pace};
+
 /// The line. One writer takes from it; everybody appends.
 pub(crate) struct Line {
     state: Mutex<State>,
@@ -34,7 +36,8 @@ pub(crate) struct State {
     ready: Vec<Waker>,
     ledger: LedgerState,
     closing: bool,
-    writer_sleeps: bool,
+    /// Changes in line at which the sleeping writer is woken; [`AWAKE`] while it does not sleep.
+    wakes_at: u64,
     nudged: bool,
     failed: Vec<(u64, u64)>,
     forgotten: u64,
@@ -74,7 +77,7 @@ impl Line {
             ready: Vec::new(),
             ledger: LedgerState::Healthy,
             closing: false,
-            writer_sleeps: false,
+            wakes_at: AWAKE,
             nudged: false,
             failed: Vec::new(),
             forgotten: 0,
@@ -105,8 +108,8 @@ impl Line {
         state.filling.count += 1;
         state.appended += 1;
         let receipt = Receipt(state.appended);
-        if state.writer_sleeps {
-            state.writer_sleeps = false;
+        if state.filling.count >= state.wakes_at {
+            state.wakes_at = AWAKE;
             self.work.notify_one();
         }
         Ok(receipt)
@@ -164,16 +167,20 @@ impl Line {
         ready.drain(..).for_each(Waker::wake);
     }
 
-    /// Waits for work at most `patience` and exchanges `batch`, which must be empty, for what came.
-    /// Its names may be filled: they are those of a batch that failed and come first again.
-    pub(crate) fn take(&self, batch: &mut Batch, patience: Duration) -> Call {
+    /// Waits for work at most `patience`, gathers more of it at the given pace, and exchanges `batch`,
+    /// which must be empty, for what came. Its names may be filled: they are those of a batch that
+    /// failed and come first again.
+    pub(crate) fn take(&self, batch: &mut Batch, patience: Duration, pace: &mut Pace) -> Call {
         let mut state = self.state.lock();
         if state.filling.count == 0 && !state.closing && !state.nudged {
-            state.writer_sleeps = true;
+            state.wakes_at = 1;
             self.work.wait_for(&mut state, patience);
-            state.writer_sleeps = false;
+            state.wakes_at = AWAKE;
         }
         state.nudged = false;
+        if state.filling.count > 0 && !state.closing {
+            self.gather(&mut state, pace);
+        }
         if state.filling.count == 0 {
             return if state.closing { Call::Close } else { Call::Idle };
         }
@@ -189,6 +196,18 @@ impl Line {
         core::mem::swap(&mut inner.waiting, &mut inner.in_flight);
         wake_ready_of(state);
         Call::Work
+    }
+
+    /// Lets more come before the batch is taken, as long as that has been worth it.
+    fn gather(&self, state: &mut MutexGuard<'_, State>, pace: &mut Pace) {
+        let Some(wait) = pace.next() else { return };
+        let before = state.filling.count;
+        if before < pace::TARGET {
+            state.wakes_at = pace::TARGET;
+            self.work.wait_for(state, wait);
+            state.wakes_at = AWAKE;
+        }
+        pace.learn(before, state.filling.count);
     }
 
     /// The batch that was taken is committed.
@@ -295,5 +314,7 @@ fn wake_ready_of(mut state: MutexGuard<'_, State>) {
     ready.into_iter().for_each(Waker::wake);
 }
 
+/// The writer does not sleep.
+const AWAKE: u64 = u64::MAX;
 /// Stretches of failed receipts that are remembered; one arises each time the disk runs full.
 const FAILED_MAX: usize = 64;

@@ -61,11 +61,19 @@ impl Flusher {
         if matches!(error, ShelfError::Full) {
             self.release_reserve();
         }
-        std::thread::sleep(RETRY); // the only thing this thread could do is try again
+        self.pause();
         if let Err(error) = self.shared.book.shelf.revive() {
             tracing::warn!(?error, "the chunk store cannot be opened yet");
         }
         false
+    }
+
+    /// The only thing this thread can do is try again, but not so soon.
+    fn pause(&self) {
+        let until = Instant::now() + RETRY;
+        while Instant::now() < until && !self.shared.stopping.load(Ordering::Acquire) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn finish(&self, lsn: u64) {

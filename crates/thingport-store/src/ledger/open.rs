@@ -19,6 +19,7 @@ use crate::disk::{Disk, RealDisk};
 use crate::line::{Batch, Line};
 use crate::log::recovery::{self, Found, RecoveryError};
 use crate::log::{Log, Yard, group};
+use crate::pace::Pace;
 use crate::record::Record;
 use crate::shelf::{FjallShelf, Shelf, ShelfError};
 
@@ -159,6 +160,7 @@ impl LogLedger {
             shared: Arc::clone(&shared),
             log,
             batch: Batch::default(),
+            pace: Pace::default(),
             woken: Vec::new(),
             jobs,
             unflushed: found.bytes,

@@ -18,6 +18,7 @@ use crate::line::{Batch, Call};
 use crate::log::group::{framed, trusted};
 use crate::log::{Log, LogError};
 use crate::names::NameCount;
+use crate::pace::Pace;
 use crate::record::{CLOSED_RECORD, Items, KeyList, Record};
 
 /// The writer's own things.
@@ -25,6 +26,7 @@ pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) log: Log,
     pub(super) batch: Batch,
+    pub(super) pace: Pace,
     pub(super) woken: Vec<Waker>,
     pub(super) jobs: SyncSender<Job>,
     /// Bytes of log since the last freeze, and when the first of them came.
@@ -37,9 +39,9 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn run(mut self) {
         // A panic here must not leave tasks waiting for ever; the next start reads the log again.
-        let guard = FailOnUnwind(Arc::clone(&self.shared));
+        let _guard = FailOnUnwind(Arc::clone(&self.shared));
         loop {
-            match self.shared.line.take(&mut self.batch, PATIENCE) {
+            match self.shared.line.take(&mut self.batch, PATIENCE, &mut self.pace) {
                 Call::Work => self.commit(),
                 Call::Idle => self.look_for_space(),
                 Call::Close => break,
@@ -48,11 +50,11 @@ impl Writer {
         }
         self.mark_end();
         self.last_flush();
-        core::mem::forget(guard);
     }
 
     fn commit(&mut self) {
-        let parts = [&self.batch.names[..], &self.batch.changes, &self.batch.names];
+        // Names stand twice: what damages one of them must not cost every reading that uses it.
+        let parts = [&self.batch.names[..], &self.batch.names, &self.batch.changes];
         match self.log.append(&parts) {
             Ok(lsn) => self.publish(lsn),
             Err(LogError::Full(error)) => {
@@ -225,7 +227,9 @@ struct FailOnUnwind(Arc<Shared>);
 
 impl Drop for FailOnUnwind {
     fn drop(&mut self) {
-        self.0.line.set_failed();
+        if std::thread::panicking() {
+            self.0.line.set_failed();
+        }
     }
 }
 

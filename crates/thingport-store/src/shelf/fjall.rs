@@ -5,6 +5,7 @@
 //! does that without a restart, so that a full disk is no more than a pause.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use parking_lot::RwLock;
@@ -38,7 +39,7 @@ impl FjallShelf {
 
 impl Open {
     fn new(dir: &Path, cache_bytes: u64) -> Result<Self, ShelfError> {
-        let database = Database::builder(dir).cache_size(cache_bytes).worker_threads(1).open()?;
+        let database = open_database(dir, cache_bytes)?;
         let spaces = Space::ALL
             .map(|space| database.keyspace(space.name(), KeyspaceCreateOptions::default))
             .into_iter()
@@ -49,6 +50,21 @@ impl Open {
     fn space(&self, space: Space) -> &Keyspace {
         &self.spaces[space as usize] // one per space, in order, since open
     }
+}
+
+/// The directory is ours by the ledger's own lock; a lock of fjall's can only be that of a database of
+/// this process whose last worker thread is about to end.
+fn open_database(dir: &Path, cache_bytes: u64) -> Result<Database, fjall::Error> {
+    let open = || Database::builder(dir).cache_size(cache_bytes).worker_threads(1).open();
+    let mut opened = open();
+    for _ in 0..LOCKED_TRIES {
+        if !matches!(opened, Err(fjall::Error::Locked)) {
+            break;
+        }
+        std::thread::sleep(LOCKED_PAUSE);
+        opened = open();
+    }
+    opened
 }
 
 impl Shelf for FjallShelf {
@@ -139,3 +155,6 @@ impl From<fjall::Error> for ShelfError {
         }
     }
 }
+
+const LOCKED_TRIES: u32 = 400;
+const LOCKED_PAUSE: Duration = Duration::from_millis(5);
