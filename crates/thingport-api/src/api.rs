@@ -1,8 +1,9 @@
 //! What every request of people shares: the node, the settings, the keys and the bounds.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use axum::body::Bytes;
 use thingport_core::node::Node;
 use thingport_model::reading::Readings;
 use thingport_model::time::Timestamp;
@@ -49,6 +50,8 @@ pub struct Api {
     feeds: AtomicUsize,
     strangers: AtomicUsize,
     draining: watch::Sender<bool>,
+    /// The OpenAPI document; made when the router is.
+    document: OnceLock<Bytes>,
 }
 
 impl Api {
@@ -65,6 +68,7 @@ impl Api {
             feeds: AtomicUsize::new(0),
             strangers: AtomicUsize::new(0),
             draining: watch::Sender::new(false),
+            document: OnceLock::new(),
             node,
             config,
             keys,
@@ -81,6 +85,16 @@ impl Api {
     #[must_use]
     pub fn feeds_open(&self) -> usize {
         self.feeds.load(Ordering::Relaxed)
+    }
+
+    /// The OpenAPI document; empty before there is a router.
+    pub(crate) fn document(&self) -> Bytes {
+        self.document.get().cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn set_document(&self, document: String) {
+        // A second router has the same routes, so its document may be dropped.
+        let _ = self.document.set(document.into());
     }
 
     pub(crate) const fn node(&self) -> &Arc<Node> {

@@ -1,20 +1,14 @@
 //! What a refused request is answered with, and the one map from [`core::error::Error`](Error) to it.
 //!
-//! A refusal travels as data in the response's extensions; [`render`] gives it its body at the door of
+//! A refusal travels as data in the response's extensions; [`render`](crate::render) gives it its body at the door of
 //! the API, because the error object carries the time (REST API 1.6) and only the node knows it. The
 //! telemetry plugin answers with plain text instead (1.7): [`Plain`].
 
-use std::sync::Arc;
-
-use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use thingport_core::error::Error;
 use thingport_model::time::Timestamp;
-
-use crate::api::Api;
 
 /// A refused request: status, ThingsBoard's `errorCode` and a sentence for the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +96,8 @@ impl Refusal {
         self
     }
 
-    fn body(&self, now: Timestamp) -> Value {
+    /// The error object.
+    pub(crate) fn body(&self, now: Timestamp) -> Value {
         let mut body = Map::new();
         body.insert("status".to_owned(), json!(self.status.as_u16()));
         body.insert("message".to_owned(), json!(self.message));
@@ -169,16 +164,10 @@ pub(crate) fn too_large(limit: usize) -> Response {
         .into_response()
 }
 
-/// Gives each refusal that leaves the API its error object.
-pub(crate) async fn render(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let Some(refusal) = response.extensions_mut().remove::<Refusal>() else { return response };
-    let mut rendered =
-        (refusal.status, axum::Json(refusal.body(api.node().clock.now()))).into_response();
-    if refusal.status == StatusCode::SERVICE_UNAVAILABLE {
-        rendered.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    rendered
+/// A page in place of one that does not exist.
+#[must_use]
+pub(crate) fn missing_page(page: Response) -> Response {
+    (StatusCode::NOT_FOUND, page).into_response()
 }
 
 fn entity_limit(kind: &'static str, limit: u64) -> Refusal {

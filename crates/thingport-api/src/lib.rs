@@ -17,6 +17,7 @@ mod extract;
 #[cfg(test)]
 mod fake;
 mod openapi;
+mod render;
 mod rest;
 mod route;
 pub mod router;

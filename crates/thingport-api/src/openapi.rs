@@ -1,8 +1,7 @@
 //! The OpenAPI 3.1 document, made from the route table in our own words (REST API section 19).
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{Method, header};
 use axum::response::{IntoResponse, Response};
@@ -14,13 +13,11 @@ use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::schema::{ComponentsBuilder, ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    Components, HttpMethod, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, RefOr, Required,
-    Schema,
+    Components, HttpMethod, OpenApiBuilder, PathItem, PathsBuilder, RefOr, Required, Schema,
 };
 
 use crate::api::Api;
 use crate::route::{Route, Schemas, Shape, Who};
-use crate::router;
 
 pub(crate) fn routes() -> Vec<Route> {
     let document =
@@ -29,17 +26,11 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 async fn document(State(api): State<Arc<Api>>) -> Response {
-    static DOCUMENT: OnceLock<Bytes> = OnceLock::new();
-    let json = DOCUMENT.get_or_init(|| {
-        let document = describe(&router::routes(), &api.config().version);
-        // The document is built from texts and schemas only, which always serialize.
-        document.to_json().unwrap_or_default().into()
-    });
-    ([(header::CONTENT_TYPE, "application/json")], json.clone()).into_response()
+    ([(header::CONTENT_TYPE, "application/json")], api.document()).into_response()
 }
 
-/// The document for these routes.
-fn describe(routes: &[Route], version: &str) -> OpenApi {
+/// The document for these routes, as JSON.
+pub(crate) fn describe(routes: &[Route], version: &str) -> String {
     let mut schemas = Schemas::new();
     let mut paths = PathsBuilder::new();
     for route in routes {
@@ -51,6 +42,9 @@ fn describe(routes: &[Route], version: &str) -> OpenApi {
         .paths(paths)
         .components(Some(components(schemas)))
         .build()
+        .to_json()
+        // The document is built from texts and schemas only, which always serialize.
+        .unwrap_or_default()
 }
 
 fn operation(route: &Route, schemas: &mut Schemas) -> OperationBuilder {
@@ -164,44 +158,3 @@ fn method(method: &Method) -> HttpMethod {
 const ABOUT: &str = "The part of ThingsBoard's REST API that Thingport serves, with additions of its \
     own under /api/thingport. Log in with POST /api/auth/login and send the token as \
     `Authorization: Bearer <token>`.";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    fn json() -> serde_json::Value {
-        let document = describe(&router::routes(), "1").to_json().expect("serializes");
-        serde_json::from_str(&document).expect("is JSON")
-    }
-
-    #[test]
-    fn every_route_is_described_once_and_says_what_it_is_for() {
-        let json = json();
-        assert!(json["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
-        let mut ids = BTreeSet::new();
-        for route in router::routes() {
-            let operation = &json["paths"][route.path][route.method.as_str().to_ascii_lowercase()];
-            let id = operation["operationId"].as_str().expect(route.path);
-            assert!(ids.insert(id.to_owned()), "{id} twice");
-            assert!(route.about.ends_with('.'), "{} {}", route.method, route.path);
-        }
-    }
-
-    #[test]
-    fn every_reference_leads_somewhere() {
-        let json = json();
-        let text = json.to_string();
-        for reference in text.split("\"#/components/schemas/").skip(1) {
-            let name = reference.split('"').next().expect("a name");
-            assert!(!json["components"]["schemas"][name].is_null(), "{name}");
-        }
-    }
-
-    #[test]
-    fn ids_of_operations_read_like_what_they_do() {
-        let routes = router::routes();
-        let info = routes.iter().find(|route| route.path == "/api/device/info/{deviceId}");
-        assert_eq!(operation_id(info.expect("exists")), "getDeviceInfoByDeviceId");
-    }
-}

@@ -12,7 +12,8 @@ use tower_http::cors::{AllowHeaders, AllowMethods, Any, CorsLayer};
 use crate::api::Api;
 use crate::auth::{Door, must_sign_in};
 use crate::bounds::bounded;
-use crate::error::{Refusal, render};
+use crate::error::Refusal;
+use crate::render::render;
 use crate::route::{Route, Who};
 use crate::{openapi, rest, ui, ws};
 
@@ -20,8 +21,10 @@ use crate::{openapi, rest, ui, ws};
 ///
 /// It has a fallback of its own; whatever the caller merges with it must have none.
 pub fn router(api: Arc<Api>) -> Router {
+    let routes = routes();
+    api.set_document(openapi::describe(&routes, &api.config().version));
     let mut router = Router::new();
-    for route in routes() {
+    for route in routes {
         let run = match route.who {
             Who::Public => route.run,
             Who::People(roles) => {

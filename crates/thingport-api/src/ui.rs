@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::api::Api;
+use crate::error::missing_page;
 use crate::route::{Route, Who};
 
 pub(crate) fn routes() -> Vec<Route> {
@@ -38,7 +40,7 @@ pub(crate) async fn harden(request: Request, next: Next) -> Response {
 
 /// The start page with 404, for paths that are nothing else.
 pub(crate) fn not_found(api: &Api) -> Response {
-    (StatusCode::NOT_FOUND, start_page(api)).into_response()
+    missing_page(start_page(api))
 }
 
 async fn start(State(api): State<Arc<Api>>) -> Response {
@@ -46,7 +48,9 @@ async fn start(State(api): State<Arc<Api>>) -> Response {
 }
 
 async fn moved() -> Response {
-    (StatusCode::FOUND, [(header::LOCATION, "/swagger-ui/index.html")]).into_response()
+    let moved = Response::builder().status(302).header(header::LOCATION, "/swagger-ui/index.html");
+    // Status and header are constants that always make a response.
+    moved.body(Body::empty()).unwrap_or_default()
 }
 
 async fn browse() -> Response {

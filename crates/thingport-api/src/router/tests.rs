@@ -1,5 +1,6 @@
 //! The API as its clients meet it, on an invented node.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -416,4 +417,22 @@ async fn system_administrators_see_tenants_and_no_devices() {
     assert_eq!(world.get(&path, &system).await.refusal(), (403, 20));
     let reasons = world.get("/api/thingport/reasons", &system).await.json();
     assert!(reasons.as_array().is_some_and(|reasons| reasons.len() > 20));
+}
+
+#[tokio::test]
+async fn every_route_is_described_once_and_says_what_it_is_for() {
+    let document = World::new().await.get("/v3/api-docs", "").await.json();
+    assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
+    let mut ids = BTreeSet::new();
+    for route in routes() {
+        let method = route.method.as_str().to_ascii_lowercase();
+        let id = document["paths"][route.path][method]["operationId"].as_str().expect(route.path);
+        assert!(ids.insert(id.to_owned()), "{id} twice");
+        assert!(route.about.ends_with('.'), "{} {}", route.method, route.path);
+    }
+    assert!(ids.contains("getDeviceInfoByDeviceId"));
+    for reference in document.to_string().split("\"#/components/schemas/").skip(1) {
+        let name = reference.split('"').next().expect("a name");
+        assert!(!document["components"]["schemas"][name].is_null(), "{name}");
+    }
 }

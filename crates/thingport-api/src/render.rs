@@ -1,0 +1,24 @@
+//! The last door of the API: refusals get their error object here (REST API 1.6), because it carries
+//! the time, which only the node knows.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::api::Api;
+use crate::error::Refusal;
+
+/// Gives each refusal that leaves the API its error object.
+pub(crate) async fn render(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let Some(refusal) = response.extensions_mut().remove::<Refusal>() else { return response };
+    let body = axum::Json(refusal.body(api.now()));
+    let mut rendered = (refusal.status(), body).into_response();
+    if refusal.status().as_u16() == 503 {
+        rendered.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    rendered
+}
