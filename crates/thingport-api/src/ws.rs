@@ -51,13 +51,14 @@ async fn open(
         Refusal::bad_request(format!("this path speaks WebSocket only: {rejection}"))
     })?;
     let token = params.text("token").map(str::to_owned);
-    // One byte more than allowed is read, so that a message too long can be told from a broken one.
+    // More than allowed is read, so that a message too long can be answered with a proper close.
+    let read_max = api.config().ws.message_max * READ_FACTOR;
     let upgrade = upgrade
         .read_buffer_size(BUFFER_BYTES)
         .write_buffer_size(BUFFER_BYTES)
         .max_write_buffer_size(WRITE_BYTES_MAX)
-        .max_message_size(api.config().ws.message_max + 1)
-        .max_frame_size(api.config().ws.message_max + 1);
+        .max_message_size(read_max)
+        .max_frame_size(read_max);
     Ok(upgrade.on_upgrade(move |socket| Box::pin(converse(api, socket, token))))
 }
 
@@ -74,22 +75,25 @@ const fn end(code: u16, text: &'static str) -> End {
 
 /// The whole life of a session.
 async fn converse(api: Arc<Api>, socket: WebSocket, token: Option<String>) {
-    let (sink, stream) = socket.split();
+    let (sink, mut stream) = socket.split();
     let (outbox, waiting) = outbox(api.config().ws.messages_max);
     let (close, closed) = oneshot::channel();
     let writer = tokio::spawn(write(sink, waiting, closed));
-    let ended = match Session::admit(&api, stream, outbox, token).await {
-        Ok(session) => session.run().await,
+    let ended = match Session::admit(&api, &mut stream, outbox, token).await {
+        Ok(session) => session.run(&mut stream).await,
         Err(ended) => ended,
     };
     // The writer is gone already when the client hung up.
     let _ = close.send(ended);
     let _ = writer.await;
+    // What is left unread would make the system reset the connection, and the client might lose the
+    // close frame: read on until the client has closed its side too.
+    let rest = async { while let Some(Ok(_)) = stream.next().await {} };
+    let _ = timeout(GOODBYE, rest).await;
 }
 
 struct Session {
     api: Arc<Api>,
-    stream: SplitStream<WebSocket>,
     outbox: Outbox,
     signed_in: SignedIn,
     feeds: HashMap<i64, Running>,
@@ -110,7 +114,7 @@ impl Session {
     /// Waits for a credential (W-1, W-2) and obeys the commands that came with it.
     async fn admit(
         api: &Arc<Api>,
-        mut stream: SplitStream<WebSocket>,
+        stream: &mut SplitStream<WebSocket>,
         outbox: Outbox,
         token: Option<String>,
     ) -> Result<Self, Option<End>> {
@@ -120,19 +124,19 @@ impl Session {
                 let bad = |_| Some(end(UNEXPECTED, "the token is not valid or has expired"));
                 (sign_in(api, &token).await.map_err(bad)?, Vec::new())
             }
-            None => first_message(api, &mut stream).await?,
+            None => first_message(api, stream).await?,
         };
         let place = api.take_feed().ok_or(Some(end(POLICY, "too many sessions")))?;
         drop(stranger);
         let feeds = HashMap::new();
         let api = Arc::clone(api);
-        let mut session = Self { api, stream, outbox, signed_in, feeds, _place: place };
+        let mut session = Self { api, outbox, signed_in, feeds, _place: place };
         commands.into_iter().for_each(|command| session.obey(command));
         Ok(session)
     }
 
     /// Reads commands until something ends the session; the answer is what to tell the client.
-    async fn run(mut self) -> Option<End> {
+    async fn run(mut self, stream: &mut SplitStream<WebSocket>) -> Option<End> {
         let config = self.api.config().ws.clone();
         let mut pings = interval(config.ping_interval);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -142,7 +146,7 @@ impl Session {
         let outbox = self.outbox.clone();
         loop {
             tokio::select! {
-                message = self.stream.next() => match message {
+                message = stream.next() => match message {
                     Some(Ok(Message::Pong(_))) => heard_at = Instant::now(),
                     Some(Ok(Message::Text(text))) => match self.read(&text) {
                         Ok(()) => {}
@@ -323,6 +327,8 @@ const RESTART: u16 = 1012;
 const NO_PONG: u16 = 4500;
 const TOO_LONG: End = end(TOO_BIG, "the message is too long");
 
+/// How much longer than allowed a message may be and still be read to its end.
+const READ_FACTOR: usize = 4;
 /// Read and write buffers of a connection; the library's own default is 128 KiB.
 const BUFFER_BYTES: usize = 4 * 1024;
 /// The largest message to a client with what may lie before it in the buffer.
