@@ -26,8 +26,10 @@ pub(crate) struct Shared {
 /// A profile's topics and payload form, compiled once and shared by all its devices.
 #[derive(Default)]
 pub(crate) struct Dialects {
-    compiled: Mutex<Vec<(DeviceProfileId, Arc<DeviceProfile>, Arc<Dialect>)>>,
+    compiled: Mutex<Vec<Compiled>>,
 }
+
+type Compiled = (DeviceProfileId, Arc<DeviceProfile>, Arc<Dialect>);
 
 impl Dialects {
     /// The dialect of a profile in its present state.

@@ -222,7 +222,7 @@ impl Connection {
     }
 
     /// Registers for the next bytes after a short read.
-    fn poll_again(&mut self, cx: &mut Context<'_>) -> bool {
+    fn poll_again(&self, cx: &mut Context<'_>) -> bool {
         self.is_listening() && self.session.reads() && self.stream.poll_read_ready(cx).is_ready()
     }
 
@@ -273,3 +273,13 @@ impl Drop for Connection {
 
 /// Rounds of reading before other connections run.
 const TURNS_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert!(size_of::<Connection>() <= 384, "{}", size_of::<Connection>());
+    }
+}

@@ -16,6 +16,7 @@ pub(super) type Waiting = (Receipt, Delivery);
 pub(super) struct Pending {
     first: Option<Waiting>,
     // Boxed on purpose: one word in the many connections that never pipeline.
+    #[allow(clippy::box_collection)]
     rest: Option<Box<VecDeque<Waiting>>>,
 }
 

@@ -156,7 +156,7 @@ impl Connection {
         self.session.version().unwrap_or(Version::V311)
     }
 
-    pub(super) fn handle_notice(&mut self, notice: Notice) {
+    pub(super) fn handle_notice(&self, notice: Notice) {
         match notice {
             Notice::Repeated { .. } => {}
             Notice::PacketIdInUse { packet_id } => {
