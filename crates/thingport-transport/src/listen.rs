@@ -10,7 +10,7 @@ use thingport_core::journal::{Report, Subject};
 use thingport_core::metrics::Bound;
 use thingport_core::node::Node;
 use thingport_model::reason::Reason;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::config::{Config, TCP_USER_TIMEOUT_MS};
 use crate::drain::Drain;
@@ -28,9 +28,16 @@ impl Listener {
     /// Opens the listener.
     ///
     /// # Errors
-    /// When the address cannot be bound.
-    pub async fn bind(config: Config, node: Arc<Node>, drain: Arc<Drain>) -> io::Result<Self> {
-        let listener = TcpListener::bind(config.bind).await?;
+    /// When the address cannot be bound. To be called within the runtime.
+    pub fn bind(config: Config, node: Arc<Node>, drain: Arc<Drain>) -> io::Result<Self> {
+        let socket = match config.bind {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        // A restart must not wait for connections of the former process to be forgotten.
+        socket.set_reuseaddr(true)?;
+        socket.bind(config.bind)?;
+        let listener = socket.listen(BACKLOG)?;
         let bounds = Arc::new(config.bounds.clone());
         let (timers, dialects) = (Timers::default(), Dialects::default());
         let shared = Arc::new(Shared { node, config, bounds, timers, drain, dialects });
@@ -109,5 +116,7 @@ async fn tick(shared: Arc<Shared>) {
     }
 }
 
+/// Connections that may wait to be accepted: a storm after a restart arrives all at once.
+const BACKLOG: u32 = 4096;
 const DRAIN_STEP: Duration = Duration::from_millis(20);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -19,16 +19,15 @@ pub(crate) async fn prepare(
     demo: bool,
 ) -> Result<Option<String>, Failure> {
     let entropy = &*node.entropy;
-    let hash = |password: &str| {
-        password::hash(password, entropy)
-            .expect("the parameters of the hash are constants that its library accepts")
-    };
     let trouble = |error| Failure::new(format!("the first accounts cannot be created: {error:?}"));
+    let fresh = node.registry.is_fresh().await.map_err(trouble)?;
     if demo {
+        let hashes = Hashes::of(if fresh { &DEMO_PASSWORDS } else { &[] }, entropy);
+        let hash = |password: &str| hashes.hash(password, entropy);
         node.registry.found_demo(&hash).await.map_err(trouble)?;
         return Ok(Some(DEMO.to_owned()));
     }
-    if !node.registry.is_fresh().await.map_err(trouble)? {
+    if !fresh {
         return Ok(None);
     }
     let people = FirstPeople {
@@ -42,6 +41,8 @@ pub(crate) async fn prepare(
     // Written before the accounts exist: a password that nobody knows would lock everybody out.
     write_for_owner(&path, &as_text(&people))
         .map_err(|error| Failure::new(format!("{} cannot be written: {error}", path.display())))?;
+    let hashes = Hashes::of(&[&people.system_password, &people.tenant_password], entropy);
+    let hash = |password: &str| hashes.hash(password, entropy);
     node.registry.found(&people, &hash).await.map_err(trouble)?;
     Ok(Some(format!(
         "First start: these accounts were created. They are shown once, and kept in {}\n\
@@ -49,6 +50,34 @@ pub(crate) async fn prepare(
         path.display(),
         as_text(&people)
     )))
+}
+
+/// Passwords and their hashes. Hashing is slow on purpose; those known beforehand are hashed side by
+/// side, so that a first start is quick.
+struct Hashes(Vec<(String, String)>);
+
+impl Hashes {
+    fn of(passwords: &[&str], entropy: &dyn Entropy) -> Self {
+        let pairs = std::thread::scope(|scope| {
+            let hashing: Vec<_> = passwords
+                .iter()
+                .map(|password| scope.spawn(|| ((*password).to_owned(), hash(password, entropy))))
+                .collect();
+            // A thread that failed leaves its password to be hashed when it is needed.
+            hashing.into_iter().filter_map(|thread| thread.join().ok()).collect()
+        });
+        Self(pairs)
+    }
+
+    fn hash(&self, password: &str, entropy: &dyn Entropy) -> String {
+        let known = self.0.iter().find(|(known, _)| known == password);
+        known.map_or_else(|| hash(password, entropy), |(_, hash)| hash.clone())
+    }
+}
+
+fn hash(password: &str, entropy: &dyn Entropy) -> String {
+    password::hash(password, entropy)
+        .expect("the parameters of the hash are constants that its library accepts")
 }
 
 fn as_text(people: &FirstPeople) -> String {
@@ -74,6 +103,7 @@ fn new_password(entropy: &dyn Entropy) -> String {
 }
 
 const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+const DEMO_PASSWORDS: [&str; 3] = ["sysadmin", "tenant", "customer"];
 const FILE: &str = "first-passwords.txt";
 const DEMO: &str = "Demo accounts: sysadmin@thingsboard.org/sysadmin, \
 tenant@thingsboard.org/tenant, customer@thingsboard.org/customer\n";

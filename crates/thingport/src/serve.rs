@@ -1,6 +1,5 @@
 //! Builds everything, runs it, and takes it down in good order.
 
-use std::fmt::Display;
 use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
@@ -8,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thingport_api::api::{Api, BodyKind, DecodeBody};
-use thingport_api::auth::token::JwtKeys;
+use thingport_api::auth::load_or_create_keys;
 use thingport_api::config::ApiConfig;
 use thingport_core::node::{Node, NodeConfig};
 use thingport_device::payload::Typing;
@@ -48,6 +47,7 @@ fn build(config: &Config) -> Result<Node, Failure> {
     })?;
     let started = Instant::now();
     let ledger_config = LedgerConfig {
+        dir: dir.clone(),
         segment_bytes: config.storage.log_segment_size.0,
         commit_queue_max_bytes: config.storage.commit_queue_max.as_usize(),
         head_bytes_max: config.storage.head_memory_max.as_usize(),
@@ -74,11 +74,13 @@ fn build(config: &Config) -> Result<Node, Failure> {
 
 async fn serve(config: &Config, demo: bool, node: Arc<Node>) -> Result<(), Failure> {
     let people = first_run::prepare(&node, &config.storage.dir, demo).await?;
-    let keys = signing_keys(&node).await?;
+    let keys = load_or_create_keys(&node.registry, &*node.entropy)
+        .await
+        .map_err(|error| Failure::new(format!("the key that signs tokens: {error:?}")))?;
     let api = Arc::new(Api::new(Arc::clone(&node), api_config(config), keys, decoder()));
     let drain = Arc::new(Drain::default());
 
-    let mqtt = listen_mqtt(config, &node, &drain).await?;
+    let mqtt = listen_mqtt(config, &node, &drain)?;
     let http = TcpListener::bind(address("http.bind", &config.http.bind)?);
     let http = http.await.map_err(|error| cannot_bind("http.bind", &config.http.bind, &error))?;
     let mqtt_at = mqtt.local_addr().map_err(|error| Failure::new(error.to_string()))?;
@@ -132,11 +134,7 @@ async fn keep_house(node: Arc<Node>) {
     }
 }
 
-async fn listen_mqtt(
-    config: &Config,
-    node: &Arc<Node>,
-    drain: &Arc<Drain>,
-) -> Result<Listener, Failure> {
+fn listen_mqtt(config: &Config, node: &Arc<Node>, drain: &Arc<Drain>) -> Result<Listener, Failure> {
     let mqtt = &config.mqtt;
     let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let keep_alive_max = match mqtt.keep_alive_max.as_secs() {
@@ -159,7 +157,6 @@ async fn listen_mqtt(
         typing: Typing::default(),
     };
     Listener::bind(settings, Arc::clone(node), Arc::clone(drain))
-        .await
         .map_err(|error| cannot_bind("mqtt.bind", &mqtt.bind, &error))
 }
 
@@ -187,34 +184,6 @@ fn decoder() -> DecodeBody {
         done.map_err(|reject| format!("{} ({})", reject.reason.sentence(), reject.detail))?;
         if out.is_empty() { Err("the body holds no key and value".to_owned()) } else { Ok(()) }
     })
-}
-
-/// The key that signs tokens: made at the first start, then kept with the settings.
-async fn signing_keys(node: &Node) -> Result<JwtKeys, Failure> {
-    let trouble =
-        |error: &dyn Display| Failure::new(format!("the token key cannot be read: {error}"));
-    let kept = node.registry.setting(JWT_KEY).await.map_err(|error| trouble(&error))?;
-    let secret = match kept.as_deref().and_then(from_hex) {
-        Some(secret) => secret,
-        None => {
-            let secret = JwtKeys::fresh_secret(&*node.entropy).to_vec();
-            let text = to_hex(&secret);
-            node.registry.put_setting(JWT_KEY, &text).await.map_err(|error| trouble(&error))?;
-            secret
-        }
-    };
-    JwtKeys::new(&secret).ok_or_else(|| trouble(&"it is too short"))
-}
-
-fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    (0..text.len())
-        .step_by(2)
-        .map(|at| text.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
-        .collect()
 }
 
 fn address(key: &str, bind: &Bind) -> Result<SocketAddr, Failure> {
@@ -280,6 +249,5 @@ fn greet(it: &Greeting<'_>) {
     let _ = io::stdout().flush();
 }
 
-const JWT_KEY: &str = "jwt-signing-key";
 /// How long connections may take to finish after a stop signal; the whole stop takes at most 5 s.
 const DRAIN_MAX: Duration = Duration::from_secs(4);
