@@ -6,7 +6,7 @@
 //! `cargo run --release -p thingport-store --example store_cost -- DIR [MILLIONS]`; kill it after
 //! "killing" and run it again with `reopen` as third word to measure the start.
 
-#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::cast_precision_loss)]
+#![allow(clippy::print_stdout, clippy::panic, clippy::unwrap_used, clippy::cast_precision_loss)]
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -166,8 +166,16 @@ fn draw(dice: &mut u64) -> u64 {
 fn fill(readings: &mut Readings, message: u64, device: u64) {
     readings.clear();
     let at = Timestamp(START + message as i64 / 4);
-    readings.push(at, "temperature", ValueRef::Double(20.0 + ((message + device) % 97) as f64 / 10.0));
-    readings.push(at, "humidity", ValueRef::Double(40.0 + ((message / 3 + device) % 211) as f64 / 10.0));
+    readings.push(
+        at,
+        "temperature",
+        ValueRef::Double(20.0 + ((message + device) % 97) as f64 / 10.0),
+    );
+    readings.push(
+        at,
+        "humidity",
+        ValueRef::Double(40.0 + ((message / 3 + device) % 211) as f64 / 10.0),
+    );
     readings.push(at, "counter", ValueRef::Long((message / 100 + device) as i64));
 }
 

@@ -80,7 +80,11 @@ impl Book {
     }
 
     /// Makes a committed record readable. False when it names something unknown.
-    pub(crate) fn apply(&self, record: &Record<'_>, position: Position) -> Result<bool, ShelfError> {
+    pub(crate) fn apply(
+        &self,
+        record: &Record<'_>,
+        position: Position,
+    ) -> Result<bool, ShelfError> {
         self.changes.fetch_add(1, Ordering::Relaxed);
         match *record {
             Record::EntityName { entity, name } => {

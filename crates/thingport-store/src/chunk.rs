@@ -141,7 +141,8 @@ fn encode_doubles(
 ) {
     let mut exponent = Some(0);
     for value in values.clone() {
-        exponent = exponent.and_then(|low| (low..=EXPONENT_MAX).find(|it| scaled(value, *it).is_some()));
+        exponent =
+            exponent.and_then(|low| (low..=EXPONENT_MAX).find(|it| scaled(value, *it).is_some()));
     }
     let digits = exponent.and_then(|exponent| {
         numbers.clear();

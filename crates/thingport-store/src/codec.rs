@@ -177,9 +177,8 @@ const SHORT_EXPONENT_MAX: u8 = 6;
 pub(crate) const EXPONENT_MAX: u8 = 15;
 /// 2^53: integers up to here are exact doubles, so one division gives the nearest double.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
-const POWERS: [f64; 16] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-];
+const POWERS: [f64; 16] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
 
 #[cfg(test)]
 mod tests {

@@ -87,7 +87,9 @@ fn attributes(shelf: &dyn Shelf, entities: &[(u32, &Layer)]) -> Result<Run, Shel
     for (entity, layer) in entities {
         let Some(own) = layer.entities.get(entity) else { continue };
         if own.purged {
-            stored_keys(shelf, Space::Attributes, *entity)?.iter().for_each(|key| run.push(key, None));
+            stored_keys(shelf, Space::Attributes, *entity)?
+                .iter()
+                .for_each(|key| run.push(key, None));
         }
         for ((scope, key), sample) in &own.attributes {
             value.clear();
@@ -135,7 +137,9 @@ impl Output {
         let mut rows: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
         let mut chunks = BTreeMap::new();
         if own.purged {
-            rows.extend(stored_keys(shelf, Space::Rows, entity)?.into_iter().map(|key| (key, None)));
+            rows.extend(
+                stored_keys(shelf, Space::Rows, entity)?.into_iter().map(|key| (key, None)),
+            );
             let gone = stored_keys(shelf, Space::Chunks, entity)?;
             chunks.extend(gone.into_iter().map(|key| (key, None)));
         }
@@ -143,7 +147,8 @@ impl Output {
             let id = series_id(entity, *key);
             let Some(series) = layer.series.get(&id) else { continue };
             let stored = shelf.get(Space::Rows, &layout::row_key(id))?.filter(|_| !own.purged);
-            let row = stored.map_or_else(|| Ok(Row::default()), |bytes| readable(Row::read(&bytes)))?;
+            let row =
+                stored.map_or_else(|| Ok(Row::default()), |bytes| readable(Row::read(&bytes)))?;
             let row = self.series(shelf, id, row, series, &mut chunks)?;
             let mut bytes = Vec::with_capacity(64);
             row.write(&mut bytes);
@@ -168,7 +173,8 @@ impl Output {
         new.settle();
         let gone = |at: i64| series.deleted.iter().any(|range| range.contains(Timestamp(at)));
         row.tail.items.retain(|point| !gone(point.at));
-        let late_count = new.items.partition_point(|point| row.sealed.is_some_and(|end| point.at <= end));
+        let late_count =
+            new.items.partition_point(|point| row.sealed.is_some_and(|end| point.at <= end));
         if late_count > 0 || row.sealed.is_some() && !series.deleted.is_empty() {
             let late = new.slice(0, late_count);
             new = new.slice(late_count, new.len());
@@ -182,7 +188,9 @@ impl Output {
     /// Moves full chunks out of the tail.
     fn seal(&mut self, id: u64, row: &mut Row, chunks: &mut BTreeMap<Vec<u8>, Option<Vec<u8>>>) {
         let mut from = 0;
-        while row.tail.len() - from >= SEAL_POINTS || row.tail.text_len() > SEAL_TEXT && from < row.tail.len() {
+        while row.tail.len() - from >= SEAL_POINTS
+            || row.tail.text_len() > SEAL_TEXT && from < row.tail.len()
+        {
             let to = self.piece(&row.tail, from);
             self.write_chunk(id, &row.tail, from, to, chunks);
             row.sealed = row.tail.items.get(to - 1).map(|point| point.at);
@@ -217,7 +225,8 @@ impl Output {
             let own = late.slice(used, end);
             used = end;
             let last = next.map_or(i64::MAX, |next| next - 1);
-            let touched = series.deleted.iter().any(|it| it.start.ms() <= last && it.end.ms() > *first);
+            let touched =
+                series.deleted.iter().any(|it| it.start.ms() <= last && it.end.ms() > *first);
             if touched || !own.is_empty() {
                 self.rewrite_one(shelf, id, *first, series, &own, chunks)?;
             }

@@ -107,7 +107,8 @@ impl Head {
     pub(crate) fn freeze(&self) -> Vec<Arc<Layer>> {
         let layers = self.shards.iter().map(|shard| {
             let mut shard = shard.write();
-            let layer = Arc::new(core::mem::take(&mut shard.active));
+            let next = Layer::sized_as(&shard.active);
+            let layer = Arc::new(core::mem::replace(&mut shard.active, next));
             shard.frozen = Some(Arc::clone(&layer));
             layer
         });
@@ -129,6 +130,16 @@ impl Head {
 }
 
 impl Layer {
+    /// An empty layer with room for as much as `other` holds: growing maps step by step costs more.
+    fn sized_as(other: &Self) -> Self {
+        let hasher = RandomState::default;
+        Self {
+            series: HashMap::with_capacity_and_hasher(other.series.len(), hasher()),
+            entities: HashMap::with_capacity_and_hasher(other.entities.len(), hasher()),
+            bytes: 0,
+        }
+    }
+
     /// Answers how many readings there were.
     pub(crate) fn put(&mut self, entity: u32, ttl_s: u32, items: Items<'_>) -> u64 {
         let mut count = 0;

@@ -109,7 +109,8 @@ pub(crate) fn expiry_hour(expires_at: i64) -> Option<u32> {
 
 /// First and end of the keys of an entity, in a space whose keys start with it.
 pub(crate) fn entity_keys(entity: u32) -> ([u8; 4], Vec<u8>) {
-    let end = entity.checked_add(1).map_or_else(|| vec![0xff; 20], |next| next.to_be_bytes().to_vec());
+    let end =
+        entity.checked_add(1).map_or_else(|| vec![0xff; 20], |next| next.to_be_bytes().to_vec());
     (entity.to_be_bytes(), end)
 }
 
@@ -127,7 +128,9 @@ pub(crate) fn attribute_place(bytes: &[u8]) -> Option<(u8, u32)> {
     Some((rest.byte()?, u32::from_be_bytes(rest.array()?)))
 }
 
-pub(crate) fn write_incidents<'a>(incidents: impl Iterator<Item = (&'a u64, &'a Vec<u8>)>) -> Vec<u8> {
+pub(crate) fn write_incidents<'a>(
+    incidents: impl Iterator<Item = (&'a u64, &'a Vec<u8>)>,
+) -> Vec<u8> {
     let mut out = Vec::new();
     for (position, body) in incidents {
         put_varint(&mut out, *position);

@@ -214,7 +214,9 @@ impl Shared {
             head_bytes_max: self.config.head_bytes_max as u64,
             head_full: self.head_full.load(Ordering::Relaxed),
             log_segments: self.yard.closed() as u64 + 1,
-            disk_bytes: self.yard.bytes() + self.config.segment_bytes + self.book.shelf.disk_bytes(),
+            disk_bytes: self.yard.bytes()
+                + self.config.segment_bytes
+                + self.book.shelf.disk_bytes(),
             commit_us_buckets,
             commit_us_sum,
             damaged_records: self.damaged,

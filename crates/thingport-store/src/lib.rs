@@ -7,6 +7,8 @@
 pub mod config;
 pub mod disk;
 pub mod entities;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod ledger;
 
 mod book;

@@ -125,7 +125,7 @@ impl Line {
         &self,
         receipt: Receipt,
         waiter: &mut Waiter,
-        cx: &mut Context<'_>,
+        cx: &Context<'_>,
     ) -> Poll<Result<(), AppendError>> {
         let decided = self.decided.load(Ordering::Acquire) >= receipt.0;
         if decided && !self.troubled.load(Ordering::Acquire) {
@@ -149,7 +149,7 @@ impl Line {
     }
 
     /// Ready when there is room in the line and `has_room` elsewhere, or when waiting is pointless.
-    pub(crate) fn poll_ready(&self, cx: &mut Context<'_>, has_room: impl FnOnce() -> bool) -> Poll<()> {
+    pub(crate) fn poll_ready(&self, cx: &Context<'_>, has_room: impl FnOnce() -> bool) -> Poll<()> {
         let mut state = self.state.lock();
         let half_empty = state.filling.changes.len() <= self.bytes_max / 2;
         if state.refuse().is_err() || half_empty && has_room() {

@@ -117,7 +117,8 @@ impl Log {
         let body_len = body_len as u32; // bounded by the segment, which is far below 4 GiB
         let (version, lsn) = (group::VERSION, self.next_lsn);
         let start = self.start;
-        group::Header { version, start, segment: number, lsn, body_len, records, salt }.write(whole);
+        group::Header { version, start, segment: number, lsn, body_len, records, salt }
+            .write(whole);
         file.write_at(at, self.buffer.filled())?;
         file.sync()?;
         self.advance(stride as u64);

@@ -60,11 +60,6 @@ impl Points {
         self.items.is_empty()
     }
 
-    /// Bytes of heap memory in use, roughly.
-    pub(crate) fn heap_bytes(&self) -> usize {
-        self.items.len() * size_of::<Point>() + self.text.len()
-    }
-
     pub(crate) fn text_len(&self) -> usize {
         self.text.len()
     }
@@ -175,8 +170,10 @@ mod tests {
 
     #[test]
     fn the_newer_run_wins() {
-        let merged =
-            Points::merged(&points(&[(1, "a"), (3, "b"), (5, "c")]), &points(&[(0, "x"), (3, "y"), (9, "z")]));
+        let merged = Points::merged(
+            &points(&[(1, "a"), (3, "b"), (5, "c")]),
+            &points(&[(0, "x"), (3, "y"), (9, "z")]),
+        );
         assert_eq!(
             rows(&merged),
             rows(&points(&[(0, "x"), (1, "a"), (3, "y"), (5, "c"), (9, "z")]))

@@ -8,14 +8,15 @@ use std::ops::ControlFlow;
 
 use thingport_model::aggregate::Fold;
 use thingport_model::attribute::{Attribute, Scope};
-use thingport_model::incident::Incident;
 use thingport_model::id::EntityRef;
+use thingport_model::incident::Incident;
 use thingport_model::port::ledger::{INCIDENTS_MAX, Keys, RangeQuery};
 use thingport_model::reading::Reading;
 use thingport_model::time::{TimeRange, Timestamp};
 use thingport_model::value::Value;
 
 use crate::book::Book;
+use crate::chunk;
 use crate::codec::Cursor;
 use crate::flush::{floor_start, readable, series_end};
 use crate::head::{Sample, series_id};
@@ -23,7 +24,6 @@ use crate::layout::{self, Row};
 use crate::points::{Point, Points};
 use crate::record::read_incident;
 use crate::shelf::{Order, ShelfError, Space};
-use crate::chunk;
 
 /// What the head says about one series.
 struct Above {
@@ -36,7 +36,11 @@ struct Above {
 }
 
 impl Book {
-    pub(crate) fn latest(&self, entity: EntityRef, keys: &Keys) -> Result<Vec<Reading>, ShelfError> {
+    pub(crate) fn latest(
+        &self,
+        entity: EntityRef,
+        keys: &Keys,
+    ) -> Result<Vec<Reading>, ShelfError> {
         let Some(entity) = self.names.read().entity(entity) else { return Ok(Vec::new()) };
         let above = self.keys_above(entity);
         let mut wanted: BTreeMap<u32, Option<Sample>> = BTreeMap::new();
@@ -120,7 +124,9 @@ impl Book {
 
     pub(crate) fn range(&self, query: &RangeQuery) -> Result<Vec<(Timestamp, Value)>, ShelfError> {
         let mut readings = Vec::new();
-        let Some((entity, key)) = self.numbers(query.entity, &query.key) else { return Ok(readings) };
+        let Some((entity, key)) = self.numbers(query.entity, &query.key) else {
+            return Ok(readings);
+        };
         if query.limit == 0 {
             return Ok(readings);
         }
@@ -159,9 +165,10 @@ impl Book {
         let above = self.above(entity, key, range);
         let mut merge = Merge { next: 0, descending, now: (self.now)().ms(), above, visit };
         if !merge.above.hidden {
-            let done = self.stored(series_id(entity, key), range, descending, &mut |points, point| {
-                merge.stored(points, point)
-            })?;
+            let done =
+                self.stored(series_id(entity, key), range, descending, &mut |points, point| {
+                    merge.stored(points, point)
+                })?;
             if done.is_break() {
                 return Ok(());
             }
@@ -185,7 +192,10 @@ impl Book {
         let mut run = |points: &Points, descending: bool| {
             let inside = |point: &&Point| range.contains(Timestamp(point.at));
             let mut each = |point: &Point| {
-                let again = last.is_some_and(|last| if descending { point.at >= last } else { point.at <= last });
+                let again =
+                    last.is_some_and(
+                        |last| if descending { point.at >= last } else { point.at <= last },
+                    );
                 if again {
                     return ControlFlow::Continue(());
                 }
@@ -193,7 +203,11 @@ impl Book {
                 visit(points, point)
             };
             let mut items = points.items.iter().filter(inside);
-            if descending { items.rev().try_for_each(&mut each) } else { items.try_for_each(&mut each) }
+            if descending {
+                items.rev().try_for_each(&mut each)
+            } else {
+                items.try_for_each(&mut each)
+            }
         };
         if descending {
             flow = run(&row.tail, true);
@@ -245,15 +259,13 @@ impl Book {
                 let gone = |at| series.deleted.iter().any(|range| range.contains(Timestamp(at)));
                 above.points.items.retain(|point| !gone(point.at));
                 above.deleted.extend(&series.deleted);
-                let inside = series.points.items.iter().filter(|it| range.contains(Timestamp(it.at)));
+                let inside =
+                    series.points.items.iter().filter(|it| range.contains(Timestamp(it.at)));
                 let mut own = Points::default();
                 inside.for_each(|point| own.push_from(&series.points, point));
                 own.settle();
-                above.points = if above.points.is_empty() {
-                    own
-                } else {
-                    Points::merged(&above.points, &own)
-                };
+                above.points =
+                    if above.points.is_empty() { own } else { Points::merged(&above.points, &own) };
             }
             above
         })
@@ -318,7 +330,8 @@ impl Book {
             }
         });
         if !hidden {
-            let stored = self.shelf.get(Space::Incidents, &entity.to_be_bytes())?.unwrap_or_default();
+            let stored =
+                self.shelf.get(Space::Incidents, &entity.to_be_bytes())?.unwrap_or_default();
             found.extend(layout::read_incidents(&stored));
         }
         let newest = found.values().rev().take(limit.min(INCIDENTS_MAX));
@@ -402,9 +415,10 @@ impl Merge<'_> {
     }
 
     fn take(&mut self, expired: bool) -> ControlFlow<()> {
-        let shown = self.peek().filter(|_| !expired).map(|point| {
-            (Timestamp(point.at), self.above.points.value(point).to_owned())
-        });
+        let shown = self
+            .peek()
+            .filter(|_| !expired)
+            .map(|point| (Timestamp(point.at), self.above.points.value(point).to_owned()));
         self.next += 1;
         shown.map_or(ControlFlow::Continue(()), |(at, value)| flow((self.visit)(at, value)))
     }

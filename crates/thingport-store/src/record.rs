@@ -18,14 +18,42 @@ use crate::codec::{Cursor, put_bytes, put_signed, put_value, put_varint};
 /// A record as read back; texts and items are still bytes of the log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Record<'a> {
-    EntityName { entity: u32, name: EntityRef },
-    KeyName { key: u32, name: &'a str },
-    Telemetry { entity: u32, ttl_s: u32, items: Items<'a> },
-    SetAttributes { entity: u32, scope: Scope, items: Items<'a> },
-    DeleteAttributes { entity: u32, scope: Scope, keys: KeyList<'a> },
-    DeleteTelemetry { entity: u32, latest: LatestAfterDelete, range: TimeRange, keys: KeyList<'a> },
-    Incident { entity: u32, body: &'a [u8] },
-    Purge { entity: u32 },
+    EntityName {
+        entity: u32,
+        name: EntityRef,
+    },
+    KeyName {
+        key: u32,
+        name: &'a str,
+    },
+    Telemetry {
+        entity: u32,
+        ttl_s: u32,
+        items: Items<'a>,
+    },
+    SetAttributes {
+        entity: u32,
+        scope: Scope,
+        items: Items<'a>,
+    },
+    DeleteAttributes {
+        entity: u32,
+        scope: Scope,
+        keys: KeyList<'a>,
+    },
+    DeleteTelemetry {
+        entity: u32,
+        latest: LatestAfterDelete,
+        range: TimeRange,
+        keys: KeyList<'a>,
+    },
+    Incident {
+        entity: u32,
+        body: &'a [u8],
+    },
+    Purge {
+        entity: u32,
+    },
     /// The ledger was closed in good order here.
     Closed,
 }

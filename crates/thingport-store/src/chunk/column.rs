@@ -16,7 +16,11 @@ pub(crate) fn encode(numbers: &[i64], out: &mut Vec<u8>) {
         OFFSETS => {
             out.push(OFFSETS | plan.width << 2);
             put_signed(out, plan.least);
-            pack(numbers.iter().map(|it| it.wrapping_sub(plan.least).cast_unsigned()), plan.width, out);
+            pack(
+                numbers.iter().map(|it| it.wrapping_sub(plan.least).cast_unsigned()),
+                plan.width,
+                out,
+            );
         }
         DIFFERENCES => {
             out.push(DIFFERENCES | plan.width << 2);

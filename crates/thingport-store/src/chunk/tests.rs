@@ -21,7 +21,9 @@ fn round_trip(rows: &[(i64, u32, ValueRef<'_>)]) -> usize {
 #[test]
 fn a_regular_series_of_short_decimals_takes_less_than_two_bytes_a_point() {
     let rows: Vec<_> = (0..512)
-        .map(|i| (1_700_000_000_000 + i * 10_000, 0, ValueRef::Double(20.0 + (i * 7 % 50) as f64 / 10.0)))
+        .map(|i| {
+            (1_700_000_000_000 + i * 10_000, 0, ValueRef::Double(20.0 + (i * 7 % 50) as f64 / 10.0))
+        })
         .collect();
     assert!(round_trip(&rows) < 512);
 }

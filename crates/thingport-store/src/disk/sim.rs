@@ -93,7 +93,8 @@ impl SimDisk {
             files.insert(*id, SimContent { durable: content.cut(&mut dice), pending: Vec::new() });
         }
         let next_file = state.next_file;
-        let state = State { durable_names: names.clone(), names, files, next_file, ..State::default() };
+        let state =
+            State { durable_names: names.clone(), names, files, next_file, ..State::default() };
         Self(Arc::new(Mutex::new(state)))
     }
 

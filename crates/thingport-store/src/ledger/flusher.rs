@@ -113,8 +113,12 @@ impl Flusher {
     /// A file that can be given up when the disk is full, so that flushing can free log segments.
     fn keep_reserve(&self) {
         let bytes = self.shared.config.reserve_bytes;
-        let kept = || self.disk.open(RESERVE).and_then(|file| file.len()).is_ok_and(|len| len == bytes);
-        if bytes > 0 && !kept() && let Err(error) = self.disk.allocate(RESERVE, bytes) {
+        let kept =
+            || self.disk.open(RESERVE).and_then(|file| file.len()).is_ok_and(|len| len == bytes);
+        if bytes > 0
+            && !kept()
+            && let Err(error) = self.disk.allocate(RESERVE, bytes)
+        {
             tracing::warn!(%error, "no reserve for a full disk could be made");
         }
     }

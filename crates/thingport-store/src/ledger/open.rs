@@ -146,7 +146,8 @@ impl LogLedger {
         let found = found.map_err(|error| error.at(&place))?;
         format::write(&*disk).map_err(io)?;
         report(&place, &found);
-        let yard = Arc::new(Yard::new(Arc::clone(&disk), config.segment_bytes, config.spare_segments));
+        let yard =
+            Arc::new(Yard::new(Arc::clone(&disk), config.segment_bytes, config.spare_segments));
         yard.adopt(&found);
         let log = Log::resume(Arc::clone(&disk), Arc::clone(&yard), &found);
         // Many starts without a flush would pile up segments, each with little in it.

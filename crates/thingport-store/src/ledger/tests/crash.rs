@@ -54,7 +54,8 @@ fn check(ledger: &LogLedger, journal: &Journal, what: &str) {
 }
 
 fn tiny() -> Bed {
-    let config = LedgerConfig { segment_bytes: 32 * 1024, commit_queue_max_bytes: 16 * 1024, ..small() };
+    let config =
+        LedgerConfig { segment_bytes: 32 * 1024, commit_queue_max_bytes: 16 * 1024, ..small() };
     Bed { config, ..Bed::new() }
 }
 
@@ -108,7 +109,11 @@ fn an_error_at_any_call_is_refused_cleanly_and_loses_nothing_acknowledged() {
             script(&ledger, &mut journal, 1, 0);
             for (number, at) in &journal.acknowledged {
                 let one = query(device(*number), "k", span(*at, at + 1), false, 1);
-                assert_eq!(block(ledger.range(one)).map(|it| it.len()), Ok(1), "{what}: reads go on");
+                assert_eq!(
+                    block(ledger.range(one)).map(|it| it.len()),
+                    Ok(1),
+                    "{what}: reads go on"
+                );
             }
             if ledger.state() == LedgerState::Failed {
                 let change = Change::Purge { entity: device(0) };

@@ -56,14 +56,15 @@ impl Naive {
     fn check(&self, ledger: &LogLedger, what: &str) {
         for entity in 0..ENTITIES {
             let known = self.latest.iter().filter(|(id, _)| id.0 == entity);
-            let expected: Vec<_> = known
-                .map(|((_, key), (at, value))| (key.clone(), *at, value.clone()))
-                .collect();
+            let expected: Vec<_> =
+                known.map(|((_, key), (at, value))| (key.clone(), *at, value.clone())).collect();
             assert_eq!(latest(ledger, device(entity)), expected, "latest of {entity}, {what}");
             for scope in Scope::ALL {
                 let found = block(ledger.attributes(device(entity), scope, Keys::All));
-                let found: Vec<_> = found.expect("readable").into_iter().map(|it| (it.key, it.value)).collect();
-                let expected = self.attributes.iter().filter(|(id, _)| id.0 == entity && id.1 == scope as u8);
+                let found: Vec<_> =
+                    found.expect("readable").into_iter().map(|it| (it.key, it.value)).collect();
+                let expected =
+                    self.attributes.iter().filter(|(id, _)| id.0 == entity && id.1 == scope as u8);
                 let expected: Vec<_> =
                     expected.map(|(id, value)| (id.2.clone(), value.1.clone())).collect();
                 assert_eq!(found, expected, "attributes, {what}");
@@ -76,13 +77,16 @@ impl Naive {
     }
 
     fn check_one(&self, ledger: &LogLedger, dice: &mut Dice, what: &str) {
-        let Some(((entity, key), series)) = self.readings.iter().nth(dice.below(8) as usize) else { return };
+        let Some(((entity, key), series)) = self.readings.iter().nth(dice.below(8) as usize) else {
+            return;
+        };
         let start = dice.below(20_000) as i64;
         let span = span(start, start + 1 + dice.below(9_000) as i64);
         let (descending, limit) = (dice.below(2) == 0, 1 + dice.below(700) as usize);
         let found = block(ledger.range(query(device(*entity), key, span, descending, limit)));
         let inside = series.range(span.start.ms()..span.end.ms());
-        let mut expected: Vec<_> = inside.map(|(at, value)| (Timestamp(*at), value.clone())).collect();
+        let mut expected: Vec<_> =
+            inside.map(|(at, value)| (Timestamp(*at), value.clone())).collect();
         if descending {
             expected.reverse();
         }
@@ -111,7 +115,10 @@ pub(super) fn step(naive: &mut Naive, ledger: &LogLedger, dice: &mut Dice, turn:
         }
         88..92 => {
             let scope = Scope::ALL[dice.below(3) as usize];
-            put(ledger, Change::DeleteAttributes { entity, scope, keys: std::slice::from_ref(&key) });
+            put(
+                ledger,
+                Change::DeleteAttributes { entity, scope, keys: std::slice::from_ref(&key) },
+            );
             naive.attributes.remove(&(number, scope as u8, key));
         }
         92..98 => {
@@ -137,7 +144,8 @@ pub(super) fn step(naive: &mut Naive, ledger: &LogLedger, dice: &mut Dice, turn:
 fn some_readings(dice: &mut Dice, turn: i64) -> Readings {
     let mut readings = Readings::default();
     for number in 0..1 + dice.below(60) as i64 {
-        let at = if dice.below(20) == 0 { dice.below(20_000) as i64 } else { turn * 10 + number / 4 };
+        let at =
+            if dice.below(20) == 0 { dice.below(20_000) as i64 } else { turn * 10 + number / 4 };
         let key = format!("k{}", dice.below(2));
         let text = number.to_string();
         readings.push(Timestamp(at), &key, some_value(dice, &text));

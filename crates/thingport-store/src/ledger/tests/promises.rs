@@ -25,7 +25,11 @@ fn incident(number: i64) -> Incident {
 fn what_was_committed_is_there_after_a_power_cut() {
     let bed = Bed::new();
     let ledger = bed.open();
-    put_points(&ledger, device(1), &[(1, "t", ValueRef::Double(21.5)), (2, "s", ValueRef::String("on"))]);
+    put_points(
+        &ledger,
+        device(1),
+        &[(1, "t", ValueRef::Double(21.5)), (2, "s", ValueRef::String("on"))],
+    );
     let after = bed.after_cut(0).open();
     let expected = [
         ("s".to_owned(), 2, Value::String("on".to_owned())),
@@ -72,8 +76,12 @@ fn late_readings_find_their_place_in_chunks() {
     assert_eq!(range(&ledger, device(1), "k"), expected);
     let newest = query(device(1), "k", span(100, 2000), true, 3);
     let newest = block(ledger.range(newest)).expect("readable");
-    let expected: Vec<_> = expected.into_iter().filter(|it| (100..2000).contains(&it.0)).rev().take(3).collect();
-    assert_eq!(newest.into_iter().map(|(at, value)| (at.ms(), value)).collect::<Vec<_>>(), expected);
+    let expected: Vec<_> =
+        expected.into_iter().filter(|it| (100..2000).contains(&it.0)).rev().take(3).collect();
+    assert_eq!(
+        newest.into_iter().map(|(at, value)| (at.ms(), value)).collect::<Vec<_>>(),
+        expected
+    );
 }
 
 #[test]
@@ -89,7 +97,10 @@ fn an_aggregate_sees_head_and_chunks() {
     let buckets = Buckets::equal(span(0, 1200), 600, 10).expect("two buckets");
     let fold = Fold::new(Aggregation::Sum, buckets);
     let fold = block(ledger.aggregate(device(1), "k".to_owned(), fold)).expect("readable");
-    assert_eq!(fold.finish(), [(Timestamp(300), Value::Long(600)), (Timestamp(900), Value::Long(600))]);
+    assert_eq!(
+        fold.finish(),
+        [(Timestamp(300), Value::Long(600)), (Timestamp(900), Value::Long(600))]
+    );
 }
 
 #[test]
@@ -110,7 +121,15 @@ fn a_deletion_does_to_the_latest_value_what_was_asked() {
                 flush(&ledger);
             }
             let (keys, range_) = (["k".to_owned()], span(2, 4));
-            put(&ledger, Change::DeleteTelemetry { entity: device(1), keys: &keys, range: range_, latest: mode });
+            put(
+                &ledger,
+                Change::DeleteTelemetry {
+                    entity: device(1),
+                    keys: &keys,
+                    range: range_,
+                    latest: mode,
+                },
+            );
             let check = |ledger: &LogLedger| {
                 let at: Option<i64> = latest(ledger, device(1)).first().map(|it| it.1);
                 assert_eq!(at, expected, "{mode:?}, flushed: {flushed}");
@@ -180,7 +199,8 @@ fn expired_readings_are_invisible_at_once_and_removed_by_a_sweep_that_distrusts_
     flush(&ledger);
     let book = &ledger.shared.book;
     let sweep = |real_hours: u64| {
-        crate::retention::sweep(book, Duration::from_secs(3600 * real_hours)).expect("a sound shelf")
+        crate::retention::sweep(book, Duration::from_secs(3600 * real_hours))
+            .expect("a sound shelf")
     };
     bed.now.store(HOUR, Ordering::Relaxed);
     assert_eq!(sweep(0), 0, "the first sweep only notes the time");
@@ -190,7 +210,11 @@ fn expired_readings_are_invisible_at_once_and_removed_by_a_sweep_that_distrusts_
     assert_eq!(range(&ledger, device(1), "k"), [], "what expired is not shown");
     assert_eq!(sweep(0), 0, "ten years ahead count as one hour");
     bed.now.store(HOUR, Ordering::Relaxed);
-    assert_eq!(range(&ledger, device(1), "k").len(), 300, "a corrected clock shows everything again");
+    assert_eq!(
+        range(&ledger, device(1), "k").len(),
+        300,
+        "a corrected clock shows everything again"
+    );
     bed.now.store(HOUR * 13, Ordering::Relaxed);
     assert_eq!(sweep(2), 0, "three hours ahead at most");
     assert_eq!(sweep(8), 1, "with the time, everything that expired goes");
