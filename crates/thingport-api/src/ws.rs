@@ -101,6 +101,12 @@ struct Session {
     _place: crate::api::FeedPlace,
 }
 
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.api.node().metrics.websockets.sub(1);
+    }
+}
+
 /// A subscription's task, ended when dropped.
 struct Running(AbortHandle);
 
@@ -130,6 +136,7 @@ impl Session {
         drop(stranger);
         let feeds = HashMap::new();
         let api = Arc::clone(api);
+        api.node().metrics.websockets.add(1);
         let mut session = Self { api, outbox, signed_in, feeds, _place: place };
         commands.into_iter().for_each(|command| session.obey(command));
         Ok(session)

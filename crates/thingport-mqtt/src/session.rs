@@ -175,6 +175,8 @@ impl Session {
             match self.handle_packet(now_ms, rest, &mut size, out) {
                 Ok(Some(event)) => {
                     *read += size;
+                    // The caller may stop here, and then what follows waits like any packet.
+                    self.holds_packets = true;
                     return Some(event);
                 }
                 Ok(None) if size == 0 => return None,
@@ -191,6 +193,7 @@ impl Session {
     #[inline]
     pub fn keep(&mut self, now_ms: u64, input: Input<'_>) {
         if input.unread().is_empty() || self.phase == Phase::Closed {
+            self.holds_packets = false;
             return;
         }
         self.kept = input.into_rest();

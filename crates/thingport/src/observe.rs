@@ -245,7 +245,7 @@ impl Sheet<'_> {
             buckets.push((seconds(*bound_us), count.saturating_sub(below)));
             below = *count;
         }
-        buckets.push((f64::MAX, stats.commits.saturating_sub(below)));
+        buckets.push((f64::INFINITY, stats.commits.saturating_sub(below)));
         let mut histogram = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
         let none = None::<&std::collections::HashMap<usize, _>>;
         histogram.encode_histogram::<NoLabels>(

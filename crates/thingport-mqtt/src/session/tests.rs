@@ -110,6 +110,25 @@ fn a_subscription_can_be_answered_later() {
     assert_eq!(peer.session.granted(topic), Some(Qos::AtLeastOnce));
 }
 
+/// The caller may also stop at an event, and go on when it has looked something up (C-15).
+#[test]
+fn packets_behind_the_event_at_which_the_caller_stopped_go_on_without_new_bytes() {
+    let mut bytes = Vec::new();
+    client::connect(&mut bytes, &client::plain_connect(Version::V311, "c"));
+    bytes.extend([0xC0, 0, 0xC0, 0]);
+    let mut peer = Peer::new();
+    let mut input = peer.session.input(&bytes);
+    let event = peer.session.poll_event(0, &mut input, &mut peer.out);
+    assert!(matches!(event, Some(Event::Connect(_))), "{event:?}");
+    peer.session.keep(0, input);
+    assert!(!peer.session.is_ready(), "not before it is let in");
+    peer.session.accept(0, &Acceptance::default(), &mut peer.out).unwrap();
+    assert!(peer.session.is_ready());
+    peer.send(&[]);
+    assert_eq!(peer.out, [0x20, 2, 0, 0, 0xD0, 0, 0xD0, 0]);
+    assert!(!peer.session.is_ready() && peer.session.reads());
+}
+
 /// After the end nothing is written, whatever the caller still does (F-13).
 #[test]
 fn the_rule_f_13_a_closed_session_writes_nothing() {

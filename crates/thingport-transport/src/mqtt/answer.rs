@@ -91,6 +91,16 @@ pub const fn suback(reason: Reason) -> ReasonCode {
     }
 }
 
+/// The reason behind a filter that the protocol itself refuses; the other way round of [`suback`].
+#[must_use]
+pub const fn refused_filter(code: ReasonCode) -> Reason {
+    match code {
+        ReasonCode::SharedSubscriptionsNotSupported => Reason::FilterShared,
+        ReasonCode::QuotaExceeded => Reason::TooManyFilters,
+        _ => Reason::FilterInvalid,
+    }
+}
+
 /// The reason behind a refused append.
 #[must_use]
 pub const fn append(error: AppendError) -> Reason {

@@ -191,9 +191,24 @@ impl Connection {
         for Reject { reason, detail } in refused {
             self.record(reason, &detail);
         }
+        self.record_refused_filters(packet);
         if let Err(violation) = answered {
             self.record(answer::violation(violation), &violation.to_string());
             self.linger(now_ms);
+        }
+    }
+
+    /// Filters that the session refused by itself, without asking anybody (U-7, U-8, L-4).
+    fn record_refused_filters(&self, packet: &Subscribe<'_>) {
+        let looked_at = usize::from(self.shared.bounds.filters_max);
+        for request in packet.requests().take(looked_at) {
+            if let Some(code) = request.refusal {
+                self.record(answer::refused_filter(code), request.filter);
+            }
+        }
+        if packet.requests().nth(looked_at).is_some() {
+            let reason = answer::refused_filter(ReasonCode::QuotaExceeded);
+            self.record(reason, &format!("more than {looked_at} filters"));
         }
     }
 
