@@ -192,8 +192,9 @@ fn page_of<T>(rows: Vec<T>, link: &PageLink) -> Page<T> {
     Page { rows: rows.into_iter().skip(skip).take(link.size as usize).collect(), total }
 }
 
-/// `registry_cache_max`: logins remembered, found or not; the least useful is forgotten first.
-pub const REGISTRY_CACHE_MAX: usize = 500_000;
+/// Logins remembered (`registry_cache_max`). Few on purpose: a connected device keeps its own, so this
+/// serves those that come and go; every further entry would be memory for devices that are elsewhere.
+pub const REGISTRY_CACHE_MAX: usize = 4_096;
 
 const ATTEMPTS_MAX: usize = 8;
 const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
