@@ -33,7 +33,7 @@ fn main() {
     let ledger = open(&dir);
     println!("open: {:?}, head {} MB", started.elapsed(), ledger.stats().head_bytes / 1_000_000);
     if !reopen {
-        write(&runtime, &ledger, millions * 1_000_000);
+        write(&runtime, &ledger, millions * 1_000_000, &dir);
     }
     read(&runtime, &ledger);
     println!("memory: {} MB", status("VmRSS:") / 1000);
@@ -52,7 +52,12 @@ fn open(dir: &std::path::Path) -> Arc<LogLedger> {
     LogLedger::open_dir(config, clock, &mut |_| {}).unwrap()
 }
 
-fn write(runtime: &tokio::runtime::Runtime, ledger: &Arc<LogLedger>, points: u64) {
+fn write(
+    runtime: &tokio::runtime::Runtime,
+    ledger: &Arc<LogLedger>,
+    points: u64,
+    dir: &std::path::Path,
+) {
     let (started, cpu) = (Instant::now(), cpu_time());
     let mut dice = 88_172_645_463_325_252_u64;
     let mut readings = Readings::default();
@@ -97,11 +102,11 @@ fn write(runtime: &tokio::runtime::Runtime, ledger: &Arc<LogLedger>, points: u64
     println!("queue full {}, head full {}", stats.queue_full, stats.head_full);
     println!("ack latency {}", quantiles(&mut latencies));
     println!("commit buckets (us): {:?}", stats.commit_us_buckets);
-    settle(ledger, points);
+    settle(ledger, points, dir);
 }
 
 /// Flushes the rest and waits until the chunk store came to rest, then weighs it.
-fn settle(ledger: &LogLedger, points: u64) {
+fn settle(ledger: &LogLedger, points: u64, dir: &std::path::Path) {
     let cpu = cpu_time();
     let before = ledger.flushes();
     ledger.flush_soon();
@@ -117,12 +122,26 @@ fn settle(ledger: &LogLedger, points: u64) {
         }
         last = now;
     }
-    let segments = 64 * 1024 * 1024 * (ledger.stats().log_segments + 2);
     println!(
-        "at rest: {last} bytes with the log, about {:.1} bytes per point without; {:.3} us CPU per point more",
-        last.saturating_sub(segments) as f64 / points as f64,
+        "at rest: {last} bytes with the log, {:.2} bytes per point in the chunk store; {:.3} us CPU per point more",
+        chunk_bytes(dir) as f64 / points as f64,
         (cpu_time() - cpu).as_secs_f64() * 1e6 / points as f64
     );
+}
+
+fn chunk_bytes(dir: &std::path::Path) -> u64 {
+    let mut waiting = vec![dir.join("chunks")];
+    let mut bytes = 0;
+    while let Some(dir) = waiting.pop() {
+        for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_dir() {
+                waiting.push(entry.path());
+            } else {
+                bytes += std::os::unix::fs::MetadataExt::blocks(&entry.metadata().unwrap()) * 512;
+            }
+        }
+    }
+    bytes
 }
 
 fn read(runtime: &tokio::runtime::Runtime, ledger: &LogLedger) {

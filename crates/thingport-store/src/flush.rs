@@ -143,9 +143,8 @@ impl Output {
             let gone = stored_keys(shelf, Space::Chunks, entity)?;
             chunks.extend(gone.into_iter().map(|key| (key, None)));
         }
-        for key in &own.keys {
+        for (key, series) in own.series.iter() {
             let id = series_id(entity, *key);
-            let Some(series) = layer.series.get(&id) else { continue };
             let stored = shelf.get(Space::Rows, &layout::row_key(id))?.filter(|_| !own.purged);
             let row =
                 stored.map_or_else(|| Ok(Row::default()), |bytes| readable(Row::read(&bytes)))?;

@@ -34,7 +34,6 @@ pub(crate) struct Shard {
 /// Changes of some stretch of the log.
 #[derive(Default)]
 pub(crate) struct Layer {
-    pub(crate) series: HashMap<u64, Series, RandomState>,
     pub(crate) entities: HashMap<u32, EntityLayer, RandomState>,
     bytes: usize,
 }
@@ -55,8 +54,7 @@ pub(crate) struct Series {
 /// Changes of one entity.
 #[derive(Default)]
 pub(crate) struct EntityLayer {
-    /// Keys with a series in this layer.
-    pub(crate) keys: Vec<u32>,
+    pub(crate) series: SeriesSet,
     /// Everything below this layer is gone.
     pub(crate) purged: bool,
     /// By scope and key; None for a removed one.
@@ -132,22 +130,21 @@ impl Head {
 impl Layer {
     /// An empty layer with room for as much as `other` holds: growing maps step by step costs more.
     fn sized_as(other: &Self) -> Self {
-        let hasher = RandomState::default;
-        Self {
-            series: HashMap::with_capacity_and_hasher(other.series.len(), hasher()),
-            entities: HashMap::with_capacity_and_hasher(other.entities.len(), hasher()),
-            bytes: 0,
-        }
+        let hasher = RandomState::default();
+        let entities = HashMap::with_capacity_and_hasher(other.entities.len(), hasher);
+        Self { entities, bytes: 0 }
     }
 
     /// Answers how many readings there were.
     pub(crate) fn put(&mut self, entity: u32, ttl_s: u32, items: Items<'_>) -> u64 {
-        let mut count = 0;
+        let own = self.entities.entry(entity).or_default();
+        let (mut count, before) = (0, own.series.len());
         for (key, at, value) in items {
-            self.series(entity, key).put(at, ttl_s, value);
+            own.series.of(key).put(at, ttl_s, value);
             self.bytes += size_of::<Point>() + text_len(value);
             count += 1;
         }
+        self.bytes += (own.series.len() - before) * (size_of::<Series>() + ENTRY_BYTES);
         count
     }
 
@@ -191,8 +188,6 @@ impl Layer {
     }
 
     pub(crate) fn purge(&mut self, entity: u32) {
-        let keys = core::mem::take(&mut self.entity(entity).keys);
-        keys.iter().for_each(|key| drop(self.series.remove(&series_id(entity, *key))));
         self.bytes += ENTRY_BYTES;
         *self.entity(entity) = EntityLayer { purged: true, ..EntityLayer::default() };
     }
@@ -209,7 +204,7 @@ impl Layer {
     }
 
     pub(crate) fn one(&self, entity: u32, key: u32) -> Option<&Series> {
-        self.series.get(&series_id(entity, key))
+        self.entities.get(&entity)?.series.get(key)
     }
 
     fn entity(&mut self, entity: u32) -> &mut EntityLayer {
@@ -217,11 +212,57 @@ impl Layer {
     }
 
     fn series(&mut self, entity: u32, key: u32) -> &mut Series {
-        self.series.entry(series_id(entity, key)).or_insert_with(|| {
-            self.bytes += size_of::<Series>() + ENTRY_BYTES;
-            self.entities.entry(entity).or_default().keys.push(key);
-            Series::default()
-        })
+        self.bytes += size_of::<Series>();
+        self.entity(entity).series.of(key)
+    }
+}
+
+/// The series of one entity, side by side: a message touches several of them, and most entities have
+/// few. Many are found by an index.
+#[derive(Default)]
+pub(crate) struct SeriesSet {
+    all: Vec<(u32, Series)>,
+    // Boxed, because most entities have none and a pointer is all it may cost them.
+    #[allow(clippy::box_collection)]
+    index: Option<Box<HashMap<u32, u32, RandomState>>>,
+}
+
+impl SeriesSet {
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(u32, Series)> {
+        self.all.iter()
+    }
+
+    fn get(&self, key: u32) -> Option<&Series> {
+        Some(&self.all.get(self.find(key)?)?.1)
+    }
+
+    /// The series of a key, made if needed.
+    fn of(&mut self, key: u32) -> &mut Series {
+        let place = self.find(key).unwrap_or_else(|| self.add(key));
+        &mut self.all[place].1
+    }
+
+    fn find(&self, key: u32) -> Option<usize> {
+        match &self.index {
+            Some(index) => index.get(&key).map(|place| *place as usize),
+            None => self.all.iter().position(|(known, _)| *known == key),
+        }
+    }
+
+    fn add(&mut self, key: u32) -> usize {
+        let place = self.all.len();
+        self.all.push((key, Series::default()));
+        if place == FEW {
+            let places = self.all.iter().zip(0..).map(|((key, _), place)| (*key, place));
+            self.index = Some(Box::new(places.collect()));
+        } else if let Some(index) = &mut self.index {
+            index.insert(key, place as u32);
+        }
+        place
     }
 }
 
@@ -282,5 +323,7 @@ fn text_len(value: ValueRef<'_>) -> usize {
 }
 
 const SHARDS: usize = 16;
+/// Series of one entity that are looked through one by one.
+const FEW: usize = 16;
 /// What an entry of a map or list costs beside its content, roughly.
 const ENTRY_BYTES: usize = 64;

@@ -242,6 +242,9 @@ impl Line {
     /// The disk failed: nothing that is not committed yet ever will be.
     pub(crate) fn set_failed(&self) {
         let mut state = self.state.lock();
+        // What is in line stays unwritten: a disk that seems well again after an error is not believed.
+        state.filling.changes.clear();
+        state.filling.count = 0;
         state.ledger = LedgerState::Failed;
         self.troubled.store(true, Ordering::Release);
         wake_all(state);
@@ -318,3 +321,25 @@ fn wake_ready_of(mut state: MutexGuard<'_, State>) {
 const AWAKE: u64 = u64::MAX;
 /// Stretches of failed receipts that are remembered; one arises each time the disk runs full.
 const FAILED_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A write that succeeds after one that failed would acknowledge what was refused, or worse.
+    #[test]
+    fn after_a_failure_nothing_that_was_in_line_is_written() {
+        let (line, mut batch, mut pace) = (Line::new(1_000), Batch::default(), Pace::default());
+        line.append(b"taken").expect("healthy");
+        assert_eq!(line.take(&mut batch, Duration::ZERO, &mut pace), Call::Work);
+        let waiting = line.append(b"in line").expect("healthy");
+        line.set_failed();
+        assert_eq!(line.take(&mut batch, Duration::ZERO, &mut pace), Call::Idle);
+        assert_eq!(line.append(b"late"), Err(AppendError::Failed));
+        let cx = Context::from_waker(Waker::noop());
+        let answer = line.poll(waiting, &mut Waiter::default(), &cx);
+        assert_eq!(answer, Poll::Ready(Err(AppendError::Failed)));
+        line.close();
+        assert_eq!(line.take(&mut batch, Duration::ZERO, &mut pace), Call::Close);
+    }
+}

@@ -91,11 +91,6 @@ impl Log {
         self.next_lsn - 1
     }
 
-    /// Most bytes of records that one group can hold.
-    pub(crate) fn body_max(segment_bytes: u64) -> usize {
-        segment_bytes as usize - group::HEADER
-    }
-
     /// Writes and syncs one group of framed records. Durable when it returns; answers its number.
     ///
     /// After an error the next group takes the same place, so that an unfinished one is overwritten.

@@ -357,7 +357,7 @@ impl Book {
     fn keys_above(&self, entity: u32) -> Vec<u32> {
         self.head.view(entity, |shard| {
             let own = shard.layers().filter_map(|layer| layer.entities.get(&entity));
-            own.flat_map(|own| own.keys.iter().copied()).collect()
+            own.flat_map(|own| own.series.iter().map(|(key, _)| *key)).collect()
         })
     }
 

@@ -240,7 +240,8 @@ fn replay(
             failed.get_or_insert(error);
         }
     };
-    let group_max = group::stride(Log::body_max(config.segment_bytes));
+    // Names stand twice, so a group may be twice what the line holds; one change may exceed it.
+    let group_max = group::stride(2 * config.commit_queue_max_bytes + MIB);
     let mut report = |done, total| progress(Progress { done, total });
     let found = recovery::recover(disk, flushed, group_max, &mut visit, &mut report);
     let mut found = found.map_err(ReplayError::Recovery)?;
@@ -279,5 +280,6 @@ pub(super) fn spawn(
     std::thread::Builder::new().name(name.to_owned()).spawn(run)
 }
 
+const MIB: usize = 1024 * 1024;
 /// Segments to replay beyond which a start flushes at once.
 const LIVE_MAX: usize = 3;

@@ -10,7 +10,8 @@ use std::io;
 
 use super::group::{self, Header, Place, Step};
 use super::{is_spare, segment_name, segment_number};
-use crate::disk::{BLOCK, Disk};
+use crate::disk::{BLOCK, Disk, DiskFile};
+use crate::record::CLOSED_RECORD;
 
 /// What recovery found.
 #[derive(Debug, Default)]
@@ -92,6 +93,28 @@ fn flushed_segments(disk: &dyn Disk, numbers: &[u64], flushed: u64) -> io::Resul
     Ok(skipped)
 }
 
+/// Reads on until `bytes` reaches `end`, or the file ends; answers how far it reaches.
+fn fill(bytes: &mut Vec<u8>, file: &dyn DiskFile, end: usize) -> io::Result<usize> {
+    let from = bytes.len();
+    let to = usize::try_from(file.len()?).unwrap_or(usize::MAX).min(end.max(from + WINDOW));
+    if end > from && to > from {
+        bytes.resize(to, 0);
+        let read = file.read_at(from as u64, &mut bytes[from..])?;
+        bytes.truncate(from + read);
+    }
+    Ok(bytes.len())
+}
+
+/// Whether a group only says that the process ended in good order.
+fn is_end(bytes: &[u8], header: &Header) -> bool {
+    let end = group::HEADER.saturating_add(header.body_len as usize);
+    let body = bytes.get(group::HEADER..end).unwrap_or_default();
+    header.records == 1 && group::trusted(body).eq([CLOSED_RECORD])
+}
+
+/// Bytes read at once.
+const WINDOW: usize = 4 * 1024 * 1024;
+
 struct Reader<'a, 'b> {
     flushed: u64,
     group_max: usize,
@@ -109,11 +132,8 @@ impl Reader<'_, '_> {
     fn segment(&mut self, disk: &dyn Disk, number: u64) -> Result<(), RecoveryError> {
         let name = segment_name(number);
         let file = disk.open(&name)?;
-        let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or(usize::MAX)];
-        let len = file.read_at(0, &mut bytes)?;
-        bytes.truncate(len);
         self.newest = 0;
-        self.groups(&bytes, number)?;
+        self.groups(&*file, number)?;
         if self.newest > self.flushed {
             self.found.live.push((name, self.newest));
         } else {
@@ -122,9 +142,9 @@ impl Reader<'_, '_> {
         Ok(())
     }
 
-    fn groups(&mut self, bytes: &[u8], number: u64) -> Result<(), RecoveryError> {
-        let (mut at, mut gap_from) = (0, None);
-        while at + BLOCK <= bytes.len() {
+    fn groups(&mut self, file: &dyn DiskFile, number: u64) -> Result<(), RecoveryError> {
+        let (mut at, mut gap_from, mut bytes) = (0, None, Vec::new());
+        while at + BLOCK <= fill(&mut bytes, file, at + BLOCK)? {
             let header = Header::read(&bytes[at..]).filter(|header| header.segment == number);
             let Some(header) = header else {
                 gap_from = gap_from.or(Some(at));
@@ -134,11 +154,16 @@ impl Reader<'_, '_> {
             if header.version > group::VERSION {
                 return Err(RecoveryError::NewerFormat(header.version));
             }
+            let stride = usize::try_from(header.stride()).unwrap_or(usize::MAX);
+            fill(&mut bytes, file, at.saturating_add(stride))?;
             self.found.salt = header.salt;
             let from = gap_from.take().unwrap_or(at);
             self.gap(&bytes[from..at], &header, from);
             self.group(&bytes[at..], &header, at);
-            at += usize::try_from(header.stride()).unwrap_or(usize::MAX).min(bytes.len());
+            if is_end(&bytes[at..], &header) {
+                return Ok(()); // the next start went on in another segment
+            }
+            at = at.saturating_add(stride).min(bytes.len());
         }
         if let Some(from) = gap_from {
             let rest = &bytes[from..];
