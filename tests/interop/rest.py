@@ -94,11 +94,11 @@ class Person:
         return self.ok("GET", path)
 
     def event(self, reason, device=None, **members):
-        """Waits for the entry with this reason and these members."""
+        """Waits for an entry with this reason (or one that begins so) and these members."""
 
         def found():
             for entry in self.events(device):
-                if entry["reason"] == reason and all(entry.get(k) == v for k, v in members.items()):
+                if entry["reason"].startswith(reason) and all(entry.get(k) == v for k, v in members.items()):
                     return entry
             return None
 

@@ -136,12 +136,12 @@ def test_acceptance_says_what_is_granted(wire, device):
     assert w.ASSIGNED_CLIENT_ID not in stated and w.SERVER_KEEP_ALIVE not in stated
 
 
-def test_provisioning_is_refused_with_a_reason(wire, tenant):
+def test_provisioning_is_refused_with_a_reason(wire, sysadmin):
     """AU-001 names it by user or client id; this version does not offer it."""
     for client_id, user in (("any", "provision"), ("provision", "x")):
         assert wire(V5).ask(connect(V5, client_id, user), CONNACK).code == 0x87
         assert wire(V311).ask(connect(V311, client_id, user), CONNACK).code == 5
-    tenant.event("login.provisioning_unavailable")
+    sysadmin.event("login.provisioning_unavailable")
 
 
 # row, first bytes of a connection, what follows. The rows of sections 2 and 3 that concern CONNECT.
@@ -184,6 +184,8 @@ CONNECT_TABLE = [
     ("F-1 flags of CONNECT, 3.1.1", connect(V311, "a", TOKEN, first=0x11), "close"),
     ("F-1 flags of CONNECT, 5", connect(V5, "a", TOKEN, first=0x11), "CONNACK 0x81 close"),
     ("F-4 five length bytes", b"\x10\xff\xff\xff\xff", "close"),
+    ("F-5 CONNECT too large, 3.1.1", b"\x10" + w.var(70_000) + b"\0\4MQTT\4\2\0\0", "close"),
+    ("F-5 CONNECT too large, 5", b"\x10" + w.var(70_000) + b"\0\4MQTT\5\2\0\0", "CONNACK 0x95 close"),
     ("F-8 client id not UTF-8, 3.1.1", connect(V311, b"\xff\xfe", TOKEN), "close"),
     ("F-8 client id not UTF-8, 5", connect(V5, b"\xc0\xaf", TOKEN), "CONNACK 0x81 close"),
     ("F-8 surrogate in user name", connect(V5, "a", b"\xed\xa0\x80"), "CONNACK 0x81 close"),

@@ -377,7 +377,7 @@ def bad_credentials():
         ("basic: password beside client id", {"credentialsType": "MQTT_BASIC",
                                               "credentialsValue": '{"clientId":"a","password":"x"}'}),
         ("basic: not JSON", {"credentialsType": "MQTT_BASIC", "credentialsValue": "x"}),
-        ("certificate: none", {"credentialsType": "X509_CERTIFICATE", "credentialsValue": "x"}),
+        ("certificate: nothing", {"credentialsType": "X509_CERTIFICATE", "credentialsValue": ""}),
         ("id of another record", {"id": {"id": MISSING}}),
         ("a token in use", {"credentialsType": "ACCESS_TOKEN", "credentialsId": "A1_TEST_TOKEN"}),
     ]
@@ -443,7 +443,6 @@ def bad_profiles():
         ("transport unknown", {"transportType": "PIGEON"}),
         ("configuration of another transport", {"transportType": "MQTT", "profileData": {
             "configuration": {"type": "DEFAULT"}, "transportConfiguration": {"type": "DEFAULT"}}}),
-        ("data missing", {"profileData": None}),
         ("wildcard in the middle", mqtt(deviceTelemetryTopic="a/#/b")),
         ("plus inside a level", mqtt(deviceTelemetryTopic="a+/b")),
         ("telemetry equal to attributes", mqtt(deviceTelemetryTopic="x", deviceAttributesTopic="x")),

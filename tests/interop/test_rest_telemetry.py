@@ -108,8 +108,11 @@ def test_calendar_buckets(tenant):
     assert [it["value"] for it in read(device, intervalType="QUARTER", **query)["n"]] == ["60"]
     weeks = [it["value"] for it in read(device, intervalType="WEEK_ISO", **query)["n"]]
     assert weeks == ["7"] * 8 + ["4"], "2024 began on a Monday"
-    east = read(device, intervalType="MONTH", **(query | {"timeZone": "Asia/Tokyo"}))["n"]
+    # Nine hours east January ends nine hours earlier; so it begins within December.
+    east = read(device, intervalType="MONTH", **(query | {"timeZone": "+09:00"}))["n"]
     assert [it["value"] for it in east] == ["31", "29"]
+    west = read(device, intervalType="MONTH", **(query | {"timeZone": "-01:00"}))["n"]
+    assert [it["value"] for it in west] == ["1", "31", "28"]
 
 
 @pytest.mark.parametrize("query", [

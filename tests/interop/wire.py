@@ -254,6 +254,13 @@ class Wire:
                 return None
             self.unread += data
 
+    def _packet_size(self):
+        """Bytes of the first unread packet; None while its length is not complete."""
+        for at in range(1, min(5, len(self.unread))):
+            if not self.unread[at] & 0x80:
+                return read_var(self.unread, 1)[0] + at + 1
+        return None
+
     def expect(self, kind, timeout=None):
         found = self.packet(timeout)
         if found is None:

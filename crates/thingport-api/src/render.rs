@@ -11,9 +11,14 @@ use axum::response::{IntoResponse, Response};
 use crate::api::Api;
 use crate::error::Refusal;
 
-/// Gives each refusal that leaves the API its error object.
+/// Gives each refusal that leaves the API its error object, and counts every answer.
 pub(crate) async fn render(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+    let response = show(&api, next.run(request).await);
+    api.node().metrics.count_rest(response.status().as_u16());
+    response
+}
+
+fn show(api: &Api, mut response: Response) -> Response {
     let Some(refusal) = response.extensions_mut().remove::<Refusal>() else { return response };
     let body = axum::Json(refusal.body(api.now()));
     let mut rendered = (refusal.status(), body).into_response();

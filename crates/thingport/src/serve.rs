@@ -1,7 +1,9 @@
 //! Builds everything, runs it, and takes it down in good order.
 
+use std::fs::DirBuilder;
 use std::io::{self, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,7 +44,8 @@ pub(crate) fn run(config: &Config, demo: bool) -> Result<(), Failure> {
 /// Opens the stores and builds the house over them.
 fn build(config: &Config) -> Result<Node, Failure> {
     let dir = &config.storage.dir;
-    std::fs::create_dir_all(dir).map_err(|error| {
+    // It holds tokens: nobody else's to read. A directory that is there keeps the rights it has.
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| {
         Failure::new(format!("the data directory {} cannot be created: {error}", dir.display()))
     })?;
     let started = Instant::now();

@@ -251,7 +251,14 @@ impl Connection {
             // Downlinks are not sent yet, so nothing waits for their acknowledgement; PINGRESP is in
             // the output already.
             Event::Delivered(_) | Event::Ping => {}
-            Event::Disconnect(_) => self.lose(Reason::ClientDisconnected, ""),
+            Event::Disconnect(_) if desk.out.is_empty() => {
+                self.lose(Reason::ClientDisconnected, "")
+            }
+            // It came behind packets whose answers are still to be written (LS-034).
+            Event::Disconnect(_) => {
+                self.record(Reason::ClientDisconnected, "");
+                self.linger(now_ms);
+            }
             Event::Violation(violation) => {
                 let detail = violation.to_string();
                 self.record(answer::violation(violation), &detail);
