@@ -8,8 +8,6 @@ import pytest
 import requests
 
 from rest import MISSING, NIL, PASSWORD, Person, fresh, new_user
-from server import until
-from wire import publish
 
 DEVICE = {"id", "createdTime", "additionalInfo", "tenantId", "customerId", "name", "type", "label",
           "deviceProfileId", "firmwareId", "softwareId", "externalId", "version", "deviceData"}
@@ -337,15 +335,6 @@ def test_assignment_to_a_customer(tenant, people):
     assert tenant.ok("DELETE", f"/api/customer/device/{device.id}")["customerId"]["id"] == NIL
     refused(tenant.delete(f"/api/customer/device/{device.id}"), 400, 31)
     assert people.customer.get(f"/api/device/{device.id}").status_code == 403
-
-
-def test_connection_state_is_seen(tenant, wire, device):
-    """8.3: connecting makes a device active, in attributes and in its info."""
-    connection = wire(4, device.token)
-    connection.ask(publish("v2/t", '{"a":1}', 1, 1))
-    until("active", lambda: tenant.ok("GET", f"/api/device/info/{device.id}")["active"] is True)
-    found = device.attributes("SERVER_SCOPE")
-    assert found["active"] is True and found["lastConnectTime"] > 0 and found["lastActivityTime"] > 0
 
 
 # Credentials

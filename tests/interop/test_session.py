@@ -98,7 +98,7 @@ def test_broken_rules_end_the_connection(wire, tenant, device, row):
         connection.send(in_5 + publish("v2/t", '{"behind":1}', 1, 99, V5))
         assert connection.outcome() == f"DISCONNECT {code:#04x} close"
     assert device.keys() == []
-    assert any(it["fault"] == "device" and it["sentence"] for it in tenant.events(device))
+    until("a reason", lambda: any(it["fault"] == "device" and it["sentence"] for it in tenant.events(device)))
 
 
 def test_version_31_does_not_reserve_the_low_bits(wire, device):
