@@ -71,15 +71,26 @@ impl Params {
             .ok_or_else(|| Refusal::bad_request(format!("the query parameter {name} is required")))
     }
 
-    /// The parameter as a number or a flag.
+    /// The parameter as a number.
     pub(crate) fn parsed<T: FromStr>(&self, name: &str) -> Result<Option<T>, Refusal> {
         let wrong = |text| Refusal::bad_request(format!("{name}={text} is not understood"));
         self.text(name).map(|text| text.parse().map_err(|_| wrong(text))).transpose()
     }
 
-    /// The parameter as `true` or `false`; `default` when absent.
+    /// The parameter as a flag; `default` when absent.
     pub(crate) fn flag(&self, name: &str, default: bool) -> Result<bool, Refusal> {
-        Ok(self.parsed(name)?.unwrap_or(default))
+        Ok(self.choice(name)?.unwrap_or(default))
+    }
+
+    /// The parameter as a flag, in any of the spellings that the contract's clients use: Python's write
+    /// `True`, and the original also takes `yes`, `on` and `1`.
+    pub(crate) fn choice(&self, name: &str) -> Result<Option<bool>, Refusal> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        match text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" | "1" => Ok(Some(true)),
+            "false" | "no" | "off" | "0" => Ok(Some(false)),
+            _ => Err(Refusal::bad_request(format!("{name} is true or false, not {text}"))),
+        }
     }
 
     /// The parts of a comma list; the parameter may also be repeated. Empty parts are left out.
@@ -234,6 +245,32 @@ mod tests {
         assert_eq!(sort("pageSize=1&page=0&sortProperty=name"), name(false));
         assert_eq!(sort("pageSize=1&page=0&sortProperty=name&sortOrder=DESC"), name(true));
         assert_eq!(sort("pageSize=1&page=0&sortOrder=DESC"), None);
+    }
+
+    #[test]
+    fn a_flag_is_understood_as_clients_write_it() {
+        let rows = [
+            ("true", Some(true)),
+            ("True", Some(true)),
+            ("1", Some(true)),
+            ("yes", Some(true)),
+            ("ON", Some(true)),
+            ("false", Some(false)),
+            ("False", Some(false)),
+            ("0", Some(false)),
+            ("no", Some(false)),
+            ("off", Some(false)),
+            ("", None),
+        ];
+        for (text, expected) in rows {
+            let params = params(&format!("flag={text}"));
+            assert_eq!(params.choice("flag").expect("understood"), expected, "{text:?}");
+        }
+        assert!(params("").flag("flag", true).expect("absent"));
+        for text in ["2", "wahr", "truee"] {
+            let refusal = params(&format!("flag={text}")).flag("flag", true).expect_err(text);
+            assert_eq!((refusal.status().as_u16(), refusal.code()), (400, 31), "{text}");
+        }
     }
 
     #[test]

@@ -33,7 +33,7 @@ async fn document(State(api): State<Arc<Api>>) -> Response {
 pub(crate) fn describe(routes: &[Route], version: &str) -> String {
     let mut schemas = Schemas::new();
     let mut paths = PathsBuilder::new();
-    for route in routes {
+    for route in routes.iter().filter(|route| is_api(route.path)) {
         let item = PathItem::new(method(&route.method), operation(route, &mut schemas));
         paths = paths.path(route.path, item);
     }
@@ -113,6 +113,11 @@ fn components(schemas: Schemas) -> Components {
         .build()
 }
 
+/// Pages and their parts are for browsers: whoever calls the API has no use for them.
+fn is_api(path: &str) -> bool {
+    path.starts_with("/api/") || path.starts_with("/v3/")
+}
+
 /// Which chapter a path belongs to: its first word behind `/api`.
 fn tag(path: &str) -> &str {
     let inner = path.strip_prefix("/api/").unwrap_or_else(|| path.trim_start_matches('/'));
@@ -157,4 +162,4 @@ fn method(method: &Method) -> HttpMethod {
 
 const ABOUT: &str = "The part of ThingsBoard's REST API that Thingport serves, with additions of its \
     own under /api/thingport. Log in with POST /api/auth/login and send the token as \
-    `Authorization: Bearer <token>`.";
+    X-Authorization: Bearer TOKEN.";

@@ -14,14 +14,18 @@ const resolve = (schema, document) => {
   return name ? document.components.schemas[name] : schema;
 };
 
-// An example value for a schema, three levels deep.
+// An example value for a schema, three levels deep. What may be left out is null, so that the example
+// can be sent after filling in what must be there.
 const example = (schema, document, depth = 0) => {
   const known = resolve(schema, document);
   if (!known || depth > 3) return null;
   if (known.example !== undefined) return known.example;
-  const type = Array.isArray(known.type) ? known.type.find((it) => it !== "null") : known.type;
-  const choice = known.oneOf && known.oneOf.find((it) => it.type !== "null");
-  if (choice) return example(choice, document, depth);
+  const type = known.type;
+  if (Array.isArray(type) && type.includes("null")) return null;
+  if (known.oneOf) {
+    if (known.oneOf.some((it) => it.type === "null")) return null;
+    return example(known.oneOf[0], document, depth);
+  }
   if (known.allOf) return Object.assign({}, ...known.allOf.map((it) => example(it, document, depth)));
   if (type === "array") return [example(known.items, document, depth + 1)];
   if (known.properties) {
@@ -62,7 +66,7 @@ const operationView = (method, path, operation, document) => {
   });
   const content = operation.requestBody && operation.requestBody.content["application/json"];
   const body = content && element("textarea", {
-    value: JSON.stringify(example(content.schema, document), null, 2), spellcheck: false,
+    value: JSON.stringify(example(content.schema, document) ?? {}, null, 2), spellcheck: false,
   });
   const output = element("pre", { hidden: true });
   const form = element("form", {}, ...fields, ...(body ? [body] : []), element("button", {}, "Send"));
@@ -101,10 +105,14 @@ byId("login").addEventListener("submit", async (event) => {
   event.preventDefault();
   const body = JSON.stringify({ username: byId("username").value, password: byId("password").value });
   const headers = { "Content-Type": "application/json" };
-  const response = await fetch("/api/auth/login", { method: "POST", headers, body });
-  const answer = await response.json();
-  token = response.ok ? answer.token : "";
-  byId("state").textContent = response.ok ? "signed in" : answer.message;
+  try {
+    const response = await fetch("/api/auth/login", { method: "POST", headers, body });
+    const answer = await response.json();
+    token = response.ok ? answer.token : "";
+    byId("state").textContent = response.ok ? "signed in" : answer.message;
+  } catch (fault) {
+    byId("state").textContent = String(fault);
+  }
 });
 
 byId("filter").addEventListener("input", () => {
@@ -112,6 +120,11 @@ byId("filter").addEventListener("input", () => {
   for (const view of document.querySelectorAll("details")) {
     view.hidden = !view.dataset.words.includes(wanted);
   }
+  for (const chapter of document.querySelectorAll("section")) {
+    chapter.hidden = !chapter.querySelector("details:not([hidden])");
+  }
 });
 
-fetch("/v3/api-docs").then((response) => response.json()).then(show);
+fetch("/v3/api-docs").then((response) => response.json()).then(show).catch((fault) => {
+  byId("about").textContent = `The description did not arrive: ${fault}`;
+});

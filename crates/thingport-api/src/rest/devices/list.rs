@@ -144,7 +144,7 @@ async fn page_of_overviews(
 ) -> Result<Json<PageBody<DeviceOverviewBody>>, Refusal> {
     let link = params.page()?;
     let choice = choice(customer, params)?;
-    let wanted = params.parsed::<bool>("active")?;
+    let wanted = params.choice("active")?;
     let by_active = link.sort.as_ref().is_some_and(|sort| sort.property == "active");
     let page = if wanted.is_some() || by_active {
         let rows = every_overview(api, caller, choice, &link, by_active).await?;
