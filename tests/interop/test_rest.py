@@ -2,6 +2,7 @@
 
 import base64
 import json
+import socket
 import time
 
 import pytest
@@ -164,6 +165,17 @@ def test_cross_origin_requests_are_welcome(subject):
 def test_a_body_beyond_the_limit_is_413_with_a_text(tenant, device):
     answer = tenant.post(f"{device.data}/timeseries/ANY", '{"a":"' + "x" * (16 << 20) + '"}')
     assert answer.status_code == 413 and isinstance(answer.json(), str)
+
+
+@pytest.mark.parametrize("path", ["/api/device", "/api/plugins/telemetry/DEVICE/x/SERVER_SCOPE", "/api/nothing"])
+def test_a_refusal_before_the_body_says_that_the_connection_ends(subject, path):
+    """Or the client's next request on it is lost."""
+    host, port = subject.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), 10) as connection:
+        connection.sendall(f"POST {path} HTTP/1.1\r\nHost: {host}\r\nX-Authorization: Bearer x\r\n"
+                           "Content-Type: application/json\r\nContent-Length: 8\r\n\r\n".encode())
+        answer = connection.recv(65536).lower()
+    assert answer.startswith(b"http/1.1 40") and b"\r\nconnection: close\r\n" in answer
 
 
 PAGED = ["/api/tenant/devices", "/api/tenant/deviceInfos", "/api/deviceProfiles", "/api/deviceProfileInfos",

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use axum::body::HttpBody as _;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
@@ -13,7 +14,13 @@ use crate::error::Refusal;
 
 /// Gives each refusal that leaves the API its error object, and counts every answer.
 pub(crate) async fn render(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    let response = show(&api, next.run(request).await);
+    let has_body = !request.body().is_end_stream();
+    let mut response = show(&api, next.run(request).await);
+    if has_body && response.status().is_client_error() {
+        // Perhaps refused before the body was read. The connection then ends with the answer, and a
+        // client that is not told would send its next request into it.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     api.node().metrics.count_rest(response.status().as_u16());
     response
 }
