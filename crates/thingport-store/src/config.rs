@@ -44,7 +44,7 @@ impl Default for LedgerConfig {
             flush_bytes: 32 * MIB,
             flush_age: Duration::from_secs(600),
             spare_segments: 2,
-            reserve_bytes: 64 * MIB,
+            reserve_bytes: 16 * MIB,
             cache_bytes: 64 * MIB,
             readers: 2,
             reads_waiting_max: 1024,

@@ -105,6 +105,13 @@ impl Aligned {
         filled
     }
 
+    /// Forgets what was filled in, and gives back memory when it holds more than `bytes`.
+    pub fn shrink(&mut self, bytes: usize) {
+        if self.bytes.len() > bytes {
+            *self = Self::default();
+        }
+    }
+
     /// What was filled in.
     #[must_use]
     pub fn filled(&self) -> &[u8] {

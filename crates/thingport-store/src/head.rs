@@ -122,6 +122,16 @@ impl Head {
         drop(layers); // freeing millions of readings must not happen under a lock
     }
 
+    /// Gives back the room that empty active layers were made with.
+    pub(crate) fn shrink(&self) {
+        for shard in &self.shards {
+            let mut shard = shard.write();
+            if shard.active.entities.is_empty() && shard.active.entities.capacity() > 0 {
+                shard.active = Layer::default();
+            }
+        }
+    }
+
     fn shard(&self, entity: u32) -> &RwLock<Shard> {
         &self.shards[entity as usize % SHARDS]
     }

@@ -54,6 +54,14 @@ pub(crate) struct Batch {
     pub(crate) since: Option<Instant>,
 }
 
+impl Batch {
+    /// Gives back what a burst needed; harmless to what is in it.
+    pub(crate) fn shrink(&mut self) {
+        self.names.shrink_to(BUFFER_KEPT);
+        self.changes.shrink_to(BUFFER_KEPT);
+    }
+}
+
 /// What the writer is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
@@ -210,6 +218,14 @@ impl Line {
         pace.learn(before, state.filling.count);
     }
 
+    /// Gives back what a burst needed.
+    pub(crate) fn shrink(&self) {
+        let mut state = self.state.lock();
+        state.filling.shrink();
+        state.waiting.shrink_to(WAITERS_KEPT);
+        state.in_flight.shrink_to(WAITERS_KEPT);
+    }
+
     /// The batch that was taken is committed.
     pub(crate) fn committed(&self, woken: &mut Vec<Waker>) {
         let mut state = self.state.lock();
@@ -319,6 +335,10 @@ fn wake_ready_of(mut state: MutexGuard<'_, State>) {
 
 /// The writer does not sleep.
 const AWAKE: u64 = u64::MAX;
+/// Bytes of each buffer of the line that stay when it is quiet.
+pub(crate) const BUFFER_KEPT: usize = 64 * 1024;
+/// Places for waiting tasks that stay when it is quiet.
+const WAITERS_KEPT: usize = 1024;
 /// Stretches of failed receipts that are remembered; one arises each time the disk runs full.
 const FAILED_MAX: usize = 64;
 

@@ -20,7 +20,6 @@ pub(crate) mod recovery;
 pub(crate) struct Log {
     disk: Arc<dyn Disk>,
     yard: Arc<Yard>,
-    segment_bytes: u64,
     salt: u64,
     start: u32,
     current: Option<Segment>,
@@ -35,6 +34,7 @@ struct Segment {
     /// Where the next group goes.
     at: u64,
     last_lsn: u64,
+    bytes: u64,
 }
 
 /// Segments that are not being written: those still needed and those that may be used again.
@@ -49,9 +49,20 @@ pub(crate) struct Yard {
 #[derive(Default)]
 struct YardState {
     /// Full segments in order, with the number of their last group.
-    closed: VecDeque<(String, u64)>,
+    closed: VecDeque<Closed>,
     spares: Vec<String>,
+    /// Short segments with nothing in them: to be removed.
+    surplus: Vec<String>,
     next_spare: u64,
+}
+
+/// A segment that holds something not flushed.
+#[derive(Clone, Debug)]
+pub(crate) struct Closed {
+    pub(crate) name: String,
+    /// Number of its last group.
+    pub(crate) last_lsn: u64,
+    pub(crate) bytes: u64,
 }
 
 /// Why a group was not written.
@@ -74,7 +85,6 @@ impl Log {
     /// a torn group are never mistaken for part of a later one.
     pub(crate) fn resume(disk: Arc<dyn Disk>, yard: Arc<Yard>, found: &recovery::Found) -> Self {
         Self {
-            segment_bytes: yard.segment_bytes,
             disk,
             yard,
             salt: if found.salt == 0 { fresh_salt() } else { found.salt },
@@ -120,6 +130,11 @@ impl Log {
         Ok(lsn)
     }
 
+    /// Gives back the memory that large groups needed.
+    pub(crate) fn shrink(&mut self) {
+        self.buffer.shrink(BUFFER_KEPT);
+    }
+
     fn advance(&mut self, stride: u64) {
         let lsn = self.next_lsn;
         self.next_lsn += 1;
@@ -132,18 +147,19 @@ impl Log {
     /// Where a group of `stride` bytes goes.
     fn room(&mut self, stride: u64) -> Result<(Arc<dyn DiskFile>, u64, u64), LogError> {
         if let Some(segment) = &self.current
-            && segment.at + stride <= self.segment_bytes
+            && segment.at + stride <= segment.bytes
         {
             return Ok((Arc::clone(&segment.file), segment.number, segment.at));
         }
         let number = self.next_segment;
-        let file = self.yard.take(&segment_name(number))?;
+        let file = self.yard.take(&segment_name(number), stride)?;
+        let bytes = file.len()?;
         self.disk.sync_dir()?;
         self.next_segment += 1;
         let last_lsn = self.last_lsn();
-        let fresh = Segment { file: Arc::clone(&file), number, at: 0, last_lsn };
+        let fresh = Segment { file: Arc::clone(&file), number, at: 0, last_lsn, bytes };
         if let Some(old) = self.current.replace(fresh) {
-            self.yard.close(segment_name(old.number), old.last_lsn);
+            self.yard.close(segment_name(old.number), old.last_lsn, old.bytes);
         }
         Ok((file, number, 0))
     }
@@ -158,8 +174,10 @@ impl Yard {
     pub(crate) fn adopt(&self, found: &recovery::Found) {
         let mut state = self.state.lock();
         state.closed = found.live.iter().cloned().collect();
-        state.spares.clone_from(&found.free);
-        let numbers = found.free.iter().filter_map(|name| spare_number(name));
+        let whole = |(_, bytes): &&(String, u64)| *bytes == self.segment_bytes;
+        state.spares.extend(found.free.iter().filter(whole).map(|it| it.0.clone()));
+        state.surplus.extend(found.free.iter().filter(|it| !whole(it)).map(|it| it.0.clone()));
+        let numbers = found.free.iter().filter_map(|(name, _)| spare_number(name));
         state.next_spare = numbers.max().map_or(0, |number| number + 1);
     }
 
@@ -171,26 +189,34 @@ impl Yard {
     /// Bytes of all segments but the one being written.
     pub(crate) fn bytes(&self) -> u64 {
         let state = self.state.lock();
-        (state.closed.len() + state.spares.len()) as u64 * self.segment_bytes
+        let closed: u64 = state.closed.iter().map(|segment| segment.bytes).sum();
+        closed + state.spares.len() as u64 * self.segment_bytes
     }
 
-    /// Gives back all segments whose groups are flushed up to `lsn`; removes more than are wanted.
+    /// Gives back all segments whose groups are flushed up to `lsn`; removes more than are wanted, and
+    /// short ones.
     pub(crate) fn release(&self, lsn: u64) -> io::Result<()> {
-        let mut surplus = Vec::new();
         {
-            let mut state = self.state.lock();
-            while state.closed.front().is_some_and(|(_, last)| *last <= lsn) {
-                let front = state.closed.pop_front().map(|(name, _)| name);
-                state.spares.extend(front);
+            let mut guard = self.state.lock();
+            let state = &mut *guard;
+            while let Some(front) = state.closed.pop_front_if(|front| front.last_lsn <= lsn) {
+                let is_whole = front.bytes == self.segment_bytes;
+                if is_whole { &mut state.spares } else { &mut state.surplus }.push(front.name);
             }
             let wanted = self.spares_wanted.min(state.spares.len());
-            surplus.extend(state.spares.drain(wanted..));
+            state.surplus.extend(state.spares.drain(wanted..));
         }
+        self.remove_surplus()
+    }
+
+    fn remove_surplus(&self) -> io::Result<()> {
+        let surplus = core::mem::take(&mut self.state.lock().surplus);
         surplus.iter().try_for_each(|name| self.disk.remove(name))
     }
 
     /// Makes sure that the writer finds a spare segment. Slow; not for the writer's thread.
     pub(crate) fn prepare(&self) -> io::Result<()> {
+        self.remove_surplus()?;
         let name = {
             let mut state = self.state.lock();
             if state.spares.len() >= self.spares_wanted.min(1) {
@@ -204,20 +230,26 @@ impl Yard {
         Ok(())
     }
 
-    fn close(&self, name: String, last_lsn: u64) {
-        self.state.lock().closed.push_back((name, last_lsn));
+    fn close(&self, name: String, last_lsn: u64, bytes: u64) {
+        self.state.lock().closed.push_back(Closed { name, last_lsn, bytes });
     }
 
-    /// A spare segment under a new name, or a new file. The name is not durable yet.
-    fn take(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+    /// A spare segment under a new name, or a new file with room for `need` bytes: a short one, because
+    /// commits wait for it. The name is not durable yet.
+    fn take(&self, name: &str, need: u64) -> io::Result<Arc<dyn DiskFile>> {
         let spare = self.state.lock().spares.pop();
         let Some(spare) = spare else {
-            return self.disk.allocate(name, self.segment_bytes);
+            return self.disk.allocate(name, SHORT_BYTES.max(need).min(self.segment_bytes));
         };
         self.disk.rename(&spare, name)?;
         self.disk.open(name)
     }
 }
+
+/// Bytes of a segment that is made while commits wait: a few milliseconds of zeros.
+const SHORT_BYTES: u64 = 1024 * 1024;
+/// Bytes of buffer that stay when it is quiet.
+const BUFFER_KEPT: usize = 64 * 1024;
 
 /// A number nobody can foresee, never 0: the standard library seeds its hashers from the system.
 fn fresh_salt() -> u64 {

@@ -145,11 +145,10 @@ impl DiskFile for RealFile {
 /// Zeros written through the page cache and synced once, so that later writes change no metadata.
 fn write_zeros(path: &Path, len: u64) -> io::Result<()> {
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(path)?;
-    let zeros = vec![0; ZEROS];
     let mut left = len;
     while left > 0 {
-        let count = left.min(ZEROS as u64);
-        file.write_all(&zeros[..count as usize])?;
+        let count = left.min(ZEROS.len() as u64);
+        file.write_all(&ZEROS[..count as usize])?;
         left -= count;
     }
     file.sync_all()
@@ -170,4 +169,5 @@ fn probe_direct(dir: &Path) -> bool {
     written.is_ok()
 }
 
-const ZEROS: usize = 1024 * 1024;
+/// Costs no memory: pages of it that were never written are one page of the system.
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];

@@ -27,7 +27,9 @@ pub(super) fn with_record<T>(
             let complete = write(&names.read(), change, scratch);
             debug_assert!(complete.is_some(), "all names were just learned");
         }
-        use_it(scratch)
+        let answer = use_it(scratch);
+        scratch.shrink_to(SCRATCH_KEPT);
+        answer
     })
 }
 
@@ -90,7 +92,10 @@ const fn entity_of(change: Change<'_>) -> EntityRef {
     }
 }
 
+/// Bytes of buffer that a thread keeps between changes.
+const SCRATCH_KEPT: usize = 64 * 1024;
+
 thread_local! {
-    /// Grows to the largest change this thread appended.
+    /// Given back when it had to grow for a large change: there is one per thread.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }

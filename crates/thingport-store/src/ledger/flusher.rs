@@ -20,12 +20,14 @@ pub(super) struct Flusher {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) jobs: Receiver<Job>,
     pub(super) swept: Instant,
+    /// Whether the reserve is known to be there.
+    pub(super) reserved: bool,
 }
 
 impl Flusher {
-    /// Ends when no more jobs can come.
+    /// Ends when no more jobs can come. Segments and the reserve are made when nothing else is to do, not
+    /// before the first second has passed: zeros would only compete with a start for the disk.
     pub(super) fn run(mut self) {
-        self.housekeeping();
         loop {
             match self.jobs.recv_timeout(PATIENCE) {
                 Ok(job) => self.flush(&job),
@@ -35,7 +37,7 @@ impl Flusher {
         }
     }
 
-    fn flush(&self, job: &Job) {
+    fn flush(&mut self, job: &Job) {
         let started = Instant::now();
         let mut tries = 0;
         while let Err(error) = flush::flush(&self.shared.book, job) {
@@ -49,7 +51,7 @@ impl Flusher {
     }
 
     /// Whether it is pointless to try again; else whatever can be done for it is done.
-    fn give_up(&self, error: &ShelfError, tries: u32) -> bool {
+    fn give_up(&mut self, error: &ShelfError, tries: u32) -> bool {
         tracing::warn!(?error, tries, "the flush failed");
         let hopeless = matches!(error, ShelfError::Failed(_)) && tries >= TRIES_MAX;
         if hopeless || self.shared.stopping.load(Ordering::Acquire) {
@@ -111,19 +113,24 @@ impl Flusher {
     }
 
     /// A file that can be given up when the disk is full, so that flushing can free log segments.
-    fn keep_reserve(&self) {
+    fn keep_reserve(&mut self) {
         let bytes = self.shared.config.reserve_bytes;
-        let kept =
-            || self.disk.open(RESERVE).and_then(|file| file.len()).is_ok_and(|len| len == bytes);
-        if bytes > 0
-            && !kept()
-            && let Err(error) = self.disk.allocate(RESERVE, bytes)
-        {
-            tracing::warn!(%error, "no reserve for a full disk could be made");
+        if self.reserved || bytes == 0 {
+            return;
+        }
+        let found = self.disk.open(RESERVE).and_then(|file| file.len());
+        if found.is_ok_and(|len| len == bytes) {
+            self.reserved = true;
+            return;
+        }
+        match self.disk.allocate(RESERVE, bytes) {
+            Ok(_) => self.reserved = true,
+            Err(error) => tracing::warn!(%error, "no reserve for a full disk could be made"),
         }
     }
 
-    fn release_reserve(&self) {
+    fn release_reserve(&mut self) {
+        self.reserved = false;
         if let Err(error) = self.disk.remove(RESERVE) {
             tracing::warn!(%error, "the reserve could not be released");
         }

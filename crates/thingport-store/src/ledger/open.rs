@@ -155,8 +155,13 @@ impl LogLedger {
         let shared = Arc::new(shared(config, book, yard, found.damaged, crowded));
         let (readers, mut threads) = Readers::start(&shared).map_err(io)?;
         let (jobs, next_job) = sync_channel(1);
-        let flusher =
-            Flusher { shared: Arc::clone(&shared), disk, jobs: next_job, swept: Instant::now() };
+        let flusher = Flusher {
+            shared: Arc::clone(&shared),
+            disk,
+            jobs: next_job,
+            swept: Instant::now(),
+            reserved: false,
+        };
         let writer = Writer {
             shared: Arc::clone(&shared),
             log,

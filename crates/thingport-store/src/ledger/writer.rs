@@ -43,13 +43,25 @@ impl Writer {
         loop {
             match self.shared.line.take(&mut self.batch, PATIENCE, &mut self.pace) {
                 Call::Work => self.commit(),
-                Call::Idle => self.look_for_space(),
+                Call::Idle => self.rest(),
                 Call::Close => break,
             }
             self.freeze_when_due();
         }
         self.mark_end();
         self.last_flush();
+    }
+
+    /// Nothing came for a while: what a burst needed is given back.
+    fn rest(&mut self) {
+        self.look_for_space();
+        self.batch.shrink();
+        self.log.shrink();
+        self.shared.line.shrink();
+        self.woken.shrink_to(0);
+        if self.unflushed == 0 {
+            self.shared.book.head.shrink();
+        }
     }
 
     fn commit(&mut self) {

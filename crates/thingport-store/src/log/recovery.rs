@@ -9,7 +9,7 @@
 use std::io;
 
 use super::group::{self, Header, Place, Step};
-use super::{is_spare, segment_name, segment_number};
+use super::{Closed, is_spare, segment_name, segment_number};
 use crate::disk::{BLOCK, Disk, DiskFile};
 use crate::record::CLOSED_RECORD;
 
@@ -21,10 +21,10 @@ pub(crate) struct Found {
     pub(crate) next_lsn: u64,
     /// Highest number of a start of the process that wrote here.
     pub(crate) last_start: u32,
-    /// Segments with something to replay, in order, with the number of their last group.
-    pub(crate) live: Vec<(String, u64)>,
-    /// Segments with nothing to replay.
-    pub(crate) free: Vec<String>,
+    /// Segments with something to replay, in order.
+    pub(crate) live: Vec<Closed>,
+    /// Segments with nothing to replay, and their bytes.
+    pub(crate) free: Vec<(String, u64)>,
     /// Bytes of groups to replay.
     pub(crate) bytes: u64,
     /// Places in the middle of the log that held no sound record.
@@ -63,14 +63,19 @@ pub(crate) fn recover(
     numbers.sort_unstable();
     let mut found = Found { next_lsn: flushed + 1, ..Found::default() };
     found.next_segment = numbers.last().map_or(1, |last| last + 1);
-    found.free.extend(names.into_iter().filter(|name| is_spare(name)));
+    for spare in names.into_iter().filter(|name| is_spare(name)) {
+        let bytes = disk.open(&spare)?.len()?;
+        found.free.push((spare, bytes));
+    }
     let mut reader =
         Reader { flushed, group_max, expected: None, found, visit, tail: None, newest: 0 };
     let skipped = flushed_segments(disk, &numbers, flushed)?;
     for (index, number) in numbers.iter().enumerate() {
         progress(index as u64, numbers.len() as u64);
         if index < skipped {
-            reader.found.free.push(segment_name(*number));
+            let name = segment_name(*number);
+            let bytes = disk.open(&name)?.len()?;
+            reader.found.free.push((name, bytes));
         } else {
             reader.segment(disk, *number)?;
         }
@@ -93,16 +98,57 @@ fn flushed_segments(disk: &dyn Disk, numbers: &[u64], flushed: u64) -> io::Resul
     Ok(skipped)
 }
 
-/// Reads on until `bytes` reaches `end`, or the file ends; answers how far it reaches.
-fn fill(bytes: &mut Vec<u8>, file: &dyn DiskFile, end: usize) -> io::Result<usize> {
-    let from = bytes.len();
-    let to = usize::try_from(file.len()?).unwrap_or(usize::MAX).min(end.max(from + WINDOW));
-    if end > from && to > from {
-        bytes.resize(to, 0);
-        let read = file.read_at(from as u64, &mut bytes[from..])?;
-        bytes.truncate(from + read);
+/// A stretch of a segment in memory. It moves forward only, and holds what is asked for at once.
+struct Window<'a> {
+    file: &'a dyn DiskFile,
+    /// Bytes of the file.
+    len: usize,
+    /// Where `bytes` starts in the file.
+    from: usize,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Window<'a> {
+    fn new(file: &'a dyn DiskFile) -> io::Result<Self> {
+        let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
+        Ok(Self { file, len, from: 0, bytes: Vec::new() })
     }
-    Ok(bytes.len())
+
+    /// The bytes `at..at + len` of the file; fewer where it ends.
+    fn slice(&mut self, at: usize, len: usize) -> io::Result<&[u8]> {
+        let end = at.saturating_add(len).min(self.len);
+        if at < self.from || end > self.from + self.bytes.len() {
+            let len = len.max(WINDOW).min(self.len.saturating_sub(at));
+            self.bytes.clear();
+            self.bytes.resize(len, 0);
+            self.bytes.shrink_to(WINDOW.max(len)); // a large group is rare
+            let read = self.file.read_at(at as u64, &mut self.bytes)?;
+            self.bytes.truncate(read);
+            self.from = at;
+        }
+        let bytes = self.bytes.get(at - self.from..).unwrap_or_default();
+        Ok(&bytes[..len.min(bytes.len())])
+    }
+}
+
+/// Blocks in which no sound group starts.
+#[derive(Clone, Copy)]
+struct Gap {
+    from: usize,
+    /// Behind the last block that is not all zeros.
+    end: usize,
+}
+
+impl Gap {
+    const fn at(from: usize) -> Self {
+        Self { from, end: from }
+    }
+
+    fn add(&mut self, at: usize, block: &[u8]) {
+        if block.iter().any(|byte| *byte != 0) {
+            self.end = at + block.len();
+        }
+    }
 }
 
 /// Whether a group only says that the process ended in good order.
@@ -113,7 +159,7 @@ fn is_end(bytes: &[u8], header: &Header) -> bool {
 }
 
 /// Bytes read at once.
-const WINDOW: usize = 4 * 1024 * 1024;
+const WINDOW: usize = 512 * 1024;
 
 struct Reader<'a, 'b> {
     flushed: u64,
@@ -132,48 +178,54 @@ impl Reader<'_, '_> {
     fn segment(&mut self, disk: &dyn Disk, number: u64) -> Result<(), RecoveryError> {
         let name = segment_name(number);
         let file = disk.open(&name)?;
+        let bytes = file.len()?;
         self.newest = 0;
         self.groups(&*file, number)?;
         if self.newest > self.flushed {
-            self.found.live.push((name, self.newest));
+            self.found.live.push(Closed { name, last_lsn: self.newest, bytes });
         } else {
-            self.found.free.push(name);
+            self.found.free.push((name, bytes));
         }
         Ok(())
     }
 
     fn groups(&mut self, file: &dyn DiskFile, number: u64) -> Result<(), RecoveryError> {
-        let (mut at, mut gap_from, mut bytes) = (0, None, Vec::new());
-        while at + BLOCK <= fill(&mut bytes, file, at + BLOCK)? {
-            let header = Header::read(&bytes[at..]).filter(|header| header.segment == number);
+        let mut window = Window::new(file)?;
+        let (mut at, mut gap) = (0, None);
+        while at + BLOCK <= window.len {
+            let block = window.slice(at, BLOCK)?;
+            let header = Header::read(block).filter(|header| header.segment == number);
             let Some(header) = header else {
-                gap_from = gap_from.or(Some(at));
+                gap.get_or_insert_with(|| Gap::at(at)).add(at, block);
                 at += BLOCK;
                 continue;
             };
             if header.version > group::VERSION {
                 return Err(RecoveryError::NewerFormat(header.version));
             }
-            let stride = usize::try_from(header.stride()).unwrap_or(usize::MAX);
-            fill(&mut bytes, file, at.saturating_add(stride))?;
             self.found.salt = header.salt;
-            let from = gap_from.take().unwrap_or(at);
-            self.gap(&bytes[from..at], &header, from);
-            self.group(&bytes[at..], &header, at);
-            if is_end(&bytes[at..], &header) {
+            self.gap(&mut window, gap.take().unwrap_or_else(|| Gap::at(at)), &header)?;
+            let stride = usize::try_from(header.stride()).unwrap_or(usize::MAX);
+            let bytes = window.slice(at, stride)?;
+            self.group(bytes, &header, at);
+            if is_end(bytes, &header) {
                 return Ok(()); // the next start went on in another segment
             }
-            at = at.saturating_add(stride).min(bytes.len());
+            at = at.saturating_add(stride);
         }
-        if let Some(from) = gap_from {
-            let rest = &bytes[from..];
-            self.end(&rest[..rest.len().min(self.group_max)], number, from);
+        match gap {
+            Some(gap) => self.end(&mut window, gap, number),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// A sound group follows. What was unsound before it is damage if it was ever committed.
-    fn gap(&mut self, bytes: &[u8], next: &Header, from: usize) {
+    fn gap(
+        &mut self,
+        window: &mut Window<'_>,
+        gap: Gap,
+        next: &Header,
+    ) -> Result<(), RecoveryError> {
         if let Some((start, unsound)) = self.tail.take() {
             let counter =
                 if start == next.start { &mut self.found.damaged } else { &mut self.found.torn };
@@ -181,18 +233,30 @@ impl Reader<'_, '_> {
         }
         let expected = self.expected.unwrap_or(self.flushed + 1).max(self.flushed + 1);
         if next.lsn > expected {
-            self.salvage(bytes, next.segment, from, next.lsn - 1);
+            let bytes = window.slice(gap.from, gap.end - gap.from)?;
+            self.salvage(bytes, next.segment, gap.from, next.lsn - 1);
             // How many records were lost is unknown; each missing group counts.
             self.found.damaged += next.lsn - expected;
         }
+        Ok(())
     }
 
     /// Nothing sound follows in this segment. Records may still stand in an unfinished group.
-    fn end(&mut self, bytes: &[u8], segment: u64, from: usize) {
+    fn end(
+        &mut self,
+        window: &mut Window<'_>,
+        gap: Gap,
+        segment: u64,
+    ) -> Result<(), RecoveryError> {
+        if self.found.salt == 0 {
+            return Ok(());
+        }
+        let bytes = window.slice(gap.from, (gap.end - gap.from).min(self.group_max))?;
         let lsn = self.found.next_lsn;
-        if self.found.salt != 0 && self.salvage(bytes, segment, from, lsn) > 0 {
+        if self.salvage(bytes, segment, gap.from, lsn) > 0 {
             self.found.torn += 1;
         }
+        Ok(())
     }
 
     fn group(&mut self, bytes: &[u8], header: &Header, at: usize) {

@@ -12,11 +12,20 @@ use parking_lot::RwLock;
 
 use super::{Order, Run, Shelf, ShelfError, Space, Visit};
 
-/// A shelf in a directory.
+/// A shelf in a directory. A new one is made by its first write, since that takes more than a hundred
+/// syncs and a start should wait for none of them.
 pub(crate) struct FjallShelf {
     dir: PathBuf,
     cache_bytes: u64,
-    open: RwLock<Option<Open>>,
+    open: RwLock<Door>,
+}
+
+enum Door {
+    /// Nothing was ever written.
+    Fresh,
+    /// Being opened again after a failure.
+    Closed,
+    Open(Open),
 }
 
 struct Open {
@@ -26,14 +35,33 @@ struct Open {
 
 impl FjallShelf {
     pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, ShelfError> {
-        let open = RwLock::new(Some(Open::new(dir, cache_bytes)?));
-        Ok(Self { dir: dir.to_owned(), cache_bytes, open })
+        let is_there = dir.join(MARKER).try_exists().map_err(fjall::Error::from)?;
+        let door = if is_there { Door::Open(Open::new(dir, cache_bytes)?) } else { Door::Fresh };
+        Ok(Self { dir: dir.to_owned(), cache_bytes, open: RwLock::new(door) })
     }
 
-    fn with<T>(&self, act: impl FnOnce(&Open) -> Result<T, fjall::Error>) -> Result<T, ShelfError> {
-        let open = self.open.read();
-        let open = open.as_ref().ok_or_else(|| ShelfError::Failed("being reopened".to_owned()))?;
-        Ok(act(open)?)
+    /// Looks something up; the default when nothing was ever written.
+    fn with<T: Default>(
+        &self,
+        act: impl FnOnce(&Open) -> Result<T, fjall::Error>,
+    ) -> Result<T, ShelfError> {
+        match &*self.open.read() {
+            Door::Fresh => Ok(T::default()),
+            Door::Closed => Err(ShelfError::Failed("being reopened".to_owned())),
+            Door::Open(open) => Ok(act(open)?),
+        }
+    }
+
+    /// Makes the shelf if nothing was ever written.
+    fn make(&self) -> Result<(), ShelfError> {
+        if !matches!(*self.open.read(), Door::Fresh) {
+            return Ok(());
+        }
+        remove_unfinished(&self.dir);
+        // Questions go on finding nothing meanwhile; only the flush thread writes.
+        let made = Open::new(&self.dir, self.cache_bytes)?;
+        *self.open.write() = Door::Open(made);
+        Ok(())
     }
 }
 
@@ -49,6 +77,16 @@ impl Open {
 
     fn space(&self, space: Space) -> &Keyspace {
         &self.spaces[space as usize] // one per space, in order, since open
+    }
+}
+
+/// Takes away what a process left that died while it made the shelf: up to the marker these three, and
+/// nothing in them. Should there be more, the engine will say what it thinks of it.
+fn remove_unfinished(dir: &Path) {
+    if std::fs::remove_dir(dir.join("keyspaces")).is_ok() {
+        for name in ["0.jnl", "lock"] {
+            let _ = std::fs::remove_file(dir.join(name)); // it may not be there
+        }
     }
 }
 
@@ -103,6 +141,7 @@ impl Shelf for FjallShelf {
         if run.is_empty() {
             return Ok(());
         }
+        self.make()?;
         self.with(|open| {
             let mut ingestion = open.space(space).start_ingestion()?;
             for (key, value) in run.pairs() {
@@ -116,6 +155,7 @@ impl Shelf for FjallShelf {
     }
 
     fn commit(&self, edits: &[(Space, Run)]) -> Result<(), ShelfError> {
+        self.make()?;
         self.with(|open| {
             let mut batch = open.database.batch().durability(Some(PersistMode::SyncAll));
             for (space, run) in edits {
@@ -137,8 +177,11 @@ impl Shelf for FjallShelf {
 
     fn revive(&self) -> Result<(), ShelfError> {
         let mut open = self.open.write();
-        *open = None; // closed first: one database per directory
-        *open = Some(Open::new(&self.dir, self.cache_bytes)?);
+        if matches!(*open, Door::Fresh) {
+            return Ok(()); // the next write tries again
+        }
+        *open = Door::Closed; // first, since a directory has one database at a time
+        *open = Door::Open(Open::new(&self.dir, self.cache_bytes)?);
         Ok(())
     }
 }
@@ -156,5 +199,7 @@ impl From<fjall::Error> for ShelfError {
     }
 }
 
+/// The engine's own mark of a directory that it finished making.
+const MARKER: &str = "version";
 const LOCKED_TRIES: u32 = 400;
 const LOCKED_PAUSE: Duration = Duration::from_millis(5);

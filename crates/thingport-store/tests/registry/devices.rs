@@ -131,7 +131,7 @@ pub(crate) async fn versions_guard_against_lost_changes(house: House) {
     assert!(is_stale(&save(Some(1)).await));
     assert!(is_stale(&save(Some(3)).await));
     assert_eq!(save(None).await.unwrap().version, 3, "without a version it overwrites");
-    let race = futures_of_five(&house, device.id).await;
+    let race = Box::pin(futures_of_five(&house, device.id)).await;
     assert!(race.iter().all(Result::is_ok), "nobody loses without a version: {race:?}");
     let stored = house.registry.device(&house.admin, device.id).await.unwrap();
     assert_eq!(stored.version, 8);

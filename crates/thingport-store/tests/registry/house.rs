@@ -25,7 +25,6 @@ use thingport_store::entities::memory::MemoryEntities;
 
 pub(crate) struct House {
     pub(crate) registry: Registry,
-    pub(crate) clock: Arc<Invented>,
     pub(crate) heard: Arc<Heard>,
     /// Administrator of the first tenant, of another one.
     pub(crate) admin: Caller,
@@ -48,7 +47,7 @@ impl House {
         let clock = Arc::new(Invented::default());
         let heard = Arc::new(Heard::default());
         let chance: Arc<dyn Entropy> = Arc::new(Chance::default());
-        let registry = Registry::new(entities, clock.clone(), chance, heard.clone());
+        let registry = Registry::new(entities, clock, chance, heard.clone());
         registry.found(&people(), &|text| format!("hash of {text}")).await.unwrap();
         let everybody = Caller::system();
         let tenant = registry.tenants(&everybody, link()).await.unwrap().rows.remove(0);
@@ -63,7 +62,7 @@ impl House {
         };
         let stranger = Caller::tenant(other.id);
         heard.0.lock().clear();
-        Self { registry, clock, heard, admin, stranger, customer: customer.id, customer_user }
+        Self { registry, heard, admin, stranger, customer: customer.id, customer_user }
     }
 
     pub(crate) async fn device(&self, name: &str, token: &str) -> Device {

@@ -6,6 +6,8 @@ use thingport_model::aggregate::{Aggregation, Buckets};
 use thingport_model::port::ledger::LatestAfterDelete;
 use thingport_model::reason::Reason;
 
+use crate::log;
+
 fn incident(number: i64) -> Incident {
     Incident {
         at: Timestamp(number),
@@ -38,6 +40,32 @@ fn what_was_committed_is_there_after_a_power_cut() {
     assert_eq!(latest(&after, device(1)), expected);
     assert_eq!(range(&after, device(1), "t"), [(1, Value::Double(21.5))]);
     assert_eq!(after.stats().damaged_records, 0);
+}
+
+/// A start makes no whole segment before it serves, so the first ones are short; they are read back
+/// like whole ones, and never used again.
+#[test]
+fn the_first_segments_are_short_and_leave_with_the_flush() {
+    let mut bed = Bed::new();
+    bed.config.segment_bytes = 8 * 1024 * 1024;
+    bed.config.commit_queue_max_bytes = 4 * 1024 * 1024;
+    let ledger = bed.open();
+    let text = "x".repeat(700_000);
+    for at in 0..4 {
+        put_points(&ledger, device(1), &[(at, "k", ValueRef::String(&text))]);
+    }
+    let lens = |bed: &Bed| -> Vec<u64> {
+        let names = bed.disk.list().expect("listed").into_iter();
+        let segments = names.filter(|name| log::segment_number(name).is_some());
+        segments.map(|it| bed.disk.open(&it).expect("there").len().expect("known")).collect()
+    };
+    assert_eq!(lens(&bed), [1024 * 1024; 4]);
+    let after = bed.after_cut(0);
+    let ledger = after.open();
+    assert_eq!(range(&ledger, device(1), "k").len(), 4);
+    flush(&ledger);
+    assert_eq!(lens(&after), [] as [u64; 0]);
+    assert_eq!(range(&ledger, device(1), "k").len(), 4);
 }
 
 #[test]
