@@ -20,6 +20,7 @@ use crate::metrics::{Bound, Metrics};
 pub struct Presence {
     connected: papaya::HashMap<DeviceId, Arc<Mailbox>, foldhash::fast::RandomState>,
     epoch: AtomicU64,
+    posts: AtomicU64,
     metrics: Arc<Metrics>,
 }
 
@@ -42,7 +43,12 @@ impl Presence {
     /// Nobody is connected yet.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { connected: papaya::HashMap::default(), epoch: AtomicU64::new(0), metrics }
+        Self {
+            connected: papaya::HashMap::default(),
+            epoch: AtomicU64::new(0),
+            posts: AtomicU64::new(0),
+            metrics,
+        }
     }
 
     /// Registers a connection of `device` and tells the one it replaces to close.
@@ -86,6 +92,13 @@ impl Presence {
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// How much mail was posted to anybody so far. A connection that sees the number it saw last has no
+    /// new mail and need not look into its mailbox, which is one cache miss less per message.
+    #[must_use]
+    pub fn posts(&self) -> u64 {
+        self.posts.load(Ordering::Acquire)
+    }
+
     fn post(&self, mailbox: &Mailbox, downlink: Downlink) -> bool {
         let mut mail = mailbox.mail.lock();
         let waiting = mail.waiting.get_or_insert_default();
@@ -96,6 +109,8 @@ impl Presence {
         waiting.push(downlink);
         let waker = mail.waker.take();
         drop(mail);
+        // Before the wake: the woken connection must see that there is mail.
+        self.posts.fetch_add(1, Ordering::AcqRel);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -138,6 +153,7 @@ mod tests {
         assert_eq!(mail(&first), [Downlink::Close(Reason::TakenOver)]);
         presence.close(&first);
         assert!(presence.is_connected(device));
+        assert_eq!(presence.posts(), 1);
         assert!(presence.tell(device, Downlink::Close(Reason::DeviceDeleted)));
         assert_eq!(mail(&second), [Downlink::Close(Reason::DeviceDeleted)]);
         presence.close(&second);

@@ -75,7 +75,10 @@ struct Open {
     link: Link,
     mailbox: Arc<Mailbox>,
     client_id: Box<str>,
+    /// State of the devices' and profiles' changes this connection has seen.
     epoch: u64,
+    /// State of everybody's mail this connection has seen.
+    posts: u64,
 }
 
 struct Refreshing {

@@ -38,6 +38,8 @@ impl Connection {
             Stage::Refreshing(refreshing) => {
                 if let Poll::Ready(found) = refreshing.found.as_mut().poll(cx) {
                     self.finish_refresh(found, now_ms, desk);
+                    // Mail that came meanwhile woke this task in vain.
+                    self.handle_mail(cx, desk);
                 }
             }
             Stage::Arriving | Stage::Open(_) | Stage::Lingering { .. } | Stage::Done => {}
@@ -56,14 +58,13 @@ impl Connection {
         let node = &self.shared.node;
         let epoch = node.presence.epoch();
         let mailbox = node.presence.open(login.device_id);
-        // Registers for mail; a fresh mailbox is empty.
-        let _ = mailbox.poll_mail(cx);
         let link = Link::open(self.shared.dialects.of(&login.profile), login.is_gateway);
         node.metrics.logins_accepted.add(1);
         node.metrics.sessions.add(1);
         let assigned = caller.client_id.is_empty().then(|| self.assigned_client_id());
         let client_id = assigned.as_deref().map_or(caller.client_id, Into::into);
-        self.stage = Stage::Open(Open { login, link, mailbox, client_id, epoch });
+        self.stage =
+            Stage::Open(Open { login, link, mailbox, client_id, epoch, posts: NEVER_LOOKED });
         let terms = Acceptance {
             session_present: false,
             assigned_client_id: assigned.as_deref(),
@@ -73,6 +74,8 @@ impl Connection {
             self.record(answer::violation(violation), &violation.to_string());
             self.linger(now_ms);
         }
+        // Registers for mail; another login may have taken the device over already.
+        self.handle_mail(cx, desk);
     }
 
     /// A client id for a client that came without one (C-9): random, so that nobody can guess it.
@@ -83,10 +86,19 @@ impl Connection {
     }
 
     pub(super) fn handle_mail(&mut self, cx: &Context<'_>, desk: &mut Desk) {
-        let Stage::Open(open) = &self.stage else { return };
-        for mail in open.mailbox.poll_mail(cx).into_iter().flat_map(|mail| *mail) {
-            match mail {
-                Downlink::Close(reason) => self.close(reason, desk),
+        let Stage::Open(open) = &mut self.stage else { return };
+        let posts = self.shared.node.presence.posts();
+        if open.posts == posts {
+            return;
+        }
+        open.posts = posts;
+        let mailbox = Arc::clone(&open.mailbox);
+        // Until it is empty, which registers for the next mail.
+        while let Some(mail) = mailbox.poll_mail(cx) {
+            for downlink in *mail {
+                match downlink {
+                    Downlink::Close(reason) => self.close(reason, desk),
+                }
             }
         }
     }
@@ -198,3 +210,6 @@ impl Connection {
         }
     }
 }
+
+/// Differs from every number of posts, so that the first look is taken.
+const NEVER_LOOKED: u64 = u64::MAX;
