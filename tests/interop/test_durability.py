@@ -279,7 +279,7 @@ def test_a_full_disk_acknowledges_nothing_and_recovers(own, small_disk):
     # It resumes by itself once there is space.
     ballast.unlink()
     until("ready again", server.is_ready, 10)
-    late = Writer(server, DEVICES[1], max(it.sent for it in writers) + 1)
+    late = Writer(server, DEVICES[1], max(it.sent for it in writers) + 100)
     late.start()
     until("acknowledged again", lambda: len(late.acked) > 20 or late.failure)
     server.kill()
