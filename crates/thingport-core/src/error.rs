@@ -73,6 +73,9 @@ impl From<AppendError> for Error {
             AppendError::Full => Self::StorageFull,
             AppendError::Busy => Self::Unavailable("the commit queue is full".to_owned()),
             AppendError::Failed => Self::Unavailable("the ledger failed".to_owned()),
+            AppendError::TooLarge => Self::Invalid(
+                "the request carries more data than can be kept at once; split it".to_owned(),
+            ),
         }
     }
 }

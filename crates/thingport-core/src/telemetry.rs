@@ -127,7 +127,7 @@ pub(crate) async fn append(ledger: &dyn Ledger, change: Change<'_>) -> Result<()
         match ledger.append(change) {
             Ok(receipt) => return Ok(committed(ledger, receipt).await?),
             Err(AppendError::Busy) => core::future::poll_fn(|cx| ledger.poll_ready(cx)).await,
-            Err(error @ (AppendError::Full | AppendError::Failed)) => return Err(error.into()),
+            Err(error) => return Err(error.into()),
         }
     }
 }

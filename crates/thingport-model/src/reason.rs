@@ -220,6 +220,9 @@ reasons! {
     PayloadNotProtobuf = 419, "payload.not_protobuf", Operator,
         "The payload form asked for needs a Protobuf schema, which the profile does not have.",
         "Send JSON, or set the profile's payload type.";
+    MessageTooLarge = 420, "payload.too_large", Device,
+        "The message carries more data than can be kept at once.",
+        "Split the message, or raise storage.log_segment_size: half of it is the bound.";
 
     // 5xx: subscriptions.
     FilterUnknown = 500, "subscribe.filter_unknown", Device,

@@ -16,7 +16,11 @@ pub struct LedgerConfig {
     /// Bytes of readings in memory that are in the log and not yet in chunks; appends beyond are
     /// answered Busy until the flush caught up.
     pub head_bytes_max: usize,
-    /// Bytes of log after which the head is flushed to chunks. Bounds the time a start takes.
+    /// Bytes of log that may wait to be put in chunks (`backlog_max`); appends beyond are answered Busy
+    /// until the flush caught up. Bounds the time a start after a crash takes.
+    pub backlog_bytes_max: u64,
+    /// Bytes of log after which the head is flushed to chunks. At most
+    /// half of the above is sensible: one half is written while the other is flushed.
     pub flush_bytes: u64,
     /// Age of the oldest unflushed change after which the head is flushed.
     pub flush_age: Duration,
@@ -41,6 +45,7 @@ impl Default for LedgerConfig {
             segment_bytes: 64 * MIB,
             commit_queue_max_bytes: 8 * MIB as usize,
             head_bytes_max: 256 * MIB as usize,
+            backlog_bytes_max: 96 * MIB,
             flush_bytes: 32 * MIB,
             flush_age: Duration::from_secs(600),
             spare_segments: 2,

@@ -26,6 +26,8 @@ pub(crate) struct Job {
     pub(crate) layers: Vec<Arc<Layer>>,
     /// The newest group in it.
     pub(crate) lsn: u64,
+    /// Bytes of log it came from.
+    pub(crate) bytes: u64,
     /// Names that are on the shelf already, and those that are to be.
     pub(crate) names: (NameCount, NameCount),
 }

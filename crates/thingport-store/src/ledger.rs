@@ -61,6 +61,9 @@ pub(crate) struct Shared {
     latency: latency::Latency,
     commits: AtomicU64,
     head_full: AtomicU64,
+    /// Bytes of log not yet in chunks.
+    backlog: AtomicU64,
+    backlog_full: AtomicU64,
     damaged: u64,
     /// Whether a frozen layer is on its way to the shelf.
     flushing: AtomicBool,
@@ -73,11 +76,12 @@ pub(crate) struct Shared {
 impl Ledger for LogLedger {
     fn append(&self, change: Change<'_>) -> Result<Receipt, AppendError> {
         let shared = &*self.shared;
-        if shared.book.head.bytes() >= shared.config.head_bytes_max {
-            shared.head_full.fetch_add(1, Ordering::Relaxed);
+        if let Some(counter) = shared.no_room() {
+            counter.fetch_add(1, Ordering::Relaxed);
             return Err(AppendError::Busy);
         }
-        encode::with_record(&shared.book.names, &shared.line, change, |record| {
+        let bytes_max = (shared.config.segment_bytes / 2) as usize;
+        encode::with_record(&shared.book.names, &shared.line, change, bytes_max, |record| {
             shared.line.append(record)
         })
     }
@@ -93,8 +97,7 @@ impl Ledger for LogLedger {
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         let shared = &*self.shared;
-        let has_room = || shared.book.head.bytes() < shared.config.head_bytes_max;
-        shared.line.poll_ready(cx, has_room)
+        shared.line.poll_ready(cx, || shared.no_room().is_none())
     }
 
     fn set_observer(&self, observer: Arc<dyn Observer>) {
@@ -201,6 +204,15 @@ fn join_all(threads: &Mutex<Vec<JoinHandle<()>>>) {
 }
 
 impl Shared {
+    /// The counter of the bound that is reached, if one is.
+    fn no_room(&self) -> Option<&AtomicU64> {
+        if self.book.head.bytes() >= self.config.head_bytes_max {
+            return Some(&self.head_full);
+        }
+        let backlog = self.backlog.load(Ordering::Relaxed);
+        (backlog >= self.config.backlog_bytes_max).then_some(&self.backlog_full)
+    }
+
     fn stats(&self) -> LedgerStats {
         let (commit_us_buckets, commit_us_sum) = self.latency.read();
         LedgerStats {
@@ -213,6 +225,9 @@ impl Shared {
             head_bytes: self.book.head.bytes() as u64,
             head_bytes_max: self.config.head_bytes_max as u64,
             head_full: self.head_full.load(Ordering::Relaxed),
+            backlog_bytes: self.backlog.load(Ordering::Relaxed),
+            backlog_bytes_max: self.config.backlog_bytes_max,
+            backlog_full: self.backlog_full.load(Ordering::Relaxed),
             log_segments: self.yard.closed() as u64 + 1,
             disk_bytes: self.yard.bytes()
                 + self.config.segment_bytes

@@ -204,6 +204,9 @@ fn storage(sheet: &mut Sheet<'_>, state: LedgerState, it: &LedgerStats) -> fmt::
     sheet.gauge("head_bytes", "Acknowledged bytes not yet in chunks.", it.head_bytes)?;
     sheet.gauge("head_max_bytes", "Bound of the above.", it.head_bytes_max)?;
     sheet.counter("head_full", "How often the head was full.", it.head_full)?;
+    sheet.gauge("backlog_bytes", "Log that is not yet in chunks.", it.backlog_bytes)?;
+    sheet.gauge("backlog_max_bytes", "Bound of the above.", it.backlog_bytes_max)?;
+    sheet.counter("backlog_full", "How often that bound was reached.", it.backlog_full)?;
     sheet.gauge("log_segments", "Segments of the ingest log.", it.log_segments)?;
     sheet.gauge("disk_bytes", "Bytes of all data files.", it.disk_bytes)?;
     sheet.gauge("damaged_records", "Damaged records met at the last start.", it.damaged_records)?;

@@ -106,6 +106,8 @@ pub enum AppendError {
     Full,
     /// The disk failed; nothing is promised until a restart.
     Failed,
+    /// This one change is larger than the ledger takes, and always will be. Split it.
+    TooLarge,
 }
 
 /// State of the ledger, for health and metrics.
@@ -190,6 +192,12 @@ pub struct LedgerStats {
     pub head_bytes_max: u64,
     /// How often appends waited because the head was full.
     pub head_full: u64,
+    /// Bytes of log that are not yet in chunks: what a start would have to read again.
+    pub backlog_bytes: u64,
+    /// Bound of the above.
+    pub backlog_bytes_max: u64,
+    /// How often appends waited because the above was reached.
+    pub backlog_full: u64,
     /// Segments of the log in use.
     pub log_segments: u64,
     /// Bytes of all files.

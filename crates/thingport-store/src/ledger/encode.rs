@@ -4,7 +4,8 @@ use std::cell::RefCell;
 
 use parking_lot::RwLock;
 use thingport_model::id::EntityRef;
-use thingport_model::port::ledger::Change;
+use thingport_model::port::ledger::{AppendError, Change};
+use thingport_model::value::ValueRef;
 
 use crate::codec::put_varint;
 use crate::line::Line;
@@ -13,21 +14,29 @@ use crate::names::Names;
 use crate::record;
 
 /// Encodes `change` and hands the framed record to `use_it`. New names are put in line first.
+///
+/// # Errors
+/// `TooLarge` when the record, or what it may bring of new names, is longer than `bytes_max`.
 pub(super) fn with_record<T>(
     names: &RwLock<Names>,
     line: &Line,
     change: Change<'_>,
-    use_it: impl FnOnce(&[u8]) -> T,
-) -> T {
+    bytes_max: usize,
+    use_it: impl FnOnce(&[u8]) -> Result<T, AppendError>,
+) -> Result<T, AppendError> {
     SCRATCH.with_borrow_mut(|scratch| {
         scratch.clear();
         if write(&names.read(), change, scratch).is_none() {
+            if weight(change) > bytes_max {
+                return Err(AppendError::TooLarge); // before its names are in line
+            }
             line.add_names(|log| learn(&mut names.write(), change, log));
             scratch.clear();
             let complete = write(&names.read(), change, scratch);
             debug_assert!(complete.is_some(), "all names were just learned");
         }
-        let answer = use_it(scratch);
+        let fits = scratch.len() <= bytes_max;
+        let answer = if fits { use_it(scratch) } else { Err(AppendError::TooLarge) };
         scratch.shrink_to(SCRATCH_KEPT);
         answer
     })
@@ -81,6 +90,20 @@ fn learn(names: &mut Names, change: Change<'_>, log: &mut Vec<u8>) {
     }
 }
 
+/// Bytes of a change, names in full, roughly.
+fn weight(change: Change<'_>) -> usize {
+    let (Change::Telemetry { readings: items, .. }
+    | Change::SetAttributes { attributes: items, .. }) = change
+    else {
+        return 0; // it brings no names but its entity's
+    };
+    let text = |value| match value {
+        ValueRef::String(it) | ValueRef::Json(it) => it.len(),
+        ValueRef::Bool(_) | ValueRef::Long(_) | ValueRef::Double(_) => 0,
+    };
+    items.iter().map(|item| item.key.len() + text(item.value) + ITEM_BYTES).sum()
+}
+
 const fn entity_of(change: Change<'_>) -> EntityRef {
     match change {
         Change::Telemetry { entity, .. }
@@ -92,6 +115,8 @@ const fn entity_of(change: Change<'_>) -> EntityRef {
     }
 }
 
+/// What an item and the frame of its name take beside texts.
+const ITEM_BYTES: usize = 16;
 /// Bytes of buffer that a thread keeps between changes.
 const SCRATCH_KEPT: usize = 64 * 1024;
 

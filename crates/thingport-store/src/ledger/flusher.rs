@@ -46,7 +46,7 @@ impl Flusher {
                 return;
             }
         }
-        self.finish(job.lsn);
+        self.finish(job);
         tracing::debug!(lsn = job.lsn, took = ?started.elapsed(), "flushed");
     }
 
@@ -78,9 +78,10 @@ impl Flusher {
         }
     }
 
-    fn finish(&self, lsn: u64) {
+    fn finish(&self, job: &Job) {
         self.shared.book.head.thaw();
-        if let Err(error) = self.shared.yard.release(lsn) {
+        self.shared.backlog.fetch_sub(job.bytes, Ordering::Relaxed);
+        if let Err(error) = self.shared.yard.release(job.lsn) {
             tracing::warn!(%error, "a segment could not be removed");
         }
         self.shared.flushing.store(false, Ordering::Release);

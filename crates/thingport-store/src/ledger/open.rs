@@ -151,8 +151,10 @@ impl LogLedger {
         yard.adopt(&found);
         let log = Log::resume(Arc::clone(&disk), Arc::clone(&yard), &found);
         // Many starts without a flush would pile up segments, each with little in it.
-        let crowded = found.live.len() > LIVE_MAX || found.torn > 0;
-        let shared = Arc::new(shared(config, book, yard, found.damaged, crowded));
+        // And much that was read back would stay in memory until it is old.
+        let crowded =
+            found.live.len() > LIVE_MAX || found.torn > 0 || found.bytes > config.flush_bytes / 4;
+        let shared = Arc::new(shared(config, book, yard, &found, crowded));
         let (readers, mut threads) = Readers::start(&shared).map_err(io)?;
         let (jobs, next_job) = sync_channel(1);
         let flusher = Flusher {
@@ -180,7 +182,7 @@ impl LogLedger {
     }
 }
 
-fn shared(config: LedgerConfig, book: Book, yard: Arc<Yard>, damaged: u64, flush: bool) -> Shared {
+fn shared(config: LedgerConfig, book: Book, yard: Arc<Yard>, found: &Found, flush: bool) -> Shared {
     Shared {
         line: Line::new(config.commit_queue_max_bytes),
         config,
@@ -190,7 +192,9 @@ fn shared(config: LedgerConfig, book: Book, yard: Arc<Yard>, damaged: u64, flush
         latency: latency::Latency::default(),
         commits: AtomicU64::new(0),
         head_full: AtomicU64::new(0),
-        damaged,
+        backlog: AtomicU64::new(found.bytes),
+        backlog_full: AtomicU64::new(0),
+        damaged: found.damaged,
         flushing: AtomicBool::new(false),
         flush_wanted: AtomicBool::new(flush),
         flushes: AtomicU64::new(0),
@@ -204,6 +208,8 @@ fn sound(mut config: LedgerConfig) -> LedgerConfig {
     // Names may double, and a single change may be larger than the line.
     let half = (config.segment_bytes / 2) as usize;
     config.commit_queue_max_bytes = config.commit_queue_max_bytes.min(half);
+    // A backlog that never triggers a flush would never shrink.
+    config.flush_bytes = config.flush_bytes.min(config.backlog_bytes_max / 2);
     config
 }
 

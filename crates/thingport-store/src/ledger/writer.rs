@@ -98,7 +98,7 @@ impl Writer {
         let known = self.shared.book.names.read().count();
         let names = (self.names, known);
         let layers = self.shared.book.head.freeze();
-        let job = Job { layers, lsn: self.log.last_lsn(), names };
+        let job = Job { layers, lsn: self.log.last_lsn(), bytes: self.unflushed, names };
         self.names = known;
         self.unflushed = 0;
         self.unflushed_since = None;
@@ -119,7 +119,9 @@ impl Writer {
     }
 
     fn publish(&mut self, lsn: u64) {
-        self.unflushed += (self.batch.changes.len() + self.batch.names.len()) as u64;
+        let bytes = (self.batch.changes.len() + self.batch.names.len()) as u64;
+        self.unflushed += bytes;
+        self.shared.backlog.fetch_add(bytes, Ordering::Relaxed);
         self.unflushed_since = self.unflushed_since.or_else(|| Some(Instant::now()));
         if let Err(error) = self.apply(lsn) {
             self.fail(&format!("{error:?}"));

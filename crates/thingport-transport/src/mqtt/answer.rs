@@ -108,6 +108,7 @@ pub const fn append(error: AppendError) -> Reason {
         AppendError::Busy => Reason::StorageBusy,
         AppendError::Full => Reason::StorageFull,
         AppendError::Failed => Reason::StorageFailed,
+        AppendError::TooLarge => Reason::MessageTooLarge,
     }
 }
 

@@ -69,6 +69,45 @@ fn the_first_segments_are_short_and_leave_with_the_flush() {
 }
 
 #[test]
+fn a_change_larger_than_half_a_segment_is_refused_at_once_and_leaves_nothing_behind() {
+    let bed = Bed::new();
+    let ledger = bed.open();
+    let many: Vec<String> = (0..2_000).map(|number| format!("key number {number}")).collect();
+    let text = "x".repeat(32 * 1024);
+    let keys = batch(&many.iter().map(|it| (1, &**it, ValueRef::Bool(true))).collect::<Vec<_>>());
+    let long = batch(&[(1, "k", ValueRef::String(&text))]);
+    put_points(&ledger, device(1), &[(1, "k", ValueRef::Bool(true))]);
+    for readings in [&keys, &long] {
+        let change = Change::Telemetry { entity: device(1), readings, ttl_s: 0 };
+        assert_eq!(ledger.append(change), Err(AppendError::TooLarge));
+        assert_eq!(ledger.stats().queue_bytes, 0);
+    }
+    let fits = "x".repeat(31 * 1024);
+    put_points(&ledger, device(1), &[(2, "k", ValueRef::String(&fits))]);
+    assert_eq!(range(&bed.after_cut(0).open(), device(1), "k").len(), 2);
+}
+
+/// The shelf refuses, so nothing can be flushed; what a start would have to read stays bounded.
+#[test]
+fn a_backlog_of_the_flush_makes_appends_wait_until_it_shrinks() {
+    let mut bed = Bed::new();
+    bed.config.backlog_bytes_max = 64 * 1024;
+    bed.shelf.fail_from(Some(1));
+    let ledger = bed.open();
+    let text = "x".repeat(8 * 1024);
+    let readings = batch(&[(1, "k", ValueRef::String(&text))]);
+    let change = Change::Telemetry { entity: device(1), readings: &readings, ttl_s: 0 };
+    let refused = (0..100).map(|_| try_put(&ledger, change)).find(Result::is_err);
+    assert_eq!(refused, Some(Err(AppendError::Busy)));
+    let stats = ledger.stats();
+    assert!((64 * 1024..80 * 1024).contains(&stats.backlog_bytes), "{}", stats.backlog_bytes);
+    assert_eq!((stats.backlog_full, stats.head_full), (1, 0));
+    bed.shelf.fail_from(None);
+    block(core::future::poll_fn(|cx| ledger.poll_ready(cx)));
+    put(&ledger, change);
+}
+
+#[test]
 fn an_older_reading_never_replaces_the_latest_and_of_one_time_the_later_wins() {
     for flushed in [false, true] {
         let bed = Bed::new();
