@@ -172,7 +172,13 @@ impl RawBody {
         &self.bytes
     }
 
+    /// Every typed body is an object; a list in its place would be read member by member.
     fn parse<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
+        match self.bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            Some(b'{') => {}
+            Some(_) => return Err(Refusal::bad_request("the body must be a JSON object")),
+            None => return Err(Refusal::bad_request("the body is empty; a JSON object is due")),
+        }
         serde_json::from_slice(&self.bytes)
             .map_err(|error| Refusal::bad_request(format!("the body is not what is due: {error}")))
     }
@@ -245,6 +251,22 @@ mod tests {
         assert_eq!(sort("pageSize=1&page=0&sortProperty=name"), name(false));
         assert_eq!(sort("pageSize=1&page=0&sortProperty=name&sortOrder=DESC"), name(true));
         assert_eq!(sort("pageSize=1&page=0&sortOrder=DESC"), None);
+    }
+
+    #[test]
+    fn a_typed_body_is_an_object() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Named {
+            name: String,
+        }
+        let parse = |text: &'static str| {
+            RawBody { bytes: Bytes::from_static(text.as_bytes()), _room: None }.parse::<Named>()
+        };
+        assert_eq!(parse(" {\"name\":\"a\"}").expect("an object").name, "a");
+        for wrong in ["", " ", "[]", "[\"a\"]", "\"a\"", "5", "null", "{", "{}", "{\"name\":1}"] {
+            let refusal = parse(wrong).expect_err(wrong);
+            assert_eq!((refusal.status().as_u16(), refusal.code()), (400, 31), "{wrong:?}");
+        }
     }
 
     #[test]
