@@ -28,7 +28,7 @@ use crate::config::{Bind, Config};
 use crate::failure::Failure;
 use crate::first_run;
 use crate::observe;
-use crate::system::{SystemClock, SystemEntropy, wall_now};
+use crate::system::{SystemClock, SystemEntropy, give_memory_back, wall_now};
 
 /// Runs until told to stop.
 pub(crate) fn run(config: &Config, demo: bool) -> Result<(), Failure> {
@@ -125,14 +125,17 @@ async fn serve(config: &Config, demo: bool, node: Arc<Node>) -> Result<(), Failu
 
 /// What must be done now and then: repeated incidents, purges of deleted entities.
 async fn keep_house(node: Arc<Node>) {
-    loop {
+    for second in 0_u64.. {
         if let Err(error) = node.purge_deleted().await {
             tracing::warn!(?error, "deleted entities could not be purged yet");
         }
-        let second = tokio::time::sleep(Duration::from_secs(1));
         tokio::select! {
             () = node.deleted.notified() => {}
-            () = second => node.journal.tick(),
+            () = tokio::time::sleep(Duration::from_secs(1)) => node.journal.tick(),
+        }
+        // Soon after the start, where first passwords are hashed, and now and then.
+        if second % 10 == 0 {
+            give_memory_back();
         }
     }
 }
@@ -147,6 +150,8 @@ fn listen_mqtt(config: &Config, node: &Arc<Node>, drain: &Arc<Drain>) -> Result<
     let bounds = Bounds {
         packet_size_max: u32::try_from(mqtt.packet_size_max.0).unwrap_or(u32::MAX),
         receive_maximum: mqtt.receive_maximum,
+        // A client that uses what it was granted must not be blamed, whatever the QoS (P-16, L-7).
+        open_ids_max: mqtt.receive_maximum.max(64),
         connect_timeout_ms: ms(mqtt.connect_timeout),
         inactivity_timeout_ms: ms(mqtt.session_inactivity_timeout),
         keep_alive_max,
