@@ -107,11 +107,14 @@ impl Ledger for LogLedger {
     }
 
     async fn latest(&self, entity: EntityRef, keys: Keys) -> Result<Vec<Reading>, PortError> {
-        self.readers.ask(move |book| book.latest(entity, &keys)).await
+        self.readers.ask_small(move |book| book.latest(entity, &keys)).await
     }
 
     async fn range(&self, query: RangeQuery) -> Result<Vec<(Timestamp, Value)>, PortError> {
-        self.readers.ask(move |book| book.range(&query)).await
+        if query.limit > SMALL_LIMIT {
+            return self.readers.ask(move |book| book.range(&query)).await;
+        }
+        self.readers.ask_small(move |book| book.range(&query)).await
     }
 
     async fn aggregate(
@@ -133,7 +136,7 @@ impl Ledger for LogLedger {
         scope: Scope,
         keys: Keys,
     ) -> Result<Vec<Attribute>, PortError> {
-        self.readers.ask(move |book| book.attributes(entity, scope, &keys)).await
+        self.readers.ask_small(move |book| book.attributes(entity, scope, &keys)).await
     }
 
     async fn incidents(&self, entity: EntityRef, limit: usize) -> Result<Vec<Incident>, PortError> {
@@ -194,6 +197,9 @@ impl Drop for LogLedger {
         join_all(&self.threads);
     }
 }
+
+/// A range of at most so many readings is a small question: a handful of chunks.
+const SMALL_LIMIT: usize = 2_000;
 
 fn join_all(threads: &Mutex<Vec<JoinHandle<()>>>) {
     for thread in threads.lock().drain(..) {

@@ -123,13 +123,13 @@ impl Book {
     }
 
     pub(crate) fn range(&self, query: &RangeQuery) -> Result<Vec<(Timestamp, Value)>, ShelfError> {
-        let mut readings = Vec::new();
         let Some((entity, key)) = self.numbers(query.entity, &query.key) else {
-            return Ok(readings);
+            return Ok(Vec::new());
         };
         if query.limit == 0 {
-            return Ok(readings);
+            return Ok(Vec::new());
         }
+        let mut readings = Vec::with_capacity(query.limit.min(READINGS_AHEAD));
         self.readings(entity, key, query.range, query.descending, &mut |at, value| {
             readings.push((at, value));
             readings.len() < query.limit
@@ -228,7 +228,8 @@ impl Book {
         descending: bool,
         visit: &mut dyn FnMut(&Points) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, ShelfError> {
-        let floor = floor_start(&*self.shelf, id, range.start.ms())?;
+        let start = range.start.ms();
+        let floor = if start <= 0 { None } else { floor_start(&*self.shelf, id, start)? };
         let low = layout::chunk_key(id, floor.unwrap_or(i64::MIN));
         let high = if range.end == Timestamp::MAX {
             series_end(id)
@@ -423,6 +424,9 @@ impl Merge<'_> {
         shown.map_or(ControlFlow::Continue(()), |(at, value)| flow((self.visit)(at, value)))
     }
 }
+
+/// Readings that an answer has room for from the start.
+const READINGS_AHEAD: usize = 1024;
 
 const fn flow(goes_on: bool) -> ControlFlow<()> {
     if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
