@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use thingport_api::auth::password;
 use thingport_core::clock::Entropy;
@@ -22,7 +23,8 @@ pub(crate) async fn prepare(
     let trouble = |error| Failure::new(format!("the first accounts cannot be created: {error:?}"));
     let fresh = node.registry.is_fresh().await.map_err(trouble)?;
     if demo {
-        let hashes = Hashes::of(if fresh { &DEMO_PASSWORDS } else { &[] }, entropy);
+        let known = if fresh { DEMO_PASSWORDS.map(str::to_owned).to_vec() } else { Vec::new() };
+        let hashes = Hashes::of(known, &node.entropy).await;
         let hash = |password: &str| hashes.hash(password, entropy);
         node.registry.found_demo(&hash).await.map_err(trouble)?;
         return Ok(Some(DEMO.to_owned()));
@@ -41,7 +43,8 @@ pub(crate) async fn prepare(
     // Written before the accounts exist: a password that nobody knows would lock everybody out.
     write_for_owner(&path, &as_text(&people))
         .map_err(|error| Failure::new(format!("{} cannot be written: {error}", path.display())))?;
-    let hashes = Hashes::of(&[&people.system_password, &people.tenant_password], entropy);
+    let known = vec![people.system_password.clone(), people.tenant_password.clone()];
+    let hashes = Hashes::of(known, &node.entropy).await;
     let hash = |password: &str| hashes.hash(password, entropy);
     node.registry.found(&people, &hash).await.map_err(trouble)?;
     Ok(Some(format!(
@@ -57,15 +60,20 @@ pub(crate) async fn prepare(
 struct Hashes(Vec<(String, String)>);
 
 impl Hashes {
-    fn of(passwords: &[&str], entropy: &dyn Entropy) -> Self {
-        let pairs = std::thread::scope(|scope| {
-            let hashing: Vec<_> = passwords
-                .iter()
-                .map(|password| scope.spawn(|| ((*password).to_owned(), hash(password, entropy))))
-                .collect();
-            // A thread that failed leaves its password to be hashed when it is needed.
-            hashing.into_iter().filter_map(|thread| thread.join().ok()).collect()
+    async fn of(passwords: Vec<String>, entropy: &Arc<dyn Entropy>) -> Self {
+        // Away from the threads that serve devices already.
+        let hashing = passwords.into_iter().map(|password| {
+            let entropy = Arc::clone(entropy);
+            tokio::task::spawn_blocking(move || {
+                let hash = hash(&password, &*entropy);
+                (password, hash)
+            })
         });
+        let mut pairs = Vec::new();
+        for one in hashing.collect::<Vec<_>>() {
+            // A task that failed leaves its password to be hashed when it is needed.
+            pairs.extend(one.await.ok());
+        }
         Self(pairs)
     }
 

@@ -76,22 +76,24 @@ fn build(config: &Config) -> Result<Node, Failure> {
 }
 
 async fn serve(config: &Config, demo: bool, node: Arc<Node>) -> Result<(), Failure> {
+    let drain = Arc::new(Drain::default());
+    // Devices need not wait until the first passwords are hashed.
+    let mqtt = listen_mqtt(config, &node, &drain)?;
+    let mqtt_at = mqtt.local_addr().map_err(|error| Failure::new(error.to_string()))?;
+    let mqtt = tokio::spawn(mqtt.serve());
+
     let people = first_run::prepare(&node, &config.storage.dir, demo).await?;
     let keys = load_or_create_keys(&node.registry, &*node.entropy)
         .await
         .map_err(|error| Failure::new(format!("the key that signs tokens: {error:?}")))?;
     let api = Arc::new(Api::new(Arc::clone(&node), api_config(config), keys, decoder()));
-    let drain = Arc::new(Drain::default());
 
-    let mqtt = listen_mqtt(config, &node, &drain)?;
     let http = TcpListener::bind(address("http.bind", &config.http.bind)?);
     let http = http.await.map_err(|error| cannot_bind("http.bind", &config.http.bind, &error))?;
-    let mqtt_at = mqtt.local_addr().map_err(|error| Failure::new(error.to_string()))?;
     let http_at = http.local_addr().map_err(|error| Failure::new(error.to_string()))?;
 
     let routes = thingport_api::router::router(Arc::clone(&api))
         .merge(observe::routes(Arc::clone(&node), Arc::clone(&drain)));
-    let mqtt = tokio::spawn(mqtt.serve());
     let stop_http = Arc::clone(&drain);
     let http = axum::serve(http, routes.into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(async move { stop_http.begun().await });

@@ -72,9 +72,14 @@ impl Registry {
             tenant_email: "tenant@thingsboard.org".to_owned(),
             tenant_password: "tenant".to_owned(),
         };
-        self.found(&people, hash).await?;
+        // Devices first: they can connect while passwords, which are slow on purpose, are hashed.
+        self.ensure_default_tenant_profile().await?;
         let tenant = self.ensure_tenant(&people.tenant_title).await?;
         let caller = Caller::tenant(tenant.id);
+        for row in DEMO_DEVICES {
+            self.ensure_device(&caller, row).await?;
+        }
+        self.found(&people, hash).await?;
         for (title, emails) in DEMO_CUSTOMERS {
             let customer = self.ensure_customer(&caller, title).await?;
             for email in *emails {
@@ -84,9 +89,6 @@ impl Registry {
                 };
                 self.ensure_user(&caller, draft, "customer", hash).await?;
             }
-        }
-        for row in DEMO_DEVICES {
-            self.ensure_device(&caller, row).await?;
         }
         Ok(())
     }
