@@ -61,7 +61,8 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     (MQTT, &[], &[]),
     (DEVICE, &[MODEL], &[]),
     (CORE, &[MODEL], &[]),
-    (STORE, &[MODEL], &[]),
+    // The registry's rules are told as stories on every engine of the store.
+    (STORE, &[MODEL], &[CORE]),
     (TRANSPORT, &[MQTT, DEVICE, CORE, MODEL], &[]),
     (API, &[CORE, MODEL], &[]),
     ("thingport", EVERY, &[]),

@@ -207,8 +207,7 @@ impl Connection {
             }
         }
         if packet.requests().nth(looked_at).is_some() {
-            let reason = answer::refused_filter(ReasonCode::QuotaExceeded);
-            self.record(reason, &format!("more than {looked_at} filters"));
+            self.record(Reason::TooManyFilters, &format!("more than {looked_at} filters"));
         }
     }
 
