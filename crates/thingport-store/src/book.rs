@@ -124,15 +124,7 @@ impl Book {
     /// Whether all numbers in a record have names; those of a lost name record have none.
     pub(crate) fn knows(&self, record: &Record<'_>) -> bool {
         let names = self.names.read();
-        let entity = match *record {
-            Record::EntityName { .. } | Record::KeyName { .. } | Record::Closed => return true,
-            Record::Telemetry { entity, .. }
-            | Record::SetAttributes { entity, .. }
-            | Record::DeleteAttributes { entity, .. }
-            | Record::DeleteTelemetry { entity, .. }
-            | Record::Incident { entity, .. }
-            | Record::Purge { entity } => entity,
-        };
+        let Some(entity) = record.entity() else { return true };
         let known = |key: u32| names.key_name(key).is_some();
         names.entity_name(entity).is_some()
             && match *record {

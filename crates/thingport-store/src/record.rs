@@ -126,6 +126,21 @@ impl<'a> Record<'a> {
     }
 }
 
+impl Record<'_> {
+    /// The entity a change is of.
+    pub(crate) const fn entity(&self) -> Option<u32> {
+        match *self {
+            Self::Telemetry { entity, .. }
+            | Self::SetAttributes { entity, .. }
+            | Self::DeleteAttributes { entity, .. }
+            | Self::DeleteTelemetry { entity, .. }
+            | Self::Incident { entity, .. }
+            | Self::Purge { entity } => Some(entity),
+            Self::EntityName { .. } | Self::KeyName { .. } | Self::Closed => None,
+        }
+    }
+}
+
 pub(crate) fn write_entity_name(out: &mut Vec<u8>, entity: u32, name: EntityRef) {
     start(out, ENTITY_NAME, entity);
     out.push(name.kind as u8);

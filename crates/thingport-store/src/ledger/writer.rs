@@ -139,12 +139,22 @@ impl Writer {
     }
 
     fn apply(&self, lsn: u64) -> Result<(), crate::shelf::ShelfError> {
-        for (index, bytes) in trusted(&self.batch.changes).enumerate() {
-            if let Some(record) = Record::read(bytes) {
-                self.shared.book.apply(&record, Position { lsn, index: index as u32 })?;
+        let book = &self.shared.book;
+        let records = trusted(&self.batch.changes).zip(0..);
+        let mut records = records.filter_map(|(bytes, index)| Some((Record::read(bytes)?, index)));
+        let mut next: Vec<(Record<'_>, u32)> = Vec::with_capacity(TOGETHER);
+        loop {
+            next.extend(records.by_ref().take(TOGETHER));
+            if next.is_empty() {
+                return Ok(());
+            }
+            if next.len() > FEW {
+                book.head.touch(next.iter().filter_map(|(record, _)| record.entity()));
+            }
+            for (record, index) in next.drain(..) {
+                book.apply(&record, Position { lsn, index })?;
             }
         }
-        Ok(())
     }
 
     fn observe(&self) {
@@ -190,16 +200,9 @@ impl Writer {
 
 /// Tells the observer about one change, with text instead of numbers.
 fn tell(shared: &Shared, observer: &dyn Observer, record: &Record<'_>) {
-    let entity = match *record {
-        Record::Telemetry { entity, .. }
-        | Record::SetAttributes { entity, .. }
-        | Record::DeleteAttributes { entity, .. }
-        | Record::DeleteTelemetry { entity, .. }
-        | Record::Purge { entity } => entity,
-        Record::EntityName { .. }
-        | Record::KeyName { .. }
-        | Record::Incident { .. }
-        | Record::Closed => return,
+    let entity = match record.entity() {
+        Some(entity) if !matches!(record, Record::Incident { .. }) => entity,
+        _ => return,
     };
     let name = shared.book.names.read().entity_name(entity);
     let Some(name) = name.filter(|name| observer.wants(*name)) else { return };
@@ -247,5 +250,9 @@ impl Drop for FailOnUnwind {
     }
 }
 
+/// Changes that are looked at together before they are applied.
+const TOGETHER: usize = 64;
+/// So few changes are not worth a look ahead.
+const FEW: usize = 8;
 /// How long the writer sleeps when nothing comes; also how soon a full disk is tried again.
 const PATIENCE: Duration = Duration::from_secs(1);
