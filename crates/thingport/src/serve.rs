@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::fs::Mode;
 use thingport_api::api::{Api, BodyKind, DecodeBody};
 use thingport_api::auth::load_or_create_keys;
 use thingport_api::config::ApiConfig;
@@ -43,6 +44,8 @@ pub(crate) fn run(config: &Config, demo: bool) -> Result<(), Failure> {
 
 /// Opens the stores and builds the house over them.
 fn build(config: &Config) -> Result<Node, Failure> {
+    // Whatever is made in the data directory is for its owner only: it holds the devices' tokens.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let dir = &config.storage.dir;
     // It holds tokens: nobody else's to read. A directory that is there keeps the rights it has.
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| {
@@ -77,6 +80,10 @@ fn build(config: &Config) -> Result<Node, Failure> {
 
 async fn serve(config: &Config, demo: bool, node: Arc<Node>) -> Result<(), Failure> {
     let drain = Arc::new(Drain::default());
+    // Both ports first: passwords made for a start that fails would never be shown.
+    let http = TcpListener::bind(address("http.bind", &config.http.bind)?);
+    let http = http.await.map_err(|error| cannot_bind("http.bind", &config.http.bind, &error))?;
+    let http_at = http.local_addr().map_err(|error| Failure::new(error.to_string()))?;
     // Devices need not wait until the first passwords are hashed.
     let mqtt = listen_mqtt(config, &node, &drain)?;
     let mqtt_at = mqtt.local_addr().map_err(|error| Failure::new(error.to_string()))?;
@@ -87,10 +94,6 @@ async fn serve(config: &Config, demo: bool, node: Arc<Node>) -> Result<(), Failu
         .await
         .map_err(|error| Failure::new(format!("the key that signs tokens: {error:?}")))?;
     let api = Arc::new(Api::new(Arc::clone(&node), api_config(config), keys, decoder()));
-
-    let http = TcpListener::bind(address("http.bind", &config.http.bind)?);
-    let http = http.await.map_err(|error| cannot_bind("http.bind", &config.http.bind, &error))?;
-    let http_at = http.local_addr().map_err(|error| Failure::new(error.to_string()))?;
 
     let routes = thingport_api::router::router(Arc::clone(&api))
         .merge(observe::routes(Arc::clone(&node), Arc::clone(&drain)));
