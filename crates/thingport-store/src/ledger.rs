@@ -38,6 +38,7 @@ mod format;
 mod latency;
 mod open;
 mod readers;
+mod thread;
 mod writer;
 
 pub use open::{OpenError, Progress};
@@ -160,7 +161,7 @@ impl Ledger for LogLedger {
             let _ = done.send(()); // nobody waits any more
         };
         let failed = |why: &str| PortError::Failed(why.to_owned());
-        open::spawn("ledger-close", join).map_err(|error| failed(&error.to_string()))?;
+        thread::spawn("ledger-close", join).map_err(|error| failed(&error.to_string()))?;
         waiting.await.map_err(|_| failed("a thread of the ledger died"))?;
         match self.shared.line.state() {
             LedgerState::Failed => Err(failed("the log failed earlier")),

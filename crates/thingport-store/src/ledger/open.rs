@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::flusher::Flusher;
 use super::readers::Readers;
+use super::thread::spawn;
 use super::writer::Writer;
 use super::{Clock, LogLedger, Shared, format, latency};
 use crate::book::{Book, Position};
@@ -282,13 +283,6 @@ fn locked(place: &str, error: io::Error) -> OpenError {
         return OpenError::Io { place, error };
     }
     OpenError::Locked { place, pid: error.to_string().trim().parse().ok() }
-}
-
-pub(super) fn spawn(
-    name: &str,
-    run: impl FnOnce() + Send + 'static,
-) -> io::Result<std::thread::JoinHandle<()>> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(run)
 }
 
 const MIB: usize = 1024 * 1024;

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use thingport_model::port::error::PortError;
 
 use super::Shared;
+use super::thread::spawn;
 use crate::book::Book;
 use crate::shelf::ShelfError;
 
@@ -46,7 +47,7 @@ impl Readers {
         let receiver = Arc::new(Mutex::new(receiver));
         let threads = (0..shared.config.readers.max(1)).map(|number| {
             let (shared, receiver) = (Arc::clone(shared), Arc::clone(&receiver));
-            super::open::spawn(&format!("ledger-reader-{number}"), move || run(&shared, &receiver))
+            spawn(&format!("ledger-reader-{number}"), move || run(&shared, &receiver))
         });
         let threads = threads.collect::<Result<_, _>>()?;
         let line = Mutex::new(Some(sender));
