@@ -5,6 +5,7 @@ use std::sync::Arc;
 use thingport_model::credentials::CredentialsType;
 use thingport_model::port::error::PortError;
 use thingport_model::reason::Reason;
+use thingport_model::security::Security;
 
 use crate::registry::{DeviceLogin, Registry, hash_one, hash_two};
 
@@ -17,6 +18,8 @@ pub struct Offer<'a> {
     pub user_name: Option<&'a str>,
     /// Password.
     pub password: Option<&'a [u8]>,
+    /// What the TLS handshake said; none on a plain connection.
+    pub security: Option<&'a Security>,
 }
 
 /// Why a client was not let in.

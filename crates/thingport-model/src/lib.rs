@@ -21,6 +21,7 @@ pub mod port;
 pub mod profile;
 pub mod reading;
 pub mod reason;
+pub mod security;
 pub mod tenant;
 pub mod time;
 pub mod uplink;

@@ -243,7 +243,7 @@ impl Connection {
     fn handle_event(&mut self, event: Event<'_>, now_ms: u64, desk: &mut Desk) {
         match event {
             Event::Connect(connect) => {
-                let caller = Caller::of(&connect);
+                let caller = Caller::of(&connect, None);
                 let node = Arc::clone(&self.shared.node);
                 self.stage = Stage::Deciding(Box::pin(login::decide(node, caller)));
             }

@@ -6,6 +6,7 @@ use thingport_core::admit::{Offer, Refused, admit};
 use thingport_core::journal::{Report, Subject};
 use thingport_core::node::Node;
 use thingport_core::registry::DeviceLogin;
+use thingport_model::security::Security;
 use thingport_mqtt::packet::connect::Connect;
 use thingport_mqtt::version::Version;
 
@@ -15,6 +16,7 @@ pub(super) struct Caller {
     pub(super) client_id: Box<str>,
     user_name: Option<Box<str>>,
     password: Option<Box<[u8]>>,
+    security: Option<Box<Security>>,
     pub(super) version: Version,
 }
 
@@ -22,11 +24,12 @@ pub(super) struct Caller {
 pub(super) type Decision = (Caller, Result<Arc<DeviceLogin>, Refused>);
 
 impl Caller {
-    pub(super) fn of(connect: &Connect<'_>) -> Self {
+    pub(super) fn of(connect: &Connect<'_>, security: Option<Box<Security>>) -> Self {
         Self {
             client_id: connect.client_id.into(),
             user_name: connect.user_name.map(Into::into),
             password: connect.password.map(Into::into),
+            security,
             version: connect.version,
         }
     }
@@ -36,6 +39,7 @@ impl Caller {
             client_id: &self.client_id,
             user_name: self.user_name.as_deref(),
             password: self.password.as_deref(),
+            security: self.security.as_deref(),
         }
     }
 }
