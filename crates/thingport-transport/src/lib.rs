@@ -4,11 +4,14 @@
 //! and carries events between them and the domain. Nobody else touches session or link, so neither
 //! has a lock. Buffers belong to the thread, not to the connection: an idle connection owns none.
 //!
-//! Start at `mqtt::connection`; `mqtt::answer` is the one map from reasons to MQTT codes.
+//! Start at `door`, through which every stream comes in, and at `mqtt::connection`; `mqtt::answer` is the
+//! one map from reasons to MQTT codes.
 
 pub mod config;
+pub mod door;
 pub mod drain;
 pub mod listen;
 pub mod mqtt;
 mod shared;
+pub mod stream;
 mod timers;

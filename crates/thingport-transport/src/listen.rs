@@ -5,16 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::SockRef;
-use thingport_core::journal::{Report, Subject};
-use thingport_core::metrics::Bound;
 use thingport_core::node::Node;
-use thingport_model::reason::Reason;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 
-use crate::config::{Config, TCP_USER_TIMEOUT_MS};
+use crate::config::Config;
+use crate::door::Door;
 use crate::drain::Drain;
-use crate::mqtt::connection::Connection;
 use crate::shared::{Dialects, Shared};
 use crate::timers::{TICK_MS, Timers};
 
@@ -52,13 +48,20 @@ impl Listener {
         self.listener.local_addr()
     }
 
+    /// The door to its connections, for streams that come in another way.
+    #[must_use]
+    pub fn door(&self) -> Door {
+        Door::new(Arc::clone(&self.shared))
+    }
+
     /// Serves connections until the drain begins, then until the last one has ended. The caller
     /// decides how long it waits for that.
     pub async fn serve(self) {
         let Self { listener, shared } = self;
+        let door = Door::new(Arc::clone(&shared));
         let ticking = tokio::spawn(tick(Arc::clone(&shared)));
         tokio::select! {
-            () = accept(&listener, &shared) => {}
+            () = accept(&listener, &door) => {}
             () = shared.drain.begun() => {}
         }
         drop(listener);
@@ -70,10 +73,10 @@ impl Listener {
     }
 }
 
-async fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+async fn accept(listener: &TcpListener, door: &Door) {
     loop {
         match listener.accept().await {
-            Ok((stream, remote)) => admit(stream, remote, shared),
+            Ok((stream, remote)) => door.serve_plain(stream, remote),
             Err(error) => {
                 // Out of descriptors, most likely: let some close before trying again.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -81,30 +84,6 @@ async fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             }
         }
     }
-}
-
-fn admit(stream: TcpStream, remote: SocketAddr, shared: &Arc<Shared>) {
-    let node = &shared.node;
-    if node.metrics.connections.value() >= shared.config.connections_max {
-        node.metrics.count_bound(Bound::ConnectionsMax);
-        let remote = remote.to_string();
-        node.journal.record(&Report {
-            subject: Subject::Stranger,
-            reason: Reason::TooManyConnections,
-            detail: "",
-            remote: &remote,
-            client_id: "",
-            user_name: "",
-            protocol: "MQTT",
-        });
-        return;
-    }
-    // Small answers must not wait for more; a dead peer must not be waited for. Should the system
-    // refuse either, the connection works nonetheless.
-    let _ = stream.set_nodelay(true);
-    let timeout = Duration::from_millis(TCP_USER_TIMEOUT_MS);
-    let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(timeout));
-    tokio::spawn(Connection::new(stream, remote, Arc::clone(shared)));
 }
 
 async fn tick(shared: Arc<Shared>) {

@@ -27,19 +27,18 @@ use thingport_model::port::ledger::Waiter;
 use thingport_model::reading::Readings;
 use thingport_model::reason::Reason;
 use thingport_mqtt::session::{Delivery, Event, Session};
-use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::answer;
 use super::login::{self, Caller, Decision};
 use super::pending::Pending;
 use super::scratch::{self, Desk, Scratch};
 use crate::shared::Shared;
+use crate::stream::Stream;
 use crate::timers::Key;
 
 /// One MQTT connection as a future that ends with it.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     shared: Arc<Shared>,
     session: Session,
     stage: Stage,
@@ -99,7 +98,7 @@ struct Unsent {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, remote: SocketAddr, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(stream: Stream, remote: SocketAddr, shared: Arc<Shared>) -> Self {
         let now_ms = shared.node.clock.monotonic_ms();
         let session = Session::new(Arc::clone(&shared.bounds), now_ms);
         shared.node.metrics.connections_accepted.add(1);
@@ -202,20 +201,19 @@ impl Connection {
             self.refresh();
             return true;
         }
-        let mut buffer = ReadBuf::new(read);
-        match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+        match self.stream.poll_read(cx, read) {
             Poll::Pending => false,
             Poll::Ready(Err(error)) => {
                 self.lose(Reason::ConnectionLost, &error.to_string());
                 false
             }
-            Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+            Poll::Ready(Ok(0)) => {
                 self.lose(Reason::ConnectionLost, "the peer closed the connection");
                 false
             }
-            Poll::Ready(Ok(())) => {
-                let filled = buffer.filled();
-                let is_full = filled.len() == buffer.capacity();
+            Poll::Ready(Ok(size)) => {
+                let filled = read.get(..size).unwrap_or_default();
+                let is_full = filled.len() == read.len();
                 self.shared.node.metrics.bytes_in.add(filled.len() as u64);
                 self.handle_bytes(now_ms, filled, desk);
                 // A short read emptied the socket: the next bytes will wake this task.
@@ -226,7 +224,7 @@ impl Connection {
 
     /// Registers for the next bytes after a short read.
     fn poll_again(&self, cx: &mut Context<'_>) -> bool {
-        self.is_listening() && self.session.reads() && self.stream.poll_read_ready(cx).is_ready()
+        self.is_listening() && self.session.reads() && self.stream.poll_more(cx).is_ready()
     }
 
     fn handle_bytes(&mut self, now_ms: u64, bytes: &[u8], desk: &mut Desk) {
@@ -243,7 +241,7 @@ impl Connection {
     fn handle_event(&mut self, event: Event<'_>, now_ms: u64, desk: &mut Desk) {
         match event {
             Event::Connect(connect) => {
-                let caller = Caller::of(&connect, None);
+                let caller = Caller::of(&connect, self.stream.take_security());
                 let node = Arc::clone(&self.shared.node);
                 self.stage = Stage::Deciding(Box::pin(login::decide(node, caller)));
             }

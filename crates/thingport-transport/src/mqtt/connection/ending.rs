@@ -1,13 +1,11 @@
 //! The end of a connection, and the bytes that leave it.
 
-use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::io;
 
 use thingport_core::journal::{Report, Subject};
 use thingport_core::metrics::Bound;
 use thingport_model::reason::Reason;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Connection, Stage, Unsent};
 use crate::config::{LINGER_BYTES, LINGER_MS, UNSENT_MAX};
@@ -72,17 +70,20 @@ impl Connection {
         if self.unsent.is_some() || matches!(self.stage, Stage::Done) {
             return;
         }
-        if !matches!(Pin::new(&mut self.stream).poll_shutdown(cx), Poll::Ready(Ok(()))) {
-            self.stage = Stage::Done;
-            return;
+        match self.stream.poll_shutdown(cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => {
+                self.stage = Stage::Done;
+                return;
+            }
+            Poll::Pending => return,
         }
         let mut bin = [0; 1024];
         while let Stage::Lingering { left, .. } = &mut self.stage {
-            let mut buffer = ReadBuf::new(&mut bin);
-            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+            match self.stream.poll_read(cx, &mut bin) {
                 Poll::Pending => return,
-                Poll::Ready(Ok(())) if !buffer.filled().is_empty() && *left > 0 => {
-                    *left = left.saturating_sub(buffer.filled().len());
+                Poll::Ready(Ok(size)) if size > 0 && *left > 0 => {
+                    *left = left.saturating_sub(size);
                 }
                 Poll::Ready(_) => self.stage = Stage::Done,
             }
@@ -131,10 +132,14 @@ impl Connection {
     pub(super) fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<usize> {
         let mut sent = 0;
         while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
-            match Pin::new(&mut self.stream).poll_write(cx, rest) {
+            match self.stream.poll_write(cx, rest) {
                 Poll::Pending => break,
                 Poll::Ready(written) => sent += written?,
             }
+        }
+        // A stream that cannot pass on everything yet has registered for the rest of it.
+        if let Poll::Ready(flushed) = self.stream.poll_flush(cx) {
+            flushed?;
         }
         self.shared.node.metrics.bytes_out.add(sent as u64);
         Ok(sent)
