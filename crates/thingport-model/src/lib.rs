@@ -9,6 +9,7 @@
 //! whoever keeps its data.
 
 pub mod aggregate;
+pub mod attempt;
 pub mod attribute;
 pub mod credentials;
 pub mod device;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
-use thingport_model::port::ledger::{INCIDENTS_MAX, LatestAfterDelete};
+use thingport_model::port::ledger::{INCIDENTS_MAX, LatestAfterDelete, incidents_max};
 use thingport_model::time::{TimeRange, Timestamp};
 
 use crate::head::Head;
@@ -110,15 +110,23 @@ impl Book {
                     self.delete(entity, key, range, latest)?;
                 }
             }
-            Record::Incident { entity, body } => self.head.change(entity, |layer| {
-                layer.add_incident(entity, position.number(), body, INCIDENTS_MAX);
-            }),
+            Record::Incident { entity, body } => {
+                let max = self.incidents_max(entity);
+                self.head.change(entity, |layer| {
+                    layer.add_incident(entity, position.number(), body, max);
+                });
+            }
             Record::Purge { entity } => self.head.change(entity, |layer| layer.purge(entity)),
             Record::Closed => {
                 self.changes.fetch_sub(1, Ordering::Relaxed);
             }
         }
         Ok(true)
+    }
+
+    /// How many incidents of an entity are kept.
+    pub(crate) fn incidents_max(&self, entity: u32) -> usize {
+        self.names.read().entity_name(entity).map_or(INCIDENTS_MAX, incidents_max)
     }
 
     /// Whether all numbers in a record have names; those of a lost name record have none.

@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use thingport_model::port::ledger::INCIDENTS_MAX;
 use thingport_model::time::Timestamp;
 
 use crate::book::Book;
@@ -19,6 +18,7 @@ use crate::head::{Layer, Series, series_id};
 use crate::layout::{self, Row};
 use crate::names::NameCount;
 use crate::points::Points;
+use crate::ring::{self, Ring};
 use crate::shelf::{Order, Run, Shelf, ShelfError, Space};
 
 /// A frozen stretch of the log.
@@ -60,7 +60,7 @@ pub(crate) fn flush(book: &Book, job: &Job) -> Result<(), ShelfError> {
     shelf.ingest(Space::Rows, &output.rows)?;
     let mut edits = vec![(Space::Meta, meta(book, job))];
     edits.push((Space::Attributes, attributes(shelf, &entities)?));
-    edits.push((Space::Incidents, incidents(shelf, &entities)?));
+    edits.push((Space::Incidents, incidents(book, &entities)?));
     shelf.commit(&edits)
 }
 
@@ -103,7 +103,8 @@ fn attributes(shelf: &dyn Shelf, entities: &[(u32, &Layer)]) -> Result<Run, Shel
     Ok(run)
 }
 
-fn incidents(shelf: &dyn Shelf, entities: &[(u32, &Layer)]) -> Result<Run, ShelfError> {
+fn incidents(book: &Book, entities: &[(u32, &Layer)]) -> Result<Run, ShelfError> {
+    let shelf = &*book.shelf;
     let mut run = Run::default();
     for (entity, layer) in entities {
         let Some(own) = layer.entities.get(entity) else { continue };
@@ -115,10 +116,10 @@ fn incidents(shelf: &dyn Shelf, entities: &[(u32, &Layer)]) -> Result<Run, Shelf
             continue;
         }
         let stored = shelf.get(Space::Incidents, &key)?.filter(|_| !own.purged).unwrap_or_default();
-        let mut all: BTreeMap<u64, Vec<u8>> = layout::read_incidents(&stored).collect();
-        all.extend(own.incidents.iter().cloned());
-        let surplus = all.len().saturating_sub(INCIDENTS_MAX);
-        run.push(&key, Some(&layout::write_incidents(all.iter().skip(surplus))));
+        let mut ring: Ring = layout::read_incidents(&stored).collect();
+        ring.extend(own.incidents.iter().map(|(at, body)| (*at, body.clone())));
+        ring::trim(&mut ring, book.incidents_max(*entity));
+        run.push(&key, Some(&layout::write_incidents(ring.iter())));
     }
     Ok(run)
 }

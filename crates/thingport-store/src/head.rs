@@ -16,6 +16,7 @@ use thingport_model::value::{Value, ValueRef};
 
 use crate::points::{Point, Points};
 use crate::record::{Items, KeyList};
+use crate::ring::{self, Ring};
 
 /// All shards.
 pub(crate) struct Head {
@@ -59,8 +60,8 @@ pub(crate) struct EntityLayer {
     pub(crate) purged: bool,
     /// By scope and key; None for a removed one.
     pub(crate) attributes: HashMap<(u8, u32), Option<Sample>, RandomState>,
-    /// Position in the log and body, oldest first.
-    pub(crate) incidents: Vec<(u64, Vec<u8>)>,
+    /// By position in the log.
+    pub(crate) incidents: Ring,
 }
 
 /// One value with its time, on its own.
@@ -188,9 +189,9 @@ impl Layer {
     pub(crate) fn add_incident(&mut self, entity: u32, position: u64, body: &[u8], max: usize) {
         self.bytes += ENTRY_BYTES + body.len();
         let incidents = &mut self.entity(entity).incidents;
-        incidents.push((position, body.to_vec()));
+        incidents.insert(position, body.to_vec());
         if incidents.len() > 2 * max {
-            incidents.drain(..max);
+            ring::trim(incidents, max);
         }
     }
 

@@ -25,4 +25,5 @@ mod points;
 mod read;
 mod record;
 mod retention;
+mod ring;
 mod shelf;

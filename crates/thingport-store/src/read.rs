@@ -10,7 +10,7 @@ use thingport_model::aggregate::Fold;
 use thingport_model::attribute::{Attribute, Scope};
 use thingport_model::id::EntityRef;
 use thingport_model::incident::Incident;
-use thingport_model::port::ledger::{INCIDENTS_MAX, Keys, RangeQuery};
+use thingport_model::port::ledger::{Keys, RangeQuery};
 use thingport_model::reading::Reading;
 use thingport_model::time::{TimeRange, Timestamp};
 use thingport_model::value::Value;
@@ -23,6 +23,7 @@ use crate::head::{Sample, series_id};
 use crate::layout::{self, Row};
 use crate::points::{Point, Points};
 use crate::record::read_incident;
+use crate::ring::{self, Ring};
 use crate::shelf::{Order, ShelfError, Space};
 
 /// What the head says about one series.
@@ -319,7 +320,7 @@ impl Book {
         limit: usize,
     ) -> Result<Vec<Incident>, ShelfError> {
         let Some(entity) = self.names.read().entity(entity) else { return Ok(Vec::new()) };
-        let (mut found, mut hidden) = (BTreeMap::new(), false);
+        let (mut found, mut hidden) = (Ring::new(), false);
         self.head.view(entity, |shard| {
             for layer in shard.layers() {
                 let Some(own) = layer.entities.get(&entity) else { continue };
@@ -327,7 +328,7 @@ impl Book {
                     found.clear();
                     hidden = true;
                 }
-                found.extend(own.incidents.iter().cloned());
+                found.extend(own.incidents.iter().map(|(at, body)| (*at, body.clone())));
             }
         });
         if !hidden {
@@ -335,7 +336,8 @@ impl Book {
                 self.shelf.get(Space::Incidents, &entity.to_be_bytes())?.unwrap_or_default();
             found.extend(layout::read_incidents(&stored));
         }
-        let newest = found.values().rev().take(limit.min(INCIDENTS_MAX));
+        ring::trim(&mut found, self.incidents_max(entity));
+        let newest = found.values().rev().take(limit);
         Ok(newest.filter_map(|body| read_incident(body)).collect())
     }
 

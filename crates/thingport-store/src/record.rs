@@ -4,7 +4,7 @@
 //! first use. The forms are listed in docs/storage-format.md; types are never reused.
 
 use thingport_model::attribute::Scope;
-use thingport_model::id::{DeviceId, EntityKind, EntityRef};
+use thingport_model::id::{DeviceId, EntityKind, EntityRef, NIL};
 use thingport_model::incident::Incident;
 use thingport_model::port::ledger::LatestAfterDelete;
 use thingport_model::reading::Readings;
@@ -14,6 +14,8 @@ use thingport_model::value::ValueRef;
 use uuid::Uuid;
 
 use crate::codec::{Cursor, put_bytes, put_signed, put_value, put_varint};
+
+mod attempt;
 
 /// A record as read back; texts and items are still bytes of the log.
 #[derive(Clone, Copy, Debug)]
@@ -212,8 +214,12 @@ pub(crate) fn write_incident(out: &mut Vec<u8>, entity: u32, incident: &Incident
         &incident.protocol,
     ];
     texts.iter().for_each(|text| put_bytes(out, text.as_bytes()));
-    if let Some(device) = incident.device {
-        out.extend_from_slice(device.0.as_bytes());
+    match (incident.device, &incident.attempt) {
+        (None, None) => {}
+        (device, attempt) => {
+            out.extend_from_slice(device.map_or(NIL, |device| device.0).as_bytes());
+            attempt.iter().for_each(|attempt| attempt::write(out, attempt));
+        }
     }
 }
 
@@ -226,7 +232,7 @@ pub(crate) fn read_incident(body: &[u8]) -> Option<Incident> {
     let mut text = || rest.text().map(str::to_owned);
     let (detail, remote, client_id) = (text()?, text()?, text()?);
     let (user_name, protocol) = (text()?, text()?);
-    let device = rest.array().map(|bytes| DeviceId(Uuid::from_bytes(bytes)));
+    let device = rest.array().map(Uuid::from_bytes).filter(|id| *id != NIL).map(DeviceId);
     Some(Incident {
         at,
         reason,
@@ -238,6 +244,7 @@ pub(crate) fn read_incident(body: &[u8]) -> Option<Incident> {
         protocol,
         count,
         first_at,
+        attempt: attempt::read(&mut rest).map(Box::new),
     })
 }
 
@@ -291,3 +298,6 @@ const DELETE_TELEMETRY: u8 = 6;
 const INCIDENT: u8 = 7;
 const PURGE: u8 = 8;
 const CLOSED: u8 = 9;
+
+#[cfg(test)]
+mod tests;

@@ -77,6 +77,7 @@ impl Door {
             client_id: "",
             user_name: "",
             protocol: "MQTT",
+            attempt: None,
         });
     }
 }

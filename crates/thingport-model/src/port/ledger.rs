@@ -12,7 +12,7 @@ use async_trait::async_trait;
 
 use crate::aggregate::Fold;
 use crate::attribute::{Attribute, Scope};
-use crate::id::EntityRef;
+use crate::id::{EntityKind, EntityRef, TenantId};
 use crate::incident::Incident;
 use crate::port::error::PortError;
 use crate::reading::{Reading, Readings};
@@ -60,8 +60,9 @@ pub enum Change<'a> {
         /// What becomes of the latest value when it lies in the range.
         latest: LatestAfterDelete,
     },
-    /// An incident of a device, or of a tenant or the system tenant when no device was found. The newest
-    /// [`INCIDENTS_MAX`] per entity are kept.
+    /// An incident of a device, or of a tenant or the system tenant when no device was found. As many as
+    /// [`incidents_max`] says are kept; when there are more, the source that has the most loses its
+    /// oldest (see [`crate::incident::Source`]).
     Incident {
         /// Whose.
         entity: EntityRef,
@@ -273,8 +274,22 @@ pub trait Ledger: Send + Sync {
     async fn close(&self) -> Result<(), PortError>;
 }
 
-/// Incidents kept per entity.
+/// Incidents kept of an entity.
+#[must_use]
+pub fn incidents_max(entity: EntityRef) -> usize {
+    match entity.kind {
+        EntityKind::Tenant if entity == TenantId::SYSTEM.entity() => STRANGER_INCIDENTS_MAX,
+        EntityKind::Tenant => TENANT_INCIDENTS_MAX,
+        _ => INCIDENTS_MAX,
+    }
+}
+
+/// Incidents kept per device.
 pub const INCIDENTS_MAX: usize = 128;
+/// Incidents kept per tenant, of all its devices.
+pub const TENANT_INCIDENTS_MAX: usize = 512;
+/// Incidents kept of peers that matched no device, in the whole installation.
+pub const STRANGER_INCIDENTS_MAX: usize = 2048;
 
 /// Waits until `receipt` is committed.
 ///

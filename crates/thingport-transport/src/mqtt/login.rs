@@ -62,6 +62,7 @@ pub(super) fn record_refusal(node: &Node, caller: &Caller, refused: &Refused, re
         client_id: &caller.client_id,
         user_name: caller.user_name.as_deref().unwrap_or_default(),
         protocol: protocol(Some(caller.version)),
+        attempt: None,
     });
 }
 

@@ -20,6 +20,7 @@ fn incident(number: i64) -> Incident {
         protocol: "MQTT 5".to_owned(),
         count: 1,
         first_at: Timestamp(number),
+        attempt: None,
     }
 }
 

@@ -29,6 +29,7 @@ impl Connection {
             client_id: open.map_or("", |open| &open.client_id),
             user_name: "",
             protocol: login::protocol(self.session.version()),
+            attempt: None,
         });
     }
 
