@@ -47,23 +47,25 @@ fn house_dependencies(manifest: &Table) -> Vec<(&'static str, String)> {
 const KINDS: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];
 
 const MODEL: &str = "thingport-model";
+const X509: &str = "thingport-x509";
 const MQTT: &str = "thingport-mqtt";
 const DEVICE: &str = "thingport-device";
 const CORE: &str = "thingport-core";
 const STORE: &str = "thingport-store";
 const TRANSPORT: &str = "thingport-transport";
 const API: &str = "thingport-api";
-const EVERY: &[&str] = &[MODEL, MQTT, DEVICE, CORE, STORE, TRANSPORT, API];
+const EVERY: &[&str] = &[MODEL, X509, MQTT, DEVICE, CORE, STORE, TRANSPORT, API];
 
 /// Package, what it may use, what its tests may use besides.
 const ARROWS: &[(&str, &[&str], &[&str])] = &[
     (MODEL, &[], &[]),
+    (X509, &[], &[]),
     (MQTT, &[], &[]),
     (DEVICE, &[MODEL], &[]),
-    (CORE, &[MODEL], &[]),
+    (CORE, &[X509, MODEL], &[]),
     // The registry's rules are told as stories on every engine of the store.
     (STORE, &[MODEL], &[CORE]),
-    (TRANSPORT, &[MQTT, DEVICE, CORE, MODEL], &[]),
+    (TRANSPORT, &[MQTT, X509, DEVICE, CORE, MODEL], &[]),
     (API, &[CORE, MODEL], &[]),
     ("thingport", EVERY, &[]),
     ("xtask", &[], &[]),

@@ -90,7 +90,7 @@ fn everywhere(_: &str) -> bool {
 }
 
 fn is_pure(path: &str) -> bool {
-    ["model", "mqtt", "device", "core"]
+    ["model", "x509", "mqtt", "device", "core"]
         .iter()
         .any(|room| path.starts_with(&format!("crates/thingport-{room}/src/")))
 }
