@@ -65,7 +65,7 @@ impl World {
             ledger,
             clock.clone(),
             entropy.clone(),
-            NodeConfig { default_ttl_s: 0 },
+            NodeConfig::default(),
         ));
         node.registry.found_demo(&hashed).await.expect("demo data");
         let keys = JwtKeys::new(&[7; SECRET_BYTES]).expect("long enough");

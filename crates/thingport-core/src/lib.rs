@@ -14,7 +14,9 @@ pub mod clock;
 pub mod error;
 #[cfg(test)]
 mod fake;
+pub mod guard;
 pub mod journal;
+pub mod limits;
 pub mod metrics;
 pub mod node;
 pub mod presence;

@@ -68,6 +68,16 @@ bounds! {
     UnsentBytes = "unsent_bytes_max",
     /// Messages waiting for a slow WebSocket; it is closed.
     WebSocketQueue = "websocket_queue_max",
+    /// Connections that have not logged in, all addresses together; the newcomer is closed at accept.
+    Guests = "guests_max",
+    /// Connections of one address that have not logged in; the newcomer is closed at accept.
+    GuestsPerAddress = "guests_per_address_max",
+    /// Connections accepted in a second; further ones are closed at accept.
+    AcceptRate = "accept_rate_max",
+    /// Addresses whose failed logins are remembered; further ones are not counted.
+    GuardedAddresses = "guarded_addresses_max",
+    /// Rate limits remembered for devices that are not connected; some begin afresh.
+    LimitBuckets = "limit_buckets_max",
     /// Password checks at once; the next one waits.
     PasswordChecks = "password_checks_max",
     /// REST requests at once; the next one waits.

@@ -16,7 +16,9 @@ use crate::access::Caller;
 use crate::attributes::Attributes;
 use crate::clock::{Clock, Entropy};
 use crate::error::Error;
+use crate::guard::{Guard, GuardConfig};
 use crate::journal::Journal;
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::presence::Presence;
 use crate::reception::Reception;
@@ -25,10 +27,12 @@ use crate::telemetry::Telemetry;
 use crate::watch::Watches;
 
 /// What the configuration says about the domain.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct NodeConfig {
     /// Seconds that readings are kept where the tenant profile says nothing; 0 for ever.
     pub default_ttl_s: u32,
+    /// What strangers may do.
+    pub guard: GuardConfig,
 }
 
 /// Every part of the domain, wired.
@@ -41,6 +45,10 @@ pub struct Node {
     pub attributes: Attributes,
     /// The door for devices.
     pub reception: Reception,
+    /// What devices and tenants may send.
+    pub limits: Limits,
+    /// Who may open connections.
+    pub guard: Guard,
     /// Who is connected.
     pub presence: Arc<Presence>,
     /// Live interest of people.
@@ -84,6 +92,8 @@ impl Node {
             attributes: Attributes::new(Arc::clone(&registry), Arc::clone(&ledger)),
             reception: Reception::new(Arc::clone(&ledger), Arc::clone(&metrics)),
             journal: Journal::new(Arc::clone(&ledger), Arc::clone(&clock), Arc::clone(&metrics)),
+            limits: Limits::new(Arc::clone(&metrics)),
+            guard: Guard::new(config.guard, Arc::clone(&metrics)),
             registry,
             presence,
             watches,

@@ -117,6 +117,24 @@ reasons! {
     TooManyBeforeConnack = 109, "connect.pipelined", Device,
         "The client sent more packets before CONNACK than may wait.",
         "Wait for CONNACK before publishing.";
+    AddressBlocked = 110, "connect.address_blocked", Operator,
+        "Too many logins from this address failed, so its new connections are closed for a minute.",
+        "Correct the credentials of the devices behind this address; the incidents before this one name them.";
+    TooManyFromAddress = 111, "connect.too_many_from_address", Device,
+        "Too many connections from this address are open without having logged in.",
+        "Let clients send CONNECT as soon as they have connected; for a proxy, see mqtt.guard_exempt.";
+    TooManyGuests = 112, "connect.too_many_guests", Server,
+        "Too many connections are open without having logged in, so new ones are closed.",
+        "Look for the addresses that open them, or raise mqtt.guests_max.";
+    AcceptRateReached = 113, "connect.rate", Server,
+        "More connections arrive per second than are accepted, so some are closed.",
+        "Nothing, if it passes by itself as after a restart; otherwise raise mqtt.accept_rate_max.";
+    ProxyHeaderInvalid = 114, "connect.proxy_header", Operator,
+        "The connection did not begin with a valid PROXY protocol header, as the configuration demands.",
+        "Let the proxy send PROXY protocol 1 or 2, or turn mqtt.proxy_protocol off.";
+    ProxyUntrusted = 115, "connect.proxy_untrusted", Operator,
+        "The connection did not come from one of the proxies that are trusted.",
+        "Let devices connect through the proxy, or add its address to mqtt.proxies.";
 
     // 2xx: login.
     TokenMissing = 200, "login.token_missing", Device,
@@ -285,6 +303,9 @@ reasons! {
     // 8xx: limits.
     RateLimited = 800, "limit.rate", Operator,
         "A rate limit was reached.",
+        "Send less often, or raise the limit in the tenant profile.";
+    RateSlowed = 801, "limit.slowed", Operator,
+        "A rate limit was reached, so the device is listened to more slowly.",
         "Send less often, or raise the limit in the tenant profile.";
 }
 

@@ -1,6 +1,7 @@
 //! Tenants, tenant profiles and customers (REST API sections 4 and 6).
 
 use crate::id::{CustomerId, TenantId, TenantProfileId};
+use crate::limit::RateLimits;
 use crate::time::Timestamp;
 
 /// JSON text that Thingport stores and returns unchanged (`additionalInfo`, limits it does not act on).
@@ -70,6 +71,8 @@ pub struct TenantProfile {
     pub storage_ttl_days: u32,
     /// `maxDevices` of the profile data, 0 unlimited.
     pub devices_max: u64,
+    /// `transport...RateLimit` of the profile data.
+    pub rate_limits: RateLimits,
 }
 
 /// A customer of a tenant.

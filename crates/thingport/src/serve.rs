@@ -75,7 +75,7 @@ fn build(config: &Config) -> Result<Node, Failure> {
     let entities = SqliteEntities::open(dir).map_err(|error| Failure::new(error.to_string()))?;
     let default_ttl_s = u32::try_from(config.storage.ttl.as_secs()).unwrap_or(u32::MAX);
     let (clock, entropy) = (Arc::new(SystemClock::new()), Arc::new(SystemEntropy));
-    Ok(Node::new(entities, ledger, clock, entropy, NodeConfig { default_ttl_s }))
+    Ok(Node::new(entities, ledger, clock, entropy, NodeConfig { default_ttl_s, ..NodeConfig::default() }))
 }
 
 async fn serve(config: &Config, demo: bool, node: Arc<Node>) -> Result<(), Failure> {

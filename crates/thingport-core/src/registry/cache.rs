@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use thingport_model::credentials::CredentialsType;
 use thingport_model::id::{CustomerId, DeviceId, DeviceProfileId, TenantId};
+use thingport_model::limit::RateLimits;
 use thingport_model::profile::DeviceProfile;
 
 use super::basic::Basic;
@@ -30,6 +31,8 @@ pub struct DeviceLogin {
     pub basic: Option<Box<Basic>>,
     /// Seconds that its readings are kept (tenant profile), 0 for ever.
     pub ttl_s: u32,
+    /// Its tenant's rate limits; none when nothing is limited.
+    pub limits: Option<Arc<RateLimits>>,
     /// Type of its credentials.
     pub kind: CredentialsType,
     /// May use the gateway topics.
@@ -51,10 +54,12 @@ pub(super) struct LoginCache {
 }
 
 /// What a tenant's profile says, as far as it is asked for often.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TenantLimits {
     pub(super) ttl_s: u32,
     pub(super) devices_max: u64,
+    /// None when nothing is limited.
+    pub(super) rates: Option<Arc<RateLimits>>,
 }
 
 impl LoginCache {

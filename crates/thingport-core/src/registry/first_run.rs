@@ -2,6 +2,7 @@
 //! nothing that is there already.
 
 use thingport_model::id::{CustomerId, TenantId};
+use thingport_model::limit::RateLimits;
 use thingport_model::page::PageLink;
 use thingport_model::tenant::{Tenant, TenantProfile};
 use thingport_model::user::{Authority, User};
@@ -105,6 +106,7 @@ impl Registry {
             profile_data: DEFAULT_PROFILE_DATA.to_owned(),
             storage_ttl_days: 0,
             devices_max: 0,
+            rate_limits: RateLimits::default(),
         };
         let caller = Caller::system();
         let created = self.save_tenant_profile(&caller, draft).await?;

@@ -72,8 +72,8 @@ impl Registry {
             return Ok(None);
         };
         let profile = self.shared_profile(read_at, device.profile_id).await?;
-        let ttl_s = self.limits(read_at, device.tenant_id).await?.ttl_s;
-        Ok(Some(Arc::new(login(&device, credentials, profile, ttl_s)?)))
+        let limits = self.limits(read_at, device.tenant_id).await?;
+        Ok(Some(Arc::new(login(&device, credentials, profile, limits)?)))
     }
 
     async fn shared_profile(
@@ -106,8 +106,9 @@ impl Registry {
         let limits = TenantLimits {
             ttl_s: profile.storage_ttl_days.saturating_mul(SECONDS_PER_DAY),
             devices_max: profile.devices_max,
+            rates: (!profile.rate_limits.is_unlimited()).then(|| Arc::new(profile.rate_limits)),
         };
-        self.logins.keep_limits(read_at, id, limits);
+        self.logins.keep_limits(read_at, id, limits.clone());
         Ok(limits)
     }
 }
@@ -133,7 +134,7 @@ fn login(
     device: &Device,
     credentials: &DeviceCredentials,
     profile: Arc<DeviceProfile>,
-    ttl_s: u32,
+    limits: TenantLimits,
 ) -> Result<DeviceLogin, PortError> {
     let basic = match (credentials.kind, credentials.value.as_deref()) {
         (CredentialsType::MqttBasic, Some(value)) => {
@@ -149,7 +150,8 @@ fn login(
         customer_id: device.customer_id,
         profile,
         basic,
-        ttl_s,
+        ttl_s: limits.ttl_s,
+        limits: limits.rates,
         kind: credentials.kind,
         is_gateway: device.is_gateway,
     })

@@ -3,10 +3,13 @@
 //! A member may be added with a default; any other change is a new `v` and a reader for the old one.
 //! The files in `testdata/entities` hold the form still.
 
+use std::collections::BTreeMap;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thingport_model::credentials::DeviceCredentials;
 use thingport_model::device::Device;
+use thingport_model::limit::{RateLimit, RateLimits, limit_member};
 use thingport_model::port::error::PortError;
 use thingport_model::profile::{
     DeviceProfile, MqttTransport, PayloadType, ProtobufPayload, Provisioning,
@@ -95,6 +98,24 @@ pub(super) struct TenantProfileDocument {
     pub(super) profile_data: String,
     pub(super) storage_ttl_days: u32,
     pub(super) devices_max: u64,
+    /// Texts of the rate limits that are set, by the member that holds them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    rate_limits: BTreeMap<String, String>,
+}
+
+impl TenantProfileDocument {
+    pub(super) fn rate_limits(&self) -> Result<RateLimits, PortError> {
+        let mut limits = RateLimits::default();
+        let places: Vec<_> = limits.iter().map(|(scope, kind, _)| (scope, kind)).collect();
+        for (scope, kind) in places {
+            if let Some(text) = self.rate_limits.get(&limit_member(scope, kind)) {
+                let limit = RateLimit::parse(text);
+                let limit = limit.map_err(|it| PortError::Corrupt(format!("{text:?}: {it}")))?;
+                limits.set(scope, kind, limit);
+            }
+        }
+        Ok(limits)
+    }
 }
 
 impl Document for TenantProfileDocument {}
@@ -106,8 +127,16 @@ impl From<&TenantProfile> for TenantProfileDocument {
             profile_data: profile.profile_data.clone(),
             storage_ttl_days: profile.storage_ttl_days,
             devices_max: profile.devices_max,
+            rate_limits: limit_texts(&profile.rate_limits),
         }
     }
+}
+
+fn limit_texts(limits: &RateLimits) -> BTreeMap<String, String> {
+    let texts = limits.iter().filter_map(|(scope, kind, limit)| {
+        Some((limit_member(scope, kind), limit.text()?.to_owned()))
+    });
+    texts.collect()
 }
 
 /// Beside the columns of `person`.

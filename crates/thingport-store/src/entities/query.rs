@@ -94,6 +94,7 @@ pub(super) fn tenant_profile(row: &Row<'_>) -> Result<TenantProfile, PortError> 
         description: get(row, "description")?,
         is_default: get(row, "is_default")?,
         isolated_rule_engine: document.isolated_rule_engine,
+        rate_limits: document.rate_limits()?,
         profile_data: document.profile_data,
         storage_ttl_days: document.storage_ttl_days,
         devices_max: document.devices_max,

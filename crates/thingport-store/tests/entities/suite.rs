@@ -11,6 +11,7 @@ use thingport_model::id::{
     CredentialsId, CustomerId, DeviceId, DeviceProfileId, TenantId, TenantProfileId, UserId,
     ordered_id,
 };
+use thingport_model::limit::{LimitKind, LimitScope, RateLimit, RateLimits};
 use thingport_model::page::{PageLink, Sort};
 use thingport_model::port::entities::{Entities, Write};
 use thingport_model::port::error::{Conflict, PortError};
@@ -453,7 +454,19 @@ fn tenant_profile_of(name: &str) -> TenantProfile {
         profile_data: "{}".to_owned(),
         storage_ttl_days: 3,
         devices_max: 4,
+        rate_limits: rate_limits(),
     }
+}
+
+fn rate_limits() -> RateLimits {
+    let mut limits = RateLimits::default();
+    for (scope, kind, text) in [
+        (LimitScope::Tenant, LimitKind::Messages, "1000:1,20000:60"),
+        (LimitScope::GatewayDevice, LimitKind::TelemetryPoints, ""),
+    ] {
+        limits.set(scope, kind, RateLimit::parse(text).unwrap());
+    }
+    limits
 }
 
 fn tenant_of(profile: &TenantProfile) -> Tenant {

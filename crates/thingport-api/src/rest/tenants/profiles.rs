@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use thingport_core::registry::accounts::TenantProfileDraft;
 use thingport_core::registry::first_run::DEFAULT_PROFILE_DATA;
 use thingport_model::id::{EntityKind, TenantProfileId};
-use thingport_model::limit::RateLimit;
+use thingport_model::limit::{LimitKind, LimitScope, RateLimit, RateLimits, limit_member};
 use thingport_model::tenant::TenantProfile;
 use uuid::Uuid;
 
@@ -173,6 +173,7 @@ fn draft(input: TenantProfileInput) -> Result<TenantProfileDraft, Refusal> {
         storage_ttl_days: u32::try_from(whole(&limits, "defaultStorageTtlDays")?)
             .map_err(|_| Refusal::bad_request("defaultStorageTtlDays is too large"))?,
         devices_max: whole(&limits, "maxDevices")?,
+        rate_limits: rate_limits(&limits)?,
         profile_data: data,
     })
 }
@@ -185,12 +186,34 @@ fn limits(data: &str) -> Result<Map<String, Value>, Refusal> {
     for (name, value) in limits {
         let is_rate = name.ends_with("RateLimit") || name.ends_with("RestLimitsConfiguration");
         if let (true, Some(text)) = (is_rate, value.as_str()) {
-            RateLimit::parse(text).map_err(|_| {
-                Refusal::bad_request(format!("{name} must read count:seconds,..., not {text:?}"))
-            })?;
+            rate_limit(name, text)?;
         }
     }
     Ok(limits.clone())
+}
+
+/// The limits that devices are held to; an absent or null one is unlimited.
+fn rate_limits(limits: &Map<String, Value>) -> Result<RateLimits, Refusal> {
+    let mut found = RateLimits::default();
+    for (scope, kind) in
+        LimitScope::ALL.iter().flat_map(|scope| LimitKind::ALL.iter().map(move |kind| (scope, kind)))
+    {
+        let name = limit_member(*scope, *kind);
+        match limits.get(&name) {
+            None | Some(Value::Null) => {}
+            Some(Value::String(text)) => found.set(*scope, *kind, rate_limit(&name, text)?),
+            Some(other) => {
+                let sentence = format!("{name} must be a text such as \"100:1\", not {other}");
+                return Err(Refusal::bad_request(sentence));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn rate_limit(name: &str, text: &str) -> Result<RateLimit, Refusal> {
+    RateLimit::parse(text)
+        .map_err(|error| Refusal::bad_request(format!("{name} = {text:?}: {error}")))
 }
 
 /// A number that is absent, null or negative means unlimited.
@@ -226,11 +249,16 @@ mod tests {
         )
         .expect("accepted");
         assert_eq!((fine.devices_max, fine.storage_ttl_days), (5, 0));
+        let limited = fine.rate_limits.of(LimitScope::Device, LimitKind::Messages);
+        assert_eq!(limited.text(), Some("20:1,600:60"));
+        assert_eq!(fine.rate_limits.iter().filter(|(.., it)| it.text().is_some()).count(), 1);
         assert!(draft(r#"{"name":"p"}"#).is_ok());
         for wrong in [
             r#"{"profileData":{}}"#,
             r#"{"profileData":{"configuration":{"maxDevices":"many"}}}"#,
             r#"{"profileData":{"configuration":{"transportTenantMsgRateLimit":"20"}}}"#,
+            r#"{"profileData":{"configuration":{"transportDeviceMsgRateLimit":20}}}"#,
+            r#"{"profileData":{"configuration":{"transportDeviceTelemetryMsgRateLimit":"1:1,2:1"}}}"#,
         ] {
             assert_eq!(draft(wrong).expect_err(wrong).code(), 31, "{wrong}");
         }

@@ -1,6 +1,7 @@
 //! Tenant profiles: limits shared by tenants (REST API 4.2). All of it is for system administrators.
 
 use thingport_model::id::{TenantId, TenantProfileId};
+use thingport_model::limit::RateLimits;
 use thingport_model::page::{Page, PageLink};
 use thingport_model::port::entities::Write;
 use thingport_model::tenant::{OpaqueJson, TenantProfile};
@@ -26,6 +27,8 @@ pub struct TenantProfileDraft {
     pub storage_ttl_days: u32,
     /// `maxDevices` of it, 0 unlimited.
     pub devices_max: u64,
+    /// `transport...RateLimit` of it.
+    pub rate_limits: RateLimits,
 }
 
 impl Registry {
@@ -114,6 +117,7 @@ impl Registry {
             profile_data: draft.profile_data,
             storage_ttl_days: draft.storage_ttl_days,
             devices_max: draft.devices_max,
+            rate_limits: draft.rate_limits,
         };
         self.write_tenant_profile(&saved).await?;
         Ok(saved)

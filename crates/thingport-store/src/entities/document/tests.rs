@@ -1,6 +1,7 @@
 use super::*;
 use std::path::PathBuf;
 use thingport_model::id::{DeviceProfileId, NIL, TenantId};
+use thingport_model::limit::{LimitKind, LimitScope};
 use thingport_model::profile::TransportType;
 
 /// Each document with the file that holds its stored text.
@@ -19,6 +20,7 @@ fn rows() -> Vec<(&'static str, String)> {
         profile_data: r#"{"configuration":{"type":"DEFAULT"}}"#.to_owned(),
         storage_ttl_days: 30,
         devices_max: 100,
+        rate_limits: limit_texts(&limits()),
     };
     let login = LoginDocument {
         enabled: true,
@@ -42,6 +44,13 @@ fn rows() -> Vec<(&'static str, String)> {
         ("device_profile_default", ProfileDocument::from(&plain()).write().unwrap()),
         ("device_profile_mqtt", ProfileDocument::from(&rich()).write().unwrap()),
     ]
+}
+
+fn limits() -> RateLimits {
+    let mut limits = RateLimits::default();
+    let (scope, kind) = (LimitScope::Device, LimitKind::TelemetryMessages);
+    limits.set(scope, kind, RateLimit::parse("10:1,300:60").unwrap());
+    limits
 }
 
 fn plain() -> DeviceProfile {
