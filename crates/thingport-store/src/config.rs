@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Bounds and habits of a ledger. `Default` suits a server with a few GiB of memory.
 #[derive(Clone, Debug)]
 pub struct LedgerConfig {
-    /// The data directory: log segments in `log`, chunks in `chunks`.
+    /// The data directory: log segments beside each other, chunks in `chunks`.
     pub dir: PathBuf,
     /// Bytes of one log segment, allocated ahead and used again and again. A multiple of 4 KiB.
     pub segment_bytes: u64,
@@ -36,6 +36,8 @@ pub struct LedgerConfig {
     pub reads_waiting_max: usize,
     /// How often expired chunks are looked for.
     pub sweep_every: Duration,
+    /// The word from a refused start that accepts the loss it told, and no other; empty for none.
+    pub accept_loss: String,
 }
 
 impl Default for LedgerConfig {
@@ -54,6 +56,7 @@ impl Default for LedgerConfig {
             readers: 2,
             reads_waiting_max: 1024,
             sweep_every: Duration::from_secs(3600),
+            accept_loss: String::new(),
         }
     }
 }

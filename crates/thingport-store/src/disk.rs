@@ -82,6 +82,13 @@ pub trait DiskFile: Send + Sync {
     /// # Errors
     /// Those of the file system; what is in the file is unknown then and stays unknown.
     fn sync(&self) -> io::Result<()>;
+    /// Makes durable what an earlier process wrote and perhaps did not live to sync.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn settle(&self) -> io::Result<()> {
+        self.sync()
+    }
 }
 
 /// A block of memory aligned as direct I/O needs it.

@@ -16,7 +16,8 @@ pub fn recover_log(bytes: &[u8]) {
     let mut visit = |_, _, bytes: &[u8]| {
         read_record(bytes);
     };
-    let _ = recovery::recover(&*disk, 0, bytes.len(), &mut visit, &mut |_, _| {});
+    let known = recovery::Known::default();
+    let _ = recovery::recover(&*disk, known, bytes.len(), &mut visit, &mut |_, _| {});
     read_record(bytes);
 }
 

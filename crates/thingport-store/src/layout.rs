@@ -181,6 +181,8 @@ pub(crate) const ENTITY: u8 = b'e';
 pub(crate) const KEY: u8 = b'k';
 /// Number of the newest group whose changes are on the shelf.
 pub(crate) const FLUSHED: &[u8] = b"flushed";
+/// Which data directory the shelf belongs to. Not within the prefixes above.
+pub(crate) const IDENTITY: &[u8] = b"identity";
 /// Time up to which expired chunks were removed.
 pub(crate) const SWEPT: &[u8] = b"swept";
 pub(crate) const HOUR_MS: i64 = 3_600_000;

@@ -24,23 +24,29 @@ use thingport_model::port::ledger::{
 use thingport_model::reading::Reading;
 use thingport_model::time::Timestamp;
 use thingport_model::value::Value;
+use uuid::Uuid;
 
 use crate::book::Book;
 pub use crate::book::Clock;
 use crate::config::LedgerConfig;
 use crate::line::Line;
 use crate::log::Yard;
+use crate::log::mark::{Bond, Marker};
 use crate::shelf::ShelfError;
 
 mod encode;
+mod evidence;
 mod flusher;
 mod format;
 mod latency;
+mod loss;
 mod open;
 mod readers;
 mod thread;
 mod writer;
 
+pub use loss::Loss;
+pub(crate) use loss::{code as loss_code, report as report_losses};
 pub use open::{OpenError, Progress};
 
 /// The ledger on one machine. See the module.
@@ -58,6 +64,9 @@ pub(crate) struct Shared {
     line: Line,
     book: Book,
     yard: Arc<Yard>,
+    marker: Arc<Marker>,
+    /// Number of the newest committed group.
+    committed: AtomicU64,
     observer: OnceLock<Arc<dyn Observer>>,
     latency: latency::Latency,
     commits: AtomicU64,
@@ -183,6 +192,22 @@ impl LogLedger {
     #[must_use]
     pub fn flushes(&self) -> u64 {
         self.shared.flushes.load(Ordering::Acquire)
+    }
+
+    /// Which data directory this is; all its parts carry the same.
+    #[must_use]
+    pub fn identity(&self) -> Uuid {
+        self.shared.marker.mark().identity
+    }
+
+    /// What is known of the entities beside the ledger.
+    pub(crate) fn entities(&self) -> Bond {
+        self.shared.marker.mark().entities
+    }
+
+    /// From now on the entities have to be there and carry the identity.
+    pub(crate) fn expect_entities(&self) -> std::io::Result<()> {
+        self.shared.marker.change(|mark| mark.entities = Bond::Sealed)
     }
 
     fn stop(&self) {

@@ -22,6 +22,7 @@ mod log;
 mod names;
 mod pace;
 mod points;
+mod premises;
 mod read;
 mod record;
 mod retention;

@@ -11,15 +11,20 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::book::Clock;
 use crate::disk::{Aligned, Disk, DiskFile, is_full};
+use mark::Marker;
 
 pub(crate) mod group;
+pub(crate) mod mark;
 pub(crate) mod recovery;
 
 /// The writing end of the log.
 pub(crate) struct Log {
     disk: Arc<dyn Disk>,
     yard: Arc<Yard>,
+    marker: Arc<Marker>,
+    now: Clock,
     salt: u64,
     start: u32,
     current: Option<Segment>,
@@ -83,11 +88,17 @@ impl From<io::Error> for LogError {
 impl Log {
     /// A log that goes on after what recovery found; always in a fresh segment, so that the remains of
     /// a torn group are never mistaken for part of a later one.
-    pub(crate) fn resume(disk: Arc<dyn Disk>, yard: Arc<Yard>, found: &recovery::Found) -> Self {
+    pub(crate) fn resume(
+        (disk, yard, marker): (Arc<dyn Disk>, Arc<Yard>, Arc<Marker>),
+        found: &recovery::Found,
+        now: Clock,
+    ) -> Self {
         Self {
             disk,
             yard,
-            salt: if found.salt == 0 { fresh_salt() } else { found.salt },
+            salt: marker.mark().salt,
+            marker,
+            now,
             start: found.last_start.wrapping_add(1),
             current: None,
             next_segment: found.next_segment,
@@ -121,9 +132,18 @@ impl Log {
         let records = group::seal(body, place);
         let body_len = body_len as u32; // bounded by the segment, which is far below 4 GiB
         let (version, lsn) = (group::VERSION, self.next_lsn);
-        let start = self.start;
-        group::Header { version, start, segment: number, lsn, body_len, records, salt }
-            .write(whole);
+        let (start, at_ms) = (self.start, (self.now)().ms());
+        let header = group::Header {
+            version,
+            start,
+            segment: number,
+            lsn,
+            body_len,
+            records,
+            salt,
+            at: at_ms,
+        };
+        header.write(whole);
         file.write_at(at, self.buffer.filled())?;
         file.sync()?;
         self.advance(stride as u64);
@@ -155,8 +175,13 @@ impl Log {
         let file = self.yard.take(&segment_name(number), stride)?;
         let bytes = file.len()?;
         self.disk.sync_dir()?;
-        self.next_segment += 1;
         let last_lsn = self.last_lsn();
+        // Before anything in it is acknowledged: from now on the file has to be there.
+        self.marker.change(|mark| {
+            (mark.segment, mark.segment_bytes) = (number, bytes);
+            mark.lsn = mark.lsn.max(last_lsn);
+        })?;
+        self.next_segment += 1;
         let fresh = Segment { file: Arc::clone(&file), number, at: 0, last_lsn, bytes };
         if let Some(old) = self.current.replace(fresh) {
             self.yard.close(segment_name(old.number), old.last_lsn, old.bytes);
@@ -252,7 +277,7 @@ const SHORT_BYTES: u64 = 1024 * 1024;
 const BUFFER_KEPT: usize = 64 * 1024;
 
 /// A number nobody can foresee, never 0: the standard library seeds its hashers from the system.
-fn fresh_salt() -> u64 {
+pub(crate) fn fresh_salt() -> u64 {
     RandomState::new().hash_one(()) | 1
 }
 

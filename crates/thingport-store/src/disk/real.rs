@@ -140,6 +140,10 @@ impl DiskFile for RealFile {
     fn sync(&self) -> io::Result<()> {
         if self.direct { Ok(()) } else { self.file.sync_data() }
     }
+
+    fn settle(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
 }
 
 /// Zeros written through the page cache and synced once, so that later writes change no metadata.

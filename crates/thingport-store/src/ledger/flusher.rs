@@ -11,8 +11,9 @@ use thingport_model::port::ledger::LedgerState;
 use super::Shared;
 use crate::disk::Disk;
 use crate::flush::{self, Job};
+use crate::layout;
 use crate::retention;
-use crate::shelf::ShelfError;
+use crate::shelf::{Run, ShelfError, Space};
 
 /// The flusher's own things.
 pub(super) struct Flusher {
@@ -20,8 +21,12 @@ pub(super) struct Flusher {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) jobs: Receiver<Job>,
     pub(super) swept: Instant,
+    /// When the mark was written last.
+    pub(super) marked: Instant,
     /// Whether the reserve is known to be there.
     pub(super) reserved: bool,
+    /// Whether the shelf carries the identity of the directory.
+    pub(super) signed: bool,
 }
 
 impl Flusher {
@@ -32,8 +37,35 @@ impl Flusher {
             match self.jobs.recv_timeout(PATIENCE) {
                 Ok(job) => self.flush(&job),
                 Err(RecvTimeoutError::Timeout) => self.housekeeping(),
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => return self.mark(None),
             }
+        }
+    }
+
+    /// Writes down how far log and shelf have come. Nobody waits for it, and without it a start only
+    /// knows less about what should be there.
+    fn mark(&mut self, flushed: Option<u64>) {
+        self.marked = Instant::now();
+        let committed = self.shared.committed.load(Ordering::Acquire);
+        let marked = self.shared.marker.change(|mark| {
+            mark.lsn = mark.lsn.max(committed);
+            mark.flushed = mark.flushed.max(flushed.unwrap_or(0));
+        });
+        if let Err(error) = marked {
+            tracing::warn!(%error, "how far the log has come could not be written down");
+        }
+    }
+
+    /// Puts the identity of the directory on the shelf.
+    fn sign(&mut self) {
+        if self.signed {
+            return;
+        }
+        let mut run = Run::default();
+        run.push(layout::IDENTITY, Some(self.shared.marker.mark().identity.as_bytes()));
+        match self.shared.book.shelf.commit(&[(Space::Meta, run)]) {
+            Ok(()) => self.signed = true,
+            Err(error) => tracing::warn!(?error, "the chunk store could not be signed"),
         }
     }
 
@@ -78,9 +110,12 @@ impl Flusher {
         }
     }
 
-    fn finish(&self, job: &Job) {
+    fn finish(&mut self, job: &Job) {
         self.shared.book.head.thaw();
         self.shared.backlog.fetch_sub(job.bytes, Ordering::Relaxed);
+        self.sign();
+        // Before segments go: from now on what they held has to be on the shelf.
+        self.mark(Some(job.lsn));
         if let Err(error) = self.shared.yard.release(job.lsn) {
             tracing::warn!(%error, "a segment could not be removed");
         }
@@ -93,6 +128,9 @@ impl Flusher {
     fn housekeeping(&mut self) {
         if self.shared.stopping.load(Ordering::Acquire) {
             return;
+        }
+        if self.marked.elapsed() >= MARK_EVERY {
+            self.mark(None);
         }
         if let Err(error) = self.shared.yard.prepare() {
             tracing::warn!(%error, "no spare segment could be made");
@@ -139,6 +177,8 @@ impl Flusher {
 }
 
 const RESERVE: &str = "reserve";
+/// The end of the log that could be cut off without being noticed is about so long.
+const MARK_EVERY: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(500);
 const TRIES_MAX: u32 = 20;

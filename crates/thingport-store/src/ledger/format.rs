@@ -1,4 +1,6 @@
 //! The file that says which format a data directory has. Read before anything else is touched.
+//!
+//! Format 1 had no mark; a directory of it gets one and becomes format 2.
 
 use std::io;
 
@@ -32,7 +34,7 @@ pub(super) fn write(disk: &dyn Disk) -> io::Result<()> {
 }
 
 /// The format; None when the file is missing or its checksum does not fit.
-fn read(disk: &dyn Disk) -> Option<u32> {
+pub(super) fn read(disk: &dyn Disk) -> Option<u32> {
     let mut bytes = [0; BLOCK];
     let len = disk.open(NAME).ok()?.read_at(0, &mut bytes).ok()?;
     let text = core::str::from_utf8(bytes.get(..len)?).ok()?;
@@ -49,4 +51,6 @@ fn line(format: u32) -> String {
 const NAME: &str = "format";
 const TEMPORARY: &str = "format.new";
 const PREFIX: &str = "thingport ledger ";
-const FORMAT: u32 = 1;
+/// The newest format that had no mark.
+pub(super) const WITHOUT_MARK: u32 = 1;
+const FORMAT: u32 = 2;

@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::evidence::{Evidence, EvidenceError};
 use super::flusher::Flusher;
+use super::loss::{self, Loss};
 use super::readers::Readers;
 use super::thread::spawn;
 use super::writer::Writer;
@@ -18,9 +20,11 @@ use crate::book::{Book, Position};
 use crate::config::LedgerConfig;
 use crate::disk::{Disk, RealDisk};
 use crate::line::{Batch, Line};
-use crate::log::recovery::{self, Found, RecoveryError};
+use crate::log::mark::Marker;
+use crate::log::recovery::{self, Found, Known, RecoveryError};
 use crate::log::{Log, Yard, group};
 use crate::pace::Pace;
+use crate::premises;
 use crate::record::Record;
 use crate::shelf::{FjallShelf, Shelf, ShelfError};
 
@@ -59,6 +63,22 @@ pub enum OpenError {
         /// What exactly.
         why: String,
     },
+    /// Acknowledged data is not there.
+    Lost {
+        /// The directory.
+        place: String,
+        /// What exactly.
+        losses: Vec<Loss>,
+        /// The word that accepts it.
+        code: String,
+    },
+    /// The directory holds files of somebody else.
+    Occupied {
+        /// The directory.
+        place: String,
+        /// Their names.
+        names: Vec<String>,
+    },
     /// The disk refused.
     Io {
         /// The directory.
@@ -86,6 +106,19 @@ impl fmt::Display for OpenError {
             Self::Corrupt { place, why } => {
                 write!(f, "The data directory {place} cannot be read: {why}.")
             }
+            Self::Lost { place, losses, code } => {
+                write!(f, "Acknowledged data is missing from the data directory {place}:")?;
+                loss::report(f, losses, code)
+            }
+            Self::Occupied { place, names } => {
+                let shown = names.iter().take(NAMES_SHOWN).cloned().collect::<Vec<_>>().join(", ");
+                let more = names.len().saturating_sub(NAMES_SHOWN);
+                let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+                write!(
+                    f,
+                    "The directory {place} holds files that are not Thingport's: {shown}{more}. Nothing was changed; choose an empty directory, or one that does not exist yet."
+                )
+            }
             Self::Io { place, error } => {
                 write!(f, "The data directory {place} cannot be used: {error}.")
             }
@@ -105,8 +138,13 @@ impl LogLedger {
         now: Clock,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Arc<Self>, OpenError> {
-        let disk = RealDisk::new(&config.dir.join("log"))
-            .map_err(|error| OpenError::Io { place: config.dir.display().to_string(), error })?;
+        let place = config.dir.display().to_string();
+        let io = |error| OpenError::Io { place: place.clone(), error };
+        let names = premises::strangers(&config.dir).map_err(io)?;
+        if !names.is_empty() {
+            return Err(OpenError::Occupied { place, names });
+        }
+        let disk = RealDisk::new(&config.dir).map_err(io)?;
         Self::open(config, Arc::new(disk), now, progress)
     }
 
@@ -140,22 +178,29 @@ impl LogLedger {
         let io = |error| OpenError::Io { place: place.clone(), error };
         format::check(&*disk, &place)?;
         let unusable = |error: ShelfError| ReplayError::Shelf(error).at(&place);
-        let book = Book::new(shelf().map_err(unusable)?, now);
+        let book = Book::new(shelf().map_err(unusable)?, Arc::clone(&now));
         let flushed = book.load().map_err(unusable)?;
         let names = book.names.read().count();
-        let found = replay(&book, &*disk, flushed, &config, progress);
-        let found = found.map_err(|error| error.at(&place))?;
-        format::write(&*disk).map_err(io)?;
+        let evidence = Evidence::read(&disk, &book, flushed);
+        let mut evidence = evidence.map_err(|error| unknown(error, &place))?;
+        let found = replay(&book, &*disk, evidence.known(flushed), &config, progress);
+        let mut found = found.map_err(|error| error.at(&place))?;
+        let lost = evidence.judge(&found, &place, &config.accept_loss)?;
+        found.damaged = found.damaged.max(lost);
+        let signed = evidence.is_signed;
+        let marker = evidence.renew(&found, &book, flushed, Arc::clone(&now)).map_err(io)?;
+        let marker = Arc::new(marker);
         report(&place, &found);
         let yard =
             Arc::new(Yard::new(Arc::clone(&disk), config.segment_bytes, config.spare_segments));
         yard.adopt(&found);
-        let log = Log::resume(Arc::clone(&disk), Arc::clone(&yard), &found);
+        let parts = (Arc::clone(&disk), Arc::clone(&yard), Arc::clone(&marker));
+        let log = Log::resume(parts, &found, now);
         // Many starts without a flush would pile up segments, each with little in it.
         // And much that was read back would stay in memory until it is old.
         let crowded =
             found.live.len() > LIVE_MAX || found.torn > 0 || found.bytes > config.flush_bytes / 4;
-        let shared = Arc::new(shared(config, book, yard, &found, crowded));
+        let shared = Arc::new(shared(config, book, (yard, marker), &found, crowded || lost > 0));
         let (readers, mut threads) = Readers::start(&shared).map_err(io)?;
         let (jobs, next_job) = sync_channel(1);
         let flusher = Flusher {
@@ -163,7 +208,9 @@ impl LogLedger {
             disk,
             jobs: next_job,
             swept: Instant::now(),
+            marked: Instant::now(),
             reserved: false,
+            signed,
         };
         let writer = Writer {
             shared: Arc::clone(&shared),
@@ -183,12 +230,20 @@ impl LogLedger {
     }
 }
 
-fn shared(config: LedgerConfig, book: Book, yard: Arc<Yard>, found: &Found, flush: bool) -> Shared {
+fn shared(
+    config: LedgerConfig,
+    book: Book,
+    (yard, marker): (Arc<Yard>, Arc<Marker>),
+    found: &Found,
+    flush: bool,
+) -> Shared {
     Shared {
         line: Line::new(config.commit_queue_max_bytes),
         config,
         book,
         yard,
+        marker,
+        committed: AtomicU64::new(found.next_lsn - 1),
         observer: OnceLock::new(),
         latency: latency::Latency::default(),
         commits: AtomicU64::new(0),
@@ -237,7 +292,7 @@ impl ReplayError {
 fn replay(
     book: &Book,
     disk: &dyn Disk,
-    flushed: u64,
+    known: Known,
     config: &LedgerConfig,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Found, ReplayError> {
@@ -255,7 +310,7 @@ fn replay(
     // Names stand twice, so a group may be twice what the line holds; one change may exceed it.
     let group_max = group::stride(2 * config.commit_queue_max_bytes + MIB);
     let mut report = |done, total| progress(Progress { done, total });
-    let found = recovery::recover(disk, flushed, group_max, &mut visit, &mut report);
+    let found = recovery::recover(disk, known, group_max, &mut visit, &mut report);
     let mut found = found.map_err(ReplayError::Recovery)?;
     found.damaged += strange;
     match failed {
@@ -277,6 +332,18 @@ fn report(place: &str, found: &Found) {
     }
 }
 
+fn unknown(error: EvidenceError, place: &str) -> OpenError {
+    let place = place.to_owned();
+    match error {
+        EvidenceError::Io(error) => OpenError::Io { place, error },
+        EvidenceError::Shelf(error) => ReplayError::Shelf(error).at(&place),
+        EvidenceError::ForeignChunks => OpenError::Corrupt {
+            place,
+            why: "its file mark and its directory chunks belong to different data directories; put back the right one, or take away the directory chunks to be told what is lost without it".to_owned(),
+        },
+    }
+}
+
 fn locked(place: &str, error: io::Error) -> OpenError {
     let place = place.to_owned();
     if error.kind() != io::ErrorKind::WouldBlock {
@@ -286,5 +353,7 @@ fn locked(place: &str, error: io::Error) -> OpenError {
 }
 
 const MIB: usize = 1024 * 1024;
+/// Names of somebody else's files that are shown.
+const NAMES_SHOWN: usize = 5;
 /// Segments to replay beyond which a start flushes at once.
 const LIVE_MAX: usize = 3;

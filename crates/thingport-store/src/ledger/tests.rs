@@ -18,6 +18,7 @@ use crate::shelf::{MemoryShelf, Shelf};
 mod crash;
 mod damage;
 mod kill;
+mod missing;
 mod model;
 mod promises;
 

@@ -119,6 +119,7 @@ impl Writer {
     }
 
     fn publish(&mut self, lsn: u64) {
+        self.shared.committed.store(lsn, Ordering::Release);
         let bytes = (self.batch.changes.len() + self.batch.names.len()) as u64;
         self.unflushed += bytes;
         self.shared.backlog.fetch_add(bytes, Ordering::Relaxed);
@@ -176,7 +177,8 @@ impl Writer {
         }
         let names = core::mem::take(&mut self.batch.names);
         match self.log.append(&[&names, &names]) {
-            Ok(_) => {
+            Ok(lsn) => {
+                self.shared.committed.store(lsn, Ordering::Release);
                 tracing::info!("there is space again");
                 self.shared.line.set_healthy();
             }
@@ -192,8 +194,9 @@ impl Writer {
         }
         let mut record = Vec::new();
         framed(&mut record, |out| out.extend_from_slice(CLOSED_RECORD));
-        if let Err(error) = self.log.append(&[&record]) {
-            tracing::warn!(?error, "the end of the log could not be marked");
+        match self.log.append(&[&record]) {
+            Ok(lsn) => self.shared.committed.store(lsn, Ordering::Release),
+            Err(error) => tracing::warn!(?error, "the end of the log could not be marked"),
         }
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Header {
     pub(crate) body_len: u32,
     pub(crate) records: u32,
     pub(crate) salt: u64,
+    /// When it was written, wall time; 0 when unknown.
+    pub(crate) at: i64,
 }
 
 /// Where records lie; seeds their checksums.
@@ -65,6 +67,7 @@ impl Header {
         bytes.extend_from_slice(&self.body_len.to_le_bytes());
         bytes.extend_from_slice(&self.records.to_le_bytes());
         bytes.extend_from_slice(&self.salt.to_le_bytes());
+        bytes.extend_from_slice(&self.at.to_le_bytes());
         bytes.resize(HEADER - CRC, 0);
         bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
         out[..HEADER].copy_from_slice(&bytes);
@@ -88,6 +91,7 @@ impl Header {
             body_len: u32::from_le_bytes(rest.array()?),
             records: u32::from_le_bytes(rest.array()?),
             salt: u64::from_le_bytes(rest.array()?),
+            at: i64::from_le_bytes(rest.array()?),
         })
     }
 

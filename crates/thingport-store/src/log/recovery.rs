@@ -4,7 +4,8 @@
 //! a later sound group of the segment, or a gap in the numbers towards the next segment, means that
 //! something in the middle is damaged, which is counted and told; nothing behind it means that the log
 //! simply ended there, perhaps with a group that a power cut tore, which is normal. Either way every
-//! record that still proves itself is used.
+//! record that still proves itself is used. Groups of which nothing is left, though they were committed,
+//! are told as holes, and whoever starts decides.
 
 use std::io;
 
@@ -31,6 +32,35 @@ pub(crate) struct Found {
     pub(crate) damaged: u64,
     /// Places where a process ended that held no sound record: an unfinished write.
     pub(crate) torn: u64,
+    /// Committed groups of which nothing was found, in order.
+    pub(crate) holes: Vec<Hole>,
+    /// Segments with groups of another log.
+    pub(crate) foreign: Vec<String>,
+}
+
+/// What is known about the log beforehand. `Default` is nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Known {
+    /// Groups up to this one are in the chunk store.
+    pub(crate) flushed: u64,
+    /// Groups up to this one were committed.
+    pub(crate) committed: u64,
+    /// Of these, those that were there when the process that committed the rest began.
+    pub(crate) opened: u64,
+    /// Salt of the log's groups; 0 for that of the first one found.
+    pub(crate) salt: u64,
+    /// The segment that was begun last.
+    pub(crate) segment: u64,
+}
+
+/// Groups that were committed and are not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hole {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    /// When the groups around were written; 0 for unknown.
+    pub(crate) after: i64,
+    pub(crate) before: i64,
 }
 
 /// Why the log cannot be read.
@@ -50,10 +80,10 @@ impl From<io::Error> for RecoveryError {
 /// A group's record on its way to the head: number of its group, its index there, its content.
 pub(crate) type Visit<'a> = dyn FnMut(u64, u32, &[u8]) + 'a;
 
-/// Reads every record behind group `flushed`, in order. `progress` hears of (bytes done, bytes in all).
+/// Reads every record behind what is flushed, in order. `progress` hears of (segments done, in all).
 pub(crate) fn recover(
     disk: &dyn Disk,
-    flushed: u64,
+    known: Known,
     group_max: usize,
     visit: &mut Visit<'_>,
     progress: &mut dyn FnMut(u64, u64),
@@ -61,15 +91,14 @@ pub(crate) fn recover(
     let names = disk.list()?;
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment_number(name)).collect();
     numbers.sort_unstable();
-    let mut found = Found { next_lsn: flushed + 1, ..Found::default() };
-    found.next_segment = numbers.last().map_or(1, |last| last + 1);
+    let mut found = Found { next_lsn: known.flushed + 1, salt: known.salt, ..Found::default() };
+    found.next_segment = numbers.last().map_or(0, |last| *last).max(known.segment) + 1;
     for spare in names.into_iter().filter(|name| is_spare(name)) {
         let bytes = disk.open(&spare)?.len()?;
         found.free.push((spare, bytes));
     }
-    let mut reader =
-        Reader { flushed, group_max, expected: None, found, visit, tail: None, newest: 0 };
-    let skipped = flushed_segments(disk, &numbers, flushed)?;
+    let mut reader = Reader::new(known, group_max, found, visit);
+    let skipped = flushed_segments(disk, &numbers, &known)?;
     for (index, number) in numbers.iter().enumerate() {
         progress(index as u64, numbers.len() as u64);
         if index < skipped {
@@ -85,17 +114,22 @@ pub(crate) fn recover(
 }
 
 /// How many of the first segments need not be read: the one behind them starts within what is flushed.
-fn flushed_segments(disk: &dyn Disk, numbers: &[u64], flushed: u64) -> io::Result<usize> {
+fn flushed_segments(disk: &dyn Disk, numbers: &[u64], known: &Known) -> io::Result<usize> {
     let mut skipped = 0;
     for (index, number) in numbers.iter().enumerate().skip(1) {
         let mut bytes = [0; group::HEADER];
         disk.open(&segment_name(*number))?.read_at(0, &mut bytes)?;
-        let first = Header::read(&bytes).filter(|header| header.segment == *number);
-        if first.is_some_and(|header| header.lsn <= flushed + 1) {
+        let first = Header::read(&bytes)
+            .filter(|header| header.segment == *number && is_ours(known.salt, header));
+        if first.is_some_and(|header| header.lsn <= known.flushed + 1) {
             skipped = index;
         }
     }
     Ok(skipped)
+}
+
+const fn is_ours(salt: u64, header: &Header) -> bool {
+    salt == 0 || header.salt == salt
 }
 
 /// A stretch of a segment in memory. It moves forward only, and holds what is asked for at once.
@@ -162,26 +196,53 @@ fn is_end(bytes: &[u8], header: &Header) -> bool {
 const WINDOW: usize = 512 * 1024;
 
 struct Reader<'a, 'b> {
-    flushed: u64,
+    known: Known,
     group_max: usize,
     /// Number the next group should have.
     expected: Option<u64>,
     found: Found,
     visit: &'a mut Visit<'b>,
-    /// Start number and unsound places of the newest group: torn if no group of that start follows.
-    tail: Option<(u32, u64)>,
+    /// The newest group when it has unsound places: torn if no group of that start follows.
+    tail: Option<Tail>,
     /// Newest group of the segment being read that has something to replay.
     newest: u64,
+    /// When the newest sound group was written.
+    before: i64,
+    /// Records found behind it.
+    unfinished: u32,
 }
 
-impl Reader<'_, '_> {
+struct Tail {
+    start: u32,
+    lsn: u64,
+    at: i64,
+    unsound: u64,
+    /// Whether none of several records is left.
+    is_hollow: bool,
+}
+
+impl<'a, 'b> Reader<'a, 'b> {
+    fn new(known: Known, group_max: usize, found: Found, visit: &'a mut Visit<'b>) -> Self {
+        Self {
+            known,
+            group_max,
+            expected: None,
+            found,
+            visit,
+            tail: None,
+            newest: 0,
+            before: 0,
+            unfinished: 0,
+        }
+    }
+
     fn segment(&mut self, disk: &dyn Disk, number: u64) -> Result<(), RecoveryError> {
         let name = segment_name(number);
         let file = disk.open(&name)?;
         let bytes = file.len()?;
         self.newest = 0;
         self.groups(&*file, number)?;
-        if self.newest > self.flushed {
+        if self.newest > self.known.flushed {
             self.found.live.push(Closed { name, last_lsn: self.newest, bytes });
         } else {
             self.found.free.push((name, bytes));
@@ -195,7 +256,11 @@ impl Reader<'_, '_> {
         while at + BLOCK <= window.len {
             let block = window.slice(at, BLOCK)?;
             let header = Header::read(block).filter(|header| header.segment == number);
-            let Some(header) = header else {
+            let foreign = header.is_some_and(|header| !is_ours(self.found.salt, &header));
+            if foreign && self.found.foreign.last().is_none_or(|it| *it != segment_name(number)) {
+                self.found.foreign.push(segment_name(number));
+            }
+            let Some(header) = header.filter(|_| !foreign) else {
                 gap.get_or_insert_with(|| Gap::at(at)).add(at, block);
                 at += BLOCK;
                 continue;
@@ -226,19 +291,47 @@ impl Reader<'_, '_> {
         gap: Gap,
         next: &Header,
     ) -> Result<(), RecoveryError> {
-        if let Some((start, unsound)) = self.tail.take() {
-            let counter =
-                if start == next.start { &mut self.found.damaged } else { &mut self.found.torn };
-            *counter += unsound;
+        if let Some(tail) = self.tail.take() {
+            self.count(&tail, tail.start == next.start);
         }
-        let expected = self.expected.unwrap_or(self.flushed + 1).max(self.flushed + 1);
+        let expected = self.expected();
         if next.lsn > expected {
             let bytes = window.slice(gap.from, gap.end - gap.from)?;
-            self.salvage(bytes, next.segment, gap.from, next.lsn - 1);
-            // How many records were lost is unknown; each missing group counts.
-            self.found.damaged += next.lsn - expected;
+            let found = self.salvage(bytes, next.segment, gap.from, next.lsn - 1);
+            let before = core::mem::take(&mut self.unfinished);
+            // What looked like the end of a segment was none.
+            self.found.torn -= u64::from(before > 0);
+            self.lost(expected, next.lsn - 1, found + before, next.at);
         }
         Ok(())
+    }
+
+    /// Number of the first group that is neither flushed nor read yet.
+    fn expected(&self) -> u64 {
+        self.expected.unwrap_or(0).max(self.known.flushed + 1)
+    }
+
+    /// Unsound places of a group are damage if it was ever committed.
+    fn count(&mut self, tail: &Tail, followed: bool) {
+        let Known { opened, committed, .. } = self.known;
+        let committed = followed || tail.lsn > opened && tail.lsn <= committed;
+        let counter = if committed { &mut self.found.damaged } else { &mut self.found.torn };
+        *counter += tail.unsound;
+        if committed && tail.is_hollow {
+            let (first, last) = (tail.lsn, tail.lsn);
+            self.found.holes.push(Hole { first, last, after: tail.at, before: tail.at });
+        }
+    }
+
+    /// Groups `first..=last` have no header any more, and of them `records` were found. How many were
+    /// lost is unknown; each missing group counts. When there are fewer records than groups, nothing
+    /// at all is left of some.
+    fn lost(&mut self, first: u64, last: u64, records: u32, before: i64) {
+        let missing = last + 1 - first;
+        self.found.damaged += missing;
+        if missing > u64::from(records) {
+            self.found.holes.push(Hole { first, last, after: self.before, before });
+        }
     }
 
     /// Nothing sound follows in this segment. Records may still stand in an unfinished group.
@@ -253,25 +346,32 @@ impl Reader<'_, '_> {
         }
         let bytes = window.slice(gap.from, (gap.end - gap.from).min(self.group_max))?;
         let lsn = self.found.next_lsn;
-        if self.salvage(bytes, segment, gap.from, lsn) > 0 {
+        let found = self.salvage(bytes, segment, gap.from, lsn);
+        if found > 0 {
             self.found.torn += 1;
         }
+        self.unfinished = found;
         Ok(())
     }
 
     fn group(&mut self, bytes: &[u8], header: &Header, at: usize) {
         self.expected = Some(header.lsn + 1);
+        self.before = header.at;
+        self.unfinished = 0;
         self.found.next_lsn = self.found.next_lsn.max(header.lsn + 1);
         self.found.last_start = self.found.last_start.max(header.start);
-        if header.lsn <= self.flushed {
+        if header.lsn <= self.known.flushed {
             return;
         }
         self.newest = self.newest.max(header.lsn);
         self.found.bytes += header.stride();
         let end = (group::HEADER + header.body_len as usize).min(bytes.len());
         let body = bytes.get(group::HEADER..end).unwrap_or_default();
-        let (_, unsound) = self.records(body, header.segment, at + group::HEADER, header.lsn);
-        self.tail = (unsound > 0).then_some((header.start, unsound));
+        let (sound, unsound) = self.records(body, header.segment, at + group::HEADER, header.lsn);
+        let unsound = unsound.max(u64::from(header.records.saturating_sub(sound)));
+        let is_hollow = sound == 0 && header.records > 1;
+        let (start, lsn) = (header.start, header.lsn);
+        self.tail = (unsound > 0).then_some(Tail { start, lsn, at: header.at, unsound, is_hollow });
     }
 
     /// Looks for records where no header is; answers how many there were.
@@ -300,7 +400,14 @@ impl Reader<'_, '_> {
     }
 
     fn finish(mut self) -> Found {
-        self.found.torn += self.tail.take().map_or(0, |(_, unsound)| unsound);
+        if let Some(tail) = self.tail.take() {
+            self.count(&tail, false);
+        }
+        let expected = self.expected();
+        if self.known.committed >= expected {
+            self.lost(expected, self.known.committed, self.unfinished, 0);
+        }
+        self.found.next_lsn = self.found.next_lsn.max(self.known.committed + 1);
         self.found
     }
 }

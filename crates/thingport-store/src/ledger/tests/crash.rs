@@ -124,6 +124,34 @@ fn an_error_at_any_call_is_refused_cleanly_and_loses_nothing_acknowledged() {
     }
 }
 
+/// What a process wrote and did not live to sync is seen by the next one, and must not be relied on
+/// before it is durable.
+#[test]
+fn a_kill_at_any_call_and_then_a_power_cut_loses_nothing_acknowledged() {
+    for call in 1..calls_of_a_run() + 2 {
+        let bed = tiny();
+        bed.disk.set_plan(Plan::FailOnce(call));
+        let mut journal = Journal::default();
+        if let Ok(ledger) = bed.try_open() {
+            script(&ledger, &mut journal, 1, 0);
+            ledger.shared.stopping.store(true, Ordering::Release);
+        }
+        let what = format!("killed at call {call}");
+        let killed = Bed { shelf: Arc::new(bed.shelf.survivor()), ..bed };
+        killed.disk.set_plan(Plan::Healthy);
+        let ledger = killed.open();
+        check(&ledger, &journal, &what);
+        put_points(&ledger, device(1), &[(5_000_000, "k", ValueRef::Long(1))]);
+        journal.sent.insert((1, 5_000_000), Value::Long(1));
+        journal.acknowledged.insert((1, 5_000_000));
+        for seed in [0, call] {
+            let after = killed.after_cut(seed);
+            check(&after.open(), &journal, &format!("{what}, then cut with seed {seed}"));
+            check(&after.after_cut(seed + 1).open(), &journal, &format!("{what}, cut twice"));
+        }
+    }
+}
+
 #[test]
 fn a_failing_shelf_loses_nothing_acknowledged() {
     for call in 1..30 {

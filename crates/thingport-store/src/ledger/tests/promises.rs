@@ -367,12 +367,12 @@ fn an_orderly_end_leaves_nothing_to_replay_and_refuses_further_changes() {
 #[test]
 fn a_newer_format_is_refused_before_anything_is_changed() {
     let bed = Bed::new();
-    let text = "thingport ledger 2";
+    let text = "thingport ledger 3";
     let line = format!("{text} {:08x}\n", crc32c::crc32c(text.as_bytes()));
     bed.disk.put("format", line.into_bytes());
     let before = bed.disk.calls();
     let error = bed.try_open().err().expect("refused");
-    assert!(matches!(error, OpenError::NewerFormat { found: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, OpenError::NewerFormat { found: 3, known: 2, .. }), "{error}");
     assert_eq!(bed.disk.calls(), before);
 }
 
