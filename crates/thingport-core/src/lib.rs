@@ -12,6 +12,7 @@ pub mod admit;
 pub mod attributes;
 pub mod clock;
 pub mod error;
+pub mod explain;
 #[cfg(test)]
 mod fake;
 pub mod guard;

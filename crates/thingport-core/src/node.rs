@@ -4,15 +4,11 @@ use std::sync::Arc;
 
 use thingport_model::downlink::Downlink;
 use thingport_model::id::{CustomerId, DeviceId, DeviceProfileId, TenantId, TenantProfileId};
-use thingport_model::incident::Incident;
-use thingport_model::page::PageLink;
 use thingport_model::port::entities::Entities;
 use thingport_model::port::ledger::Ledger;
 use thingport_model::reason::Reason;
-use thingport_model::user::Authority;
 use tokio::sync::Notify;
 
-use crate::access::Caller;
 use crate::attributes::Attributes;
 use crate::clock::{Clock, Entropy};
 use crate::error::Error;
@@ -117,46 +113,6 @@ impl Node {
             self.registry.purged(entity).await?;
         }
         Ok(())
-    }
-
-    /// Incidents of one device, newest first.
-    ///
-    /// # Errors
-    /// [`Error::Denied`], [`Error::NotFound`] or the store's trouble.
-    pub async fn device_incidents(
-        &self,
-        caller: &Caller,
-        device: DeviceId,
-        limit: usize,
-    ) -> Result<Vec<Incident>, Error> {
-        self.registry.device(caller, device).await?;
-        Ok(self.ledger.incidents(device.entity(), limit).await?)
-    }
-
-    /// Incidents of a tenant's devices, newest first. Peers that matched no device belong to no tenant:
-    /// a system administrator sees them, and a tenant administrator does when there is no other
-    /// tenant whose peers they could be.
-    ///
-    /// # Errors
-    /// [`Error::Denied`] for customer users, or the store's trouble.
-    pub async fn incidents(&self, caller: &Caller, limit: usize) -> Result<Vec<Incident>, Error> {
-        let strangers = TenantId::SYSTEM.entity();
-        if caller.authority == Authority::SysAdmin {
-            return Ok(self.ledger.incidents(strangers, limit).await?);
-        }
-        caller.must_be_tenant()?;
-        let mut incidents = self.ledger.incidents(caller.tenant_id.entity(), limit).await?;
-        if self.is_only_tenant().await? {
-            incidents.extend(self.ledger.incidents(strangers, limit).await?);
-            incidents.sort_by_key(|incident| core::cmp::Reverse(incident.at));
-            incidents.truncate(limit);
-        }
-        Ok(incidents)
-    }
-
-    async fn is_only_tenant(&self) -> Result<bool, Error> {
-        let link = PageLink { page: 0, size: 1, text_search: None, sort: None };
-        Ok(self.registry.tenants(&Caller::system(), link).await?.total == 1)
     }
 }
 

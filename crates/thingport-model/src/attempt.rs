@@ -110,6 +110,18 @@ impl Fingerprint {
         }
         (count == 64).then_some(Self(bytes))
     }
+
+    /// Upper-case pairs with colons between them, as openssl prints fingerprints.
+    #[must_use]
+    pub fn with_colons(&self) -> String {
+        let mut text = String::with_capacity(95);
+        for byte in self.0 {
+            let colon = if text.is_empty() { "" } else { ":" };
+            // Writing to a String never fails.
+            let _ = write!(text, "{colon}{byte:02X}");
+        }
+        text
+    }
 }
 
 /// Lower-case hexadecimal, as credentials ids are written.
@@ -147,6 +159,7 @@ mod tests {
         let colons: Vec<_> = hex.as_bytes().chunks(2).map(String::from_utf8_lossy).collect();
         let wanted = Fingerprint::parse(hex);
         assert_eq!(wanted.map(|it| it.to_string()).as_deref(), Some(hex));
+        assert_eq!(wanted.map(|it| it.with_colons()), Some(colons.join(":").to_uppercase()));
         let rows = [
             (hex.to_uppercase(), wanted),
             (colons.join(":").to_uppercase(), wanted),
