@@ -2,6 +2,7 @@
 
 use core::fmt::Write as _;
 
+use base64::Engine as _;
 use sha3::{Digest, Sha3_256};
 
 /// Lower-case hexadecimal SHA3-256 of `text` without certificate frame and line breaks (AU-010).
@@ -21,12 +22,26 @@ pub fn hash_two(client_id: &str, user_name: &str) -> String {
     }
 }
 
+/// Both hashes of a certificate by its DER bytes, whether it can be read or not: that of
+/// [`hash_one`] over its base64 text (AU-010), and SHA-256.
+#[must_use]
+pub fn digests(der: &[u8]) -> [[u8; 32]; 2] {
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    [Sha3_256::digest(text.as_bytes()).into(), sha256_digest(der)]
+}
+
+fn sha256_digest(der: &[u8]) -> [u8; 32] {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der);
+    // SHA-256 has 32 bytes, always.
+    digest.as_ref().try_into().unwrap_or_default()
+}
+
 /// SHA-256 over the DER bytes as `openssl x509 -fingerprint -sha256` prints it: upper-case pairs with
 /// colons between them.
 pub(crate) fn sha256(der: &[u8]) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der);
-    let mut text = String::with_capacity(3 * digest.as_ref().len());
-    for byte in digest.as_ref() {
+    let digest = sha256_digest(der);
+    let mut text = String::with_capacity(3 * digest.len());
+    for byte in digest {
         let colon = if text.is_empty() { "" } else { ":" };
         // Writing to a String cannot fail.
         let _ = write!(text, "{colon}{byte:02X}");
@@ -55,6 +70,9 @@ mod tests {
         assert_eq!(hash_one("abc"), abc);
         let framed = "-----BEGIN CERTIFICATE-----\r\na\nbc\n-----END CERTIFICATE-----\n";
         assert_eq!(hash_one(framed), abc);
+        let [first, second] = digests(b"any bytes");
+        assert_eq!(hex(&first), hash_one("YW55IGJ5dGVz"));
+        assert_eq!(sha256(b"any bytes").replace(':', "").to_lowercase(), hex(&second));
         for (client, user, same_as) in [("abc", "", "abc"), ("", "abc", "abc"), ("a", "b", "a|b")] {
             assert_eq!(hash_two(client, user), hash_one(same_as), "{client} {user}");
         }

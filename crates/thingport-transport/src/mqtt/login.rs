@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use thingport_core::admit::{Offer, Refused, admit};
+use thingport_core::attempt::shown;
 use thingport_core::journal::{Report, Subject};
 use thingport_core::node::Node;
 use thingport_core::registry::DeviceLogin;
@@ -53,6 +54,7 @@ pub(super) async fn decide(node: Arc<Node>, caller: Caller) -> Decision {
 /// Keeps a refusal, with the device if its credentials were found.
 pub(super) fn record_refusal(node: &Node, caller: &Caller, refused: &Refused, remote: &str) {
     let subject = refused.device.as_ref().map_or(Subject::Stranger, |login| subject_of(login));
+    let attempt = shown(caller.security.as_deref());
     node.metrics.logins_refused.add(1);
     node.journal.record(&Report {
         subject,
@@ -62,7 +64,7 @@ pub(super) fn record_refusal(node: &Node, caller: &Caller, refused: &Refused, re
         client_id: &caller.client_id,
         user_name: caller.user_name.as_deref().unwrap_or_default(),
         protocol: protocol(Some(caller.version)),
-        attempt: None,
+        attempt: Some(&attempt),
     });
 }
 
