@@ -6,6 +6,7 @@
 //! ```text
 //! case ROW words         a new case, named after the row of the conformance table it keeps
 //! ! name=value           a bound, or how the caller behaves: decide=manual, acks=manual, deny=filter:8F
+//! ! whole                bytes arrive at once: the answer depends on how much has come
 //! open 3|4|5             CONNECT of that level is accepted; its CONNACK is not looked at
 //! > 30 05 0001 "a" "hi"  the client sends; (...) is a string with its length in front
 //! < 40 02 0001           the server has written exactly this since the last such line
@@ -177,6 +178,7 @@ impl Play {
         let number = || value.parse::<u32>().unwrap_or_else(|_| panic!("{place}: {value:?}"));
         let short = || u16::try_from(number()).unwrap();
         match name {
+            "whole" => self.split = usize::MAX,
             "decide" => self.caller.decides = value != "manual",
             "acks" => self.caller.acknowledges = value != "manual",
             "deny" => {

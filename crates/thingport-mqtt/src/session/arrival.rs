@@ -62,12 +62,13 @@ impl Session {
         Ok(Some(Event::Connect(Box::new(connect))))
     }
 
-    /// F-5 for CONNECT: the answer depends on the version, which the first bytes of the body tell.
+    /// F-5 for CONNECT: the answer depends on the version, which the first bytes of the body tell. They
+    /// are not waited for: without them nothing is answered.
     fn refuse_large_connect<'a>(&mut self, rest: &[u8]) -> Result<Option<Event<'a>>, Violation> {
         let after_first = rest.get(1..).unwrap_or_default();
         let header = read_variable(after_first).ok().flatten().map_or(0, |(_, used)| used);
         match peek_version(after_first.get(header..).unwrap_or_default()) {
-            None => Ok(None),
+            None => Err(Violation::PacketTooLarge),
             Some(moment) => Err(self.fail_connecting(Violation::PacketTooLarge, moment)),
         }
     }
