@@ -4,6 +4,7 @@
 //! commit. A few threads read snapshots and never wait for the writer. Nothing here needs a runtime.
 
 mod apply;
+mod beside;
 mod document;
 mod fault;
 mod list;
@@ -52,13 +53,18 @@ impl SqliteEntities {
     /// When the file belongs to a newer program or to another one, before it is touched; or when the
     /// file system refuses.
     pub fn open(dir: &Path) -> Result<Arc<Self>, OpenError> {
+        Self::open_as(dir, None)
+    }
+
+    /// The same with the identity of the data directory.
+    fn open_as(dir: &Path, identity: Option<&str>) -> Result<Arc<Self>, OpenError> {
         let path = dir.join(FILE);
         schema::gate(&path)?;
         let mut connection = Connection::open(&path)?;
         schema::tune(&connection)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
-        schema::migrate(&mut connection)?;
+        schema::migrate(&mut connection, identity)?;
         let readers = Readers::start(&path)?;
         Ok(Arc::new(Self { readers, writer: Writer::start(connection)? }))
     }
@@ -303,7 +309,7 @@ impl Entities for SqliteEntities {
 }
 
 /// Name of the database in the data directory.
-pub const FILE: &str = "entities.db";
+pub const FILE: &str = crate::premises::ENTITIES;
 
 const DEVICE_BY_ID: &str = "SELECT t.*, p.name AS profile_name FROM device t \
                             JOIN device_profile p ON p.id = t.profile_id WHERE t.id = $1";

@@ -4,6 +4,8 @@ use rusqlite::ErrorCode;
 use rusqlite::ffi;
 use thingport_model::port::error::{Conflict, PortError};
 
+use crate::ledger::{Loss, report_losses};
+
 /// Why the entity database could not be opened.
 #[derive(Debug)]
 pub enum OpenError {
@@ -16,6 +18,13 @@ pub enum OpenError {
     },
     /// It is a SQLite database of another program.
     Foreign,
+    /// It is not there, or not the right one.
+    Lost {
+        /// What exactly.
+        losses: Vec<Loss>,
+        /// The word that accepts it.
+        code: String,
+    },
     /// The file system or SQLite refused.
     Io(String),
 }
@@ -31,6 +40,10 @@ impl core::fmt::Display for OpenError {
             Self::Foreign => f.write_str(
                 "the file of the entity database belongs to another program; choose another directory",
             ),
+            Self::Lost { losses, code } => {
+                f.write_str("Acknowledged data is missing from the data directory:")?;
+                report_losses(f, losses, code)
+            }
             Self::Io(why) => write!(f, "the entity database cannot be opened: {why}"),
         }
     }

@@ -6,32 +6,56 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use super::fault::OpenError;
 
+/// What a file holds before anything is written to it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Present {
+    /// There is no file, or nothing in it.
+    Nothing,
+    /// Our tables, and the identity of the data directory they were made in.
+    Ours(Option<String>),
+}
+
 /// Refuses a file that is not ours or newer than this program, without writing to it.
-pub(super) fn gate(path: &Path) -> Result<(), OpenError> {
+pub(super) fn gate(path: &Path) -> Result<Present, OpenError> {
     if !path.exists() {
-        return Ok(());
+        return Ok(Present::Nothing);
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    check(number(&connection, "application_id")?, number(&connection, "user_version")?)
+    let version = number(&connection, "user_version")?;
+    check(number(&connection, "application_id")?, version)?;
+    if version == 0 {
+        return Ok(Present::Nothing);
+    }
+    let sql = "SELECT value FROM setting WHERE key = $1";
+    Ok(Present::Ours(connection.query_one(sql, [IDENTITY], |row| row.get(0)).optional()?))
 }
 
-/// Brings the tables to the newest form, one transaction per migration.
-pub(super) fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
+/// Brings the tables to the newest form and gives them the identity of their data directory, in one
+/// transaction.
+pub(super) fn migrate(
+    connection: &mut Connection,
+    identity: Option<&str>,
+) -> Result<(), OpenError> {
     let present: i32 = number(connection, "user_version")?;
     check(number(connection, "application_id")?, present)?;
+    let transaction = connection.transaction()?;
     for (version, sql) in (1_i32..).zip(MIGRATIONS).skip(present.unsigned_abs() as usize) {
-        tracing::info!(version, "bringing the entity database to a newer form");
-        let transaction = connection.transaction()?;
+        if present > 0 {
+            tracing::info!(version, "bringing the entity database to a newer form");
+        }
         transaction.execute_batch(sql)?;
         transaction.pragma_update(None, "user_version", version)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.commit()?;
     }
+    if let Some(identity) = identity {
+        transaction.execute(SIGN, [IDENTITY, identity])?;
+    }
+    transaction.commit()?;
     Ok(())
 }
 
@@ -61,6 +85,11 @@ fn number(connection: &Connection, pragma: &str) -> Result<i32, OpenError> {
     Ok(connection.pragma_query_value(None, pragma, |row| row.get(0))?)
 }
 
+/// Key of the setting that says to which data directory the tables belong.
+const IDENTITY: &str = "data_directory";
+const SIGN: &str = "INSERT INTO setting (key, value) VALUES ($1, $2) \
+                    ON CONFLICT (key) DO UPDATE SET value = excluded.value \
+                    WHERE value <> excluded.value";
 /// "TPRT".
 const APPLICATION_ID: i32 = 0x5450_5254;
 const CACHE_KIB: i32 = 2_048;
