@@ -60,6 +60,8 @@ impl From<Conflict> for Error {
             Conflict::UserEmail => "a user with this e-mail address exists already",
             Conflict::CredentialsId => "these credentials are used by another device already",
             Conflict::ProvisionKey => "this provisioning key is used by another profile already",
+            Conflict::ApiKeyHash => "another API key has this value already",
+            Conflict::TooMany => "the tenant has as many of these as it may",
             Conflict::InUse => "the item is still in use and cannot be deleted",
             Conflict::Reference => "the item refers to something that does not exist",
         };

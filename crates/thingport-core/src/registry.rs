@@ -22,17 +22,19 @@ pub use logins::{hash_one, hash_two};
 use std::sync::Arc;
 
 use thingport_model::id::{
-    CustomerId, DeviceId, DeviceProfileId, EntityRef, TenantId, TenantProfileId, ordered_id,
+    CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef, TenantId, TenantProfileId,
+    ordered_id,
 };
 use thingport_model::page::{Page, PageLink};
 use thingport_model::port::entities::{Entities, Write};
-use thingport_model::port::error::PortError;
+use thingport_model::port::error::{Conflict, PortError};
 use thingport_model::time::Timestamp;
 use uuid::Uuid;
 
 use crate::clock::{Clock, Entropy};
 use crate::error::Error;
 
+use accounts::KeyCache;
 use cache::LoginCache;
 
 /// Who wants to hear about changes: presence closes or updates sessions, the ledger is purged.
@@ -74,6 +76,7 @@ pub struct Registry {
     entropy: Arc<dyn Entropy>,
     events: Arc<dyn RegistryEvents>,
     logins: LoginCache,
+    keys: KeyCache,
     default_ttl_s: u32,
 }
 
@@ -87,7 +90,8 @@ impl Registry {
         events: Arc<dyn RegistryEvents>,
     ) -> Self {
         let logins = LoginCache::new(REGISTRY_CACHE_MAX);
-        Self { entities, clock, entropy, events, logins, default_ttl_s: 0 }
+        let keys = KeyCache::new();
+        Self { entities, clock, entropy, events, logins, keys, default_ttl_s: 0 }
     }
 
     /// The same registry remembering at most `entries` logins (`registry_cache_max`).
@@ -140,6 +144,24 @@ impl Registry {
 
     async fn write(&self, writes: Vec<Write>) -> Result<(), Error> {
         Ok(self.entities.write(writes).await?)
+    }
+
+    /// A write that must leave the tenant with at most `limit` of a kind; 0 is unlimited. The store
+    /// counts within the same transaction, so the limit holds exactly.
+    async fn write_within(
+        &self,
+        mut writes: Vec<Write>,
+        tenant: TenantId,
+        kind: EntityKind,
+        limit: u64,
+    ) -> Result<(), Error> {
+        if limit > 0 {
+            writes.push(Write::AtMost(tenant, kind, limit));
+        }
+        self.entities.write(writes).await.map_err(|error| match error {
+            PortError::Conflict(Conflict::TooMany) => Error::EntityLimit { kind, limit },
+            other => other.into(),
+        })
     }
 
     fn now(&self) -> Timestamp {

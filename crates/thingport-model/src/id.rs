@@ -72,6 +72,10 @@ impl TenantId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CredentialsId(pub Uuid);
 
+/// Identity of an API key. It owns no readings, so it has no entity kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ApiKeyId(pub Uuid);
+
 /// What kind of thing an id names. The order is part of the stored form: append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EntityKind {

@@ -71,6 +71,10 @@ pub struct TenantProfile {
     pub storage_ttl_days: u32,
     /// `maxDevices` of the profile data, 0 unlimited.
     pub devices_max: u64,
+    /// `maxCustomers` of the profile data, 0 unlimited.
+    pub customers_max: u64,
+    /// `maxUsers` of the profile data, 0 unlimited.
+    pub users_max: u64,
     /// `transport...RateLimit` of the profile data.
     pub rate_limits: RateLimits,
 }

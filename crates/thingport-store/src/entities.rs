@@ -23,14 +23,14 @@ use rusqlite::Connection;
 use thingport_model::credentials::DeviceCredentials;
 use thingport_model::device::{Device, DeviceFilter, DeviceOverview};
 use thingport_model::id::{
-    CustomerId, DeviceId, DeviceProfileId, EntityRef, TenantId, TenantProfileId, UserId,
+    ApiKeyId, CustomerId, DeviceId, DeviceProfileId, EntityRef, TenantId, TenantProfileId, UserId,
 };
 use thingport_model::page::{Page, PageLink};
 use thingport_model::port::entities::{Entities, Write};
 use thingport_model::port::error::PortError;
 use thingport_model::profile::DeviceProfile;
 use thingport_model::tenant::{Customer, Tenant, TenantProfile};
-use thingport_model::user::{User, UserCredentials};
+use thingport_model::user::{ApiKey, EndedSession, KeyHash, User, UserCredentials};
 use uuid::Uuid;
 
 pub use fault::OpenError;
@@ -198,6 +198,34 @@ impl Entities for SqliteEntities {
             list.page(connection, &link, list::user_sort, query::user)
         };
         self.readers.ask(ask).await
+    }
+
+    async fn user_settings(&self, id: UserId) -> Result<Option<String>, PortError> {
+        let sql = "SELECT value FROM person_settings WHERE person_id = $1";
+        self.by_id(sql, id.0, query::text).await
+    }
+
+    async fn api_key(&self, id: ApiKeyId) -> Result<Option<ApiKey>, PortError> {
+        self.by_id("SELECT * FROM api_key WHERE id = $1", id.0, query::api_key).await
+    }
+
+    async fn api_key_by_hash(&self, hash: KeyHash) -> Result<Option<ApiKey>, PortError> {
+        let sql = "SELECT * FROM api_key WHERE hash = $1";
+        self.readers.ask(move |connection| one(connection, sql, &[&hash], query::api_key)).await
+    }
+
+    async fn api_keys(&self, user: UserId, link: PageLink) -> Result<Page<ApiKey>, PortError> {
+        let ask = move |connection: &Connection| {
+            let list = List::of("api_key").belonging("person_id", Some(user.0));
+            let list = list.searched(link.text_search.as_deref());
+            list.page(connection, &link, list::api_key_sort, query::api_key)
+        };
+        self.readers.ask(ask).await
+    }
+
+    async fn ended_sessions(&self) -> Result<Vec<EndedSession>, PortError> {
+        let sql = "SELECT * FROM ended_session ORDER BY expires_at, id";
+        self.readers.ask(move |connection| many(connection, sql, &[], query::ended_session)).await
     }
 
     async fn profile(&self, id: DeviceProfileId) -> Result<Option<DeviceProfile>, PortError> {

@@ -8,14 +8,17 @@ use parking_lot::Mutex;
 use thingport_model::credentials::DeviceCredentials;
 use thingport_model::device::{Device, DeviceFilter, DeviceOverview};
 use thingport_model::id::{
-    CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef, TenantId, TenantProfileId, UserId,
+    ApiKeyId, CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef, TenantId,
+    TenantProfileId, UserId,
 };
 use thingport_model::page::{Page, PageLink};
 use thingport_model::port::entities::{Entities, Write};
 use thingport_model::port::error::{Conflict, PortError};
 use thingport_model::profile::DeviceProfile;
 use thingport_model::tenant::{Customer, Tenant, TenantProfile};
-use thingport_model::user::{User, UserCredentials};
+use thingport_model::time::Timestamp;
+use thingport_model::user::{ApiKey, EndedSession, KeyHash, User, UserCredentials};
+use uuid::Uuid;
 
 #[derive(Default)]
 pub(super) struct FakeEntities(Mutex<Tables>);
@@ -31,6 +34,9 @@ struct Tables {
     devices: BTreeMap<DeviceId, Device>,
     credentials: BTreeMap<DeviceId, DeviceCredentials>,
     settings: BTreeMap<String, String>,
+    user_settings: BTreeMap<UserId, String>,
+    api_keys: BTreeMap<ApiKeyId, ApiKey>,
+    ended: BTreeMap<Uuid, Timestamp>,
 }
 
 impl Tables {
@@ -41,6 +47,21 @@ impl Tables {
             Write::Customer(it) => drop(self.customers.insert(it.id, it)),
             Write::User(it) => drop(self.users.insert(it.id, it)),
             Write::UserCredentials(it) => drop(self.logins.insert(it.user_id, it)),
+            Write::ChangeLogin(user, change) => {
+                let stored = self.logins.get(&user).cloned();
+                let stored = stored.ok_or(PortError::Conflict(Conflict::Missing))?;
+                let changed = change.apply(stored).map_err(PortError::Conflict)?;
+                self.logins.insert(user, changed);
+            }
+            Write::ApiKey(it) => drop(self.api_keys.insert(it.id, it)),
+            Write::DeleteApiKey(id) => drop(self.api_keys.remove(&id)),
+            Write::EndSession(it, _) => drop(self.ended.insert(it.session, it.expires_at)),
+            Write::UserSettings(user, text) => drop(self.user_settings.insert(user, text)),
+            Write::AtMost(tenant, kind, max) => {
+                if self.count(tenant, kind) > max {
+                    return Err(PortError::Conflict(Conflict::TooMany));
+                }
+            }
             Write::DeviceProfile(it) => drop(self.profiles.insert(it.id, it)),
             Write::Device(it) => {
                 let taken = |other: &Device| other.name == it.name && other.id != it.id;
@@ -57,6 +78,18 @@ impl Tables {
         Ok(())
     }
 
+    fn count(&self, tenant: TenantId, kind: EntityKind) -> u64 {
+        let count = match kind {
+            EntityKind::Device => self.devices.values().filter(|it| it.tenant_id == tenant).count(),
+            EntityKind::Customer => {
+                self.customers.values().filter(|it| it.tenant_id == tenant).count()
+            }
+            EntityKind::User => self.users.values().filter(|it| it.tenant_id == tenant).count(),
+            _ => 0,
+        };
+        count as u64
+    }
+
     fn delete(&mut self, entity: EntityRef) {
         match entity.kind {
             EntityKind::Tenant => drop(self.tenants.remove(&TenantId(entity.id))),
@@ -64,7 +97,10 @@ impl Tables {
                 self.tenant_profiles.remove(&TenantProfileId(entity.id));
             }
             EntityKind::Customer => drop(self.customers.remove(&CustomerId(entity.id))),
-            EntityKind::User => drop(self.users.remove(&UserId(entity.id))),
+            EntityKind::User => {
+                self.api_keys.retain(|_, key| key.user_id.0 != entity.id);
+                self.users.remove(&UserId(entity.id));
+            }
             EntityKind::Device => drop(self.devices.remove(&DeviceId(entity.id))),
             EntityKind::DeviceProfile => drop(self.profiles.remove(&DeviceProfileId(entity.id))),
         }
@@ -161,6 +197,30 @@ impl Entities for FakeEntities {
         let mine = tables.users.values().filter(|it| it.tenant_id == tenant);
         let mine = mine.filter(|it| customer.is_none() || it.customer_id == customer);
         Ok(page(mine.cloned(), &link, |it| &it.email))
+    }
+
+    async fn user_settings(&self, id: UserId) -> Found<String> {
+        Ok(self.0.lock().user_settings.get(&id).cloned())
+    }
+
+    async fn api_key(&self, id: ApiKeyId) -> Found<ApiKey> {
+        Ok(self.0.lock().api_keys.get(&id).cloned())
+    }
+
+    async fn api_key_by_hash(&self, hash: KeyHash) -> Found<ApiKey> {
+        Ok(self.0.lock().api_keys.values().find(|it| it.hash == hash).cloned())
+    }
+
+    async fn api_keys(&self, user: UserId, link: PageLink) -> Rows<ApiKey> {
+        let tables = self.0.lock();
+        let mine = tables.api_keys.values().filter(|it| it.user_id == user);
+        Ok(page(mine.cloned(), &link, |it| &it.description))
+    }
+
+    async fn ended_sessions(&self) -> Result<Vec<EndedSession>, PortError> {
+        let tables = self.0.lock();
+        let ended = tables.ended.iter();
+        Ok(ended.map(|(id, at)| EndedSession { session: *id, expires_at: *at }).collect())
     }
 
     async fn profile(&self, id: DeviceProfileId) -> Found<DeviceProfile> {

@@ -197,7 +197,7 @@ async fn set_password(api: &Api, user: &User, password: String) -> Result<(), Re
     drop(turn);
     {
         let _writing = api.login_records.lock().await;
-        api.node().registry.set_password(user.id, &hash).await?;
+        api.node().registry.set_password(user.id, &hash, None).await?;
     }
     api.ended.ring();
     Ok(())

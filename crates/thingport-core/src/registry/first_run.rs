@@ -106,6 +106,8 @@ impl Registry {
             profile_data: DEFAULT_PROFILE_DATA.to_owned(),
             storage_ttl_days: 0,
             devices_max: 0,
+            customers_max: 0,
+            users_max: 0,
             rate_limits: RateLimits::default(),
         };
         let caller = Caller::system();
@@ -137,7 +139,7 @@ impl Registry {
         // A stop between the two writes left a user without a password; somebody's own stays.
         let credentials = self.entities.user_credentials(user.id).await?;
         if credentials.is_none_or(|found| found.password_hash.is_none()) {
-            self.set_password(user.id, &hash(password)).await?;
+            self.set_password(user.id, &hash(password), None).await?;
         }
         Ok(user)
     }

@@ -8,13 +8,15 @@ use async_trait::async_trait;
 use crate::credentials::DeviceCredentials;
 use crate::device::{Device, DeviceFilter, DeviceOverview};
 use crate::id::{
-    CustomerId, DeviceId, DeviceProfileId, EntityRef, TenantId, TenantProfileId, UserId,
+    ApiKeyId, CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef, TenantId,
+    TenantProfileId, UserId,
 };
 use crate::page::{Page, PageLink};
 use crate::port::error::PortError;
 use crate::profile::DeviceProfile;
 use crate::tenant::{Customer, Tenant, TenantProfile};
-use crate::user::{User, UserCredentials};
+use crate::time::Timestamp;
+use crate::user::{ApiKey, EndedSession, KeyHash, LoginChange, User, UserCredentials};
 
 /// One step of a write. The entity carries the version it shall have after the write; the engine
 /// refuses with [`crate::port::error::Conflict::Version`] unless the stored version is one less (or
@@ -31,6 +33,16 @@ pub enum Write {
     User(User),
     /// Create or replace; has no version.
     UserCredentials(UserCredentials),
+    /// Changes what is stored of a user's login, whatever others change meanwhile.
+    ChangeLogin(UserId, LoginChange),
+    /// Create or replace.
+    ApiKey(ApiKey),
+    /// Remove.
+    DeleteApiKey(ApiKeyId),
+    /// Note that a session ended, and forget those whose tokens expired before the given moment.
+    EndSession(EndedSession, Timestamp),
+    /// Create or replace the settings of a user's own: opaque text.
+    UserSettings(UserId, String),
     /// Create or replace; a profile saved as default takes the flag from the former one of its tenant;
     /// a changed name is written to its devices.
     DeviceProfile(DeviceProfile),
@@ -42,6 +54,10 @@ pub enum Write {
     /// become unassigned; everything of a tenant). Leaves a note in the outbox so that the ledger
     /// is purged even after a crash.
     Delete(EntityRef),
+    /// Refuses the whole write with [`crate::port::error::Conflict::TooMany`] if the tenant, after the
+    /// steps before this one, has more than this many devices, customers or users. Other kinds are not
+    /// counted.
+    AtMost(TenantId, EntityKind, u64),
     /// Installation-wide setting: key and opaque text.
     Setting(String, String),
     /// The ledger has purged this entity: remove the note.
@@ -94,6 +110,17 @@ pub trait Entities: Send + Sync {
         customer: Option<CustomerId>,
         link: PageLink,
     ) -> Result<Page<User>, PortError>;
+    /// What a user's own pages remember, opaque.
+    async fn user_settings(&self, id: UserId) -> Result<Option<String>, PortError>;
+
+    /// One API key.
+    async fn api_key(&self, id: ApiKeyId) -> Result<Option<ApiKey>, PortError>;
+    /// The API key whose value has this hash.
+    async fn api_key_by_hash(&self, hash: KeyHash) -> Result<Option<ApiKey>, PortError>;
+    /// A page of a user's API keys; text search on the description.
+    async fn api_keys(&self, user: UserId, link: PageLink) -> Result<Page<ApiKey>, PortError>;
+    /// Sessions that ended and whose tokens may not have expired yet.
+    async fn ended_sessions(&self) -> Result<Vec<EndedSession>, PortError>;
 
     /// One device profile.
     async fn profile(&self, id: DeviceProfileId) -> Result<Option<DeviceProfile>, PortError>;

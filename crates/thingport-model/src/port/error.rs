@@ -36,6 +36,10 @@ pub enum Conflict {
     CredentialsId,
     /// Another profile has this provisioning key.
     ProvisionKey,
+    /// Another API key has this value.
+    ApiKeyHash,
+    /// The tenant would have more of a kind than it may.
+    TooMany,
     /// Something else still refers to the entity.
     InUse,
     /// The entity refers to something that does not exist.

@@ -3,12 +3,13 @@
 use rusqlite::{Connection, ToSql};
 use thingport_model::credentials::DeviceCredentials;
 use thingport_model::device::Device;
-use thingport_model::id::{EntityKind, EntityRef};
+use thingport_model::id::{ApiKeyId, EntityKind, EntityRef, TenantId, UserId};
 use thingport_model::port::entities::Write;
 use thingport_model::port::error::{Conflict, PortError};
 use thingport_model::profile::DeviceProfile;
 use thingport_model::tenant::{Customer, Tenant, TenantProfile};
-use thingport_model::user::{User, UserCredentials};
+use thingport_model::time::Timestamp;
+use thingport_model::user::{ApiKey, EndedSession, LoginChange, User, UserCredentials};
 use uuid::Uuid;
 
 use super::document::{
@@ -16,6 +17,7 @@ use super::document::{
     ProfileDocument, TenantProfileDocument, provision_key,
 };
 use super::fault::port_error;
+use super::query::{count, login, one};
 use super::search::searchable;
 
 /// Applies one step.
@@ -26,6 +28,12 @@ pub(super) fn apply(connection: &Connection, write: &Write) -> Result<(), PortEr
         Write::Customer(customer) => put_customer(connection, customer),
         Write::User(user) => put_user(connection, user),
         Write::UserCredentials(credentials) => put_login(connection, credentials),
+        Write::ChangeLogin(user, change) => change_login(connection, *user, change),
+        Write::ApiKey(key) => put_api_key(connection, key),
+        Write::DeleteApiKey(id) => delete_api_key(connection, *id),
+        Write::EndSession(ended, now) => end_session(connection, *ended, *now),
+        Write::UserSettings(user, value) => put_user_settings(connection, *user, value),
+        Write::AtMost(tenant, kind, max) => at_most(connection, *tenant, *kind, *max),
         Write::DeviceProfile(profile) => put_profile(connection, profile),
         Write::Device(device) => put_device(connection, device),
         Write::DeviceCredentials(credentials) => put_credentials(connection, credentials),
@@ -113,6 +121,72 @@ fn put_login(connection: &Connection, credentials: &UserCredentials) -> Result<(
                ON CONFLICT (person_id) DO UPDATE SET document = excluded.document";
     let document = LoginDocument::from(credentials).write()?;
     run(connection, sql, &[credentials.user_id.0.as_bytes(), &document]).map(drop)
+}
+
+fn change_login(
+    connection: &Connection,
+    user: UserId,
+    change: &LoginChange,
+) -> Result<(), PortError> {
+    let sql = "SELECT * FROM person_login WHERE person_id = $1";
+    let stored = one(connection, sql, &[user.0.as_bytes()], login)?;
+    let stored = stored.ok_or(PortError::Conflict(Conflict::Missing))?;
+    put_login(connection, &change.apply(stored).map_err(PortError::Conflict)?)
+}
+
+fn put_api_key(connection: &Connection, key: &ApiKey) -> Result<(), PortError> {
+    let columns: &[(&str, &dyn ToSql)] = &[
+        ("created_at", &key.created_at.ms()),
+        ("tenant_id", key.tenant_id.0.as_bytes()),
+        ("person_id", key.user_id.0.as_bytes()),
+        ("description", &key.description),
+        ("enabled", &i16::from(key.enabled)),
+        ("expires_at", &key.expires_at.map(Timestamp::ms)),
+        ("hash", &key.hash),
+        ("search", &searchable([Some(key.description.as_str())])),
+    ];
+    put(connection, "api_key", key.id.0, key.version, columns)
+}
+
+fn delete_api_key(connection: &Connection, id: ApiKeyId) -> Result<(), PortError> {
+    match remove(connection, "DELETE FROM api_key WHERE id = $1", &[id.0.as_bytes()])? {
+        0 => Err(PortError::Conflict(Conflict::Missing)),
+        _ => Ok(()),
+    }
+}
+
+fn end_session(
+    connection: &Connection,
+    ended: EndedSession,
+    now: Timestamp,
+) -> Result<(), PortError> {
+    run(connection, "DELETE FROM ended_session WHERE expires_at <= $1", &[&now.ms()])?;
+    let sql = "INSERT INTO ended_session (id, expires_at) VALUES ($1, $2) \
+               ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at";
+    run(connection, sql, &[ended.session.as_bytes(), &ended.expires_at.ms()]).map(drop)
+}
+
+fn put_user_settings(connection: &Connection, user: UserId, value: &str) -> Result<(), PortError> {
+    let sql = "INSERT INTO person_settings (person_id, value) VALUES ($1, $2) \
+               ON CONFLICT (person_id) DO UPDATE SET value = excluded.value";
+    run(connection, sql, &[user.0.as_bytes(), &value]).map(drop)
+}
+
+fn at_most(
+    connection: &Connection,
+    tenant: TenantId,
+    kind: EntityKind,
+    max: u64,
+) -> Result<(), PortError> {
+    let table = match kind {
+        EntityKind::Device | EntityKind::Customer | EntityKind::User => table(kind),
+        EntityKind::Tenant | EntityKind::TenantProfile | EntityKind::DeviceProfile => return Ok(()),
+    };
+    let sql = format!("SELECT COUNT(*) FROM {table} WHERE tenant_id = $1");
+    if count(connection, &sql, &[tenant.0.as_bytes()])? > max {
+        return Err(PortError::Conflict(Conflict::TooMany));
+    }
+    Ok(())
 }
 
 fn put_profile(connection: &Connection, profile: &DeviceProfile) -> Result<(), PortError> {
@@ -263,11 +337,19 @@ const fn cascade(kind: EntityKind) -> &'static [&'static str] {
     match kind {
         EntityKind::TenantProfile | EntityKind::DeviceProfile => &[],
         EntityKind::Device => &["DELETE FROM device_credentials WHERE device_id = $1"],
-        EntityKind::User => &["DELETE FROM person_login WHERE person_id = $1"],
+        EntityKind::User => &[
+            "DELETE FROM person_login WHERE person_id = $1",
+            "DELETE FROM person_settings WHERE person_id = $1",
+            "DELETE FROM api_key WHERE person_id = $1",
+        ],
         EntityKind::Customer => &[
             "INSERT INTO outbox (kind, id) SELECT 4, id FROM person WHERE customer_id = $1 \
              ON CONFLICT DO NOTHING",
             "DELETE FROM person_login WHERE person_id IN \
+             (SELECT id FROM person WHERE customer_id = $1)",
+            "DELETE FROM person_settings WHERE person_id IN \
+             (SELECT id FROM person WHERE customer_id = $1)",
+            "DELETE FROM api_key WHERE person_id IN \
              (SELECT id FROM person WHERE customer_id = $1)",
             "DELETE FROM person WHERE customer_id = $1",
             "UPDATE device SET customer_id = NULL, version = version + 1 WHERE customer_id = $1",
@@ -286,6 +368,10 @@ const fn cascade(kind: EntityKind) -> &'static [&'static str] {
             "DELETE FROM device WHERE tenant_id = $1",
             "DELETE FROM device_profile WHERE tenant_id = $1",
             "DELETE FROM person_login WHERE person_id IN \
+             (SELECT id FROM person WHERE tenant_id = $1)",
+            "DELETE FROM person_settings WHERE person_id IN \
+             (SELECT id FROM person WHERE tenant_id = $1)",
+            "DELETE FROM api_key WHERE person_id IN \
              (SELECT id FROM person WHERE tenant_id = $1)",
             "DELETE FROM person WHERE tenant_id = $1",
             "DELETE FROM customer WHERE tenant_id = $1",

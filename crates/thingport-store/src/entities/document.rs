@@ -16,7 +16,7 @@ use thingport_model::profile::{
 };
 use thingport_model::tenant::{Address, Customer, Tenant, TenantProfile};
 use thingport_model::time::Timestamp;
-use thingport_model::user::{User, UserCredentials};
+use thingport_model::user::{FormerPassword, User, UserCredentials};
 
 /// A text that is written and read back; `v` is the version this program writes.
 pub(super) trait Document: Serialize + DeserializeOwned {
@@ -98,6 +98,10 @@ pub(super) struct TenantProfileDocument {
     pub(super) profile_data: String,
     pub(super) storage_ttl_days: u32,
     pub(super) devices_max: u64,
+    #[serde(default)]
+    pub(super) customers_max: u64,
+    #[serde(default)]
+    pub(super) users_max: u64,
     /// Texts of the rate limits that are set, by the member that holds them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     rate_limits: BTreeMap<String, String>,
@@ -127,6 +131,8 @@ impl From<&TenantProfile> for TenantProfileDocument {
             profile_data: profile.profile_data.clone(),
             storage_ttl_days: profile.storage_ttl_days,
             devices_max: profile.devices_max,
+            customers_max: profile.customers_max,
+            users_max: profile.users_max,
             rate_limits: limit_texts(&profile.rate_limits),
         }
     }
@@ -162,6 +168,26 @@ pub(super) struct LoginDocument {
     pub(super) password_hash: Option<String>,
     pub(super) tokens_valid_from: i64,
     pub(super) last_login_at: Option<i64>,
+    #[serde(default)]
+    pub(super) password_set_at: Option<i64>,
+    #[serde(default)]
+    former_passwords: Vec<FormerForm>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FormerForm {
+    hash: String,
+    used_until: i64,
+}
+
+impl LoginDocument {
+    pub(super) fn former_passwords(&mut self) -> Vec<FormerPassword> {
+        let former = std::mem::take(&mut self.former_passwords).into_iter();
+        former
+            .map(|it| FormerPassword { hash: it.hash, used_until: Timestamp(it.used_until) })
+            .collect()
+    }
 }
 
 impl Document for LoginDocument {}
@@ -173,6 +199,12 @@ impl From<&UserCredentials> for LoginDocument {
             password_hash: credentials.password_hash.clone(),
             tokens_valid_from: credentials.tokens_valid_from.ms(),
             last_login_at: credentials.last_login_at.map(Timestamp::ms),
+            password_set_at: credentials.password_set_at.map(Timestamp::ms),
+            former_passwords: credentials
+                .former_passwords
+                .iter()
+                .map(|it| FormerForm { hash: it.hash.clone(), used_until: it.used_until.ms() })
+                .collect(),
         }
     }
 }

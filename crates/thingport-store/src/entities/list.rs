@@ -160,6 +160,16 @@ pub(super) fn user_sort(property: &str) -> Option<&'static str> {
     }
 }
 
+pub(super) fn api_key_sort(property: &str) -> Option<&'static str> {
+    match property {
+        "createdTime" => Some("t.created_at"),
+        "description" => Some("t.description"),
+        "enabled" => Some("t.enabled"),
+        "expirationTime" => Some("COALESCE(t.expires_at, 0)"),
+        _ => None,
+    }
+}
+
 pub(super) fn profile_sort(property: &str) -> Option<&'static str> {
     match property {
         // Every profile has the type DEFAULT.

@@ -9,15 +9,17 @@ use parking_lot::Mutex;
 use thingport_model::credentials::DeviceCredentials;
 use thingport_model::device::{Device, DeviceFilter, DeviceOverview};
 use thingport_model::id::{
-    CredentialsId, CustomerId, DeviceId, DeviceProfileId, EntityRef, TenantId, TenantProfileId,
-    UserId,
+    ApiKeyId, CredentialsId, CustomerId, DeviceId, DeviceProfileId, EntityRef, TenantId,
+    TenantProfileId, UserId,
 };
 use thingport_model::page::{Page, PageLink};
 use thingport_model::port::entities::{Entities, Write};
 use thingport_model::port::error::PortError;
 use thingport_model::profile::DeviceProfile;
 use thingport_model::tenant::{Address, Customer, Tenant, TenantProfile};
-use thingport_model::user::{User, UserCredentials};
+use thingport_model::time::Timestamp;
+use thingport_model::user::{ApiKey, EndedSession, KeyHash, User, UserCredentials};
+use uuid::Uuid;
 
 use super::search::{contains, searchable};
 
@@ -34,6 +36,10 @@ struct State {
     customers: BTreeMap<CustomerId, Customer>,
     users: BTreeMap<UserId, User>,
     logins: BTreeMap<UserId, UserCredentials>,
+    user_settings: BTreeMap<UserId, String>,
+    api_keys: BTreeMap<ApiKeyId, ApiKey>,
+    /// Session and when its last token expires.
+    ended: BTreeMap<Uuid, Timestamp>,
     profiles: BTreeMap<DeviceProfileId, DeviceProfile>,
     /// The name of the profile inside is not kept up to date; it is filled in when read.
     devices: BTreeMap<DeviceId, Device>,
@@ -164,6 +170,36 @@ impl Entities for MemoryEntities {
             searchable([Some(&*user.email), names[0], names[1]])
         };
         Ok(page(rows, &link, words, user_key))
+    }
+
+    async fn user_settings(&self, id: UserId) -> Result<Option<String>, PortError> {
+        Ok(self.state.lock().user_settings.get(&id).cloned())
+    }
+
+    async fn api_key(&self, id: ApiKeyId) -> Result<Option<ApiKey>, PortError> {
+        Ok(self.state.lock().api_keys.get(&id).cloned())
+    }
+
+    async fn api_key_by_hash(&self, hash: KeyHash) -> Result<Option<ApiKey>, PortError> {
+        Ok(self.state.lock().api_keys.values().find(|key| key.hash == hash).cloned())
+    }
+
+    async fn api_keys(&self, user: UserId, link: PageLink) -> Result<Page<ApiKey>, PortError> {
+        let state = self.state.lock();
+        let rows = state.api_keys.values().filter(|key| key.user_id == user).cloned();
+        let words = |key: &ApiKey| searchable([Some(&*key.description)]);
+        Ok(page(rows.collect(), &link, words, api_key_key))
+    }
+
+    async fn ended_sessions(&self) -> Result<Vec<EndedSession>, PortError> {
+        let state = self.state.lock();
+        let ended = |(session, at): (&Uuid, &Timestamp)| EndedSession {
+            session: *session,
+            expires_at: *at,
+        };
+        let mut rows: Vec<_> = state.ended.iter().map(ended).collect();
+        rows.sort_by_key(|row| row.expires_at);
+        Ok(rows)
     }
 
     async fn profile(&self, id: DeviceProfileId) -> Result<Option<DeviceProfile>, PortError> {
@@ -351,6 +387,16 @@ fn user_key(row: &User, property: &str) -> Option<Key> {
         "lastName" => Some(text(row.last_name.as_deref())),
         "phone" => Some(text(row.phone.as_deref())),
         "authority" => Some(text(Some(row.authority.name()))),
+        _ => None,
+    }
+}
+
+fn api_key_key(row: &ApiKey, property: &str) -> Option<Key> {
+    match property {
+        "createdTime" => Some(Key::Number(row.created_at.ms())),
+        "description" => Some(text(Some(&row.description))),
+        "enabled" => Some(Key::Number(row.enabled.into())),
+        "expirationTime" => Some(Key::Number(row.expires_at.map_or(0, Timestamp::ms))),
         _ => None,
     }
 }

@@ -5,14 +5,14 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql};
 use thingport_model::credentials::{CredentialsType, DeviceCredentials};
 use thingport_model::device::{Device, DeviceOverview};
 use thingport_model::id::{
-    CredentialsId, CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef, TenantId,
-    TenantProfileId, UserId,
+    ApiKeyId, CredentialsId, CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef,
+    TenantId, TenantProfileId, UserId,
 };
 use thingport_model::port::error::{Conflict, PortError};
 use thingport_model::profile::{DeviceProfile, TransportType};
 use thingport_model::tenant::{Address, Customer, Tenant, TenantProfile};
 use thingport_model::time::Timestamp;
-use thingport_model::user::{Authority, User, UserCredentials};
+use thingport_model::user::{ApiKey, Authority, EndedSession, User, UserCredentials};
 use uuid::Uuid;
 
 use super::document::{
@@ -98,6 +98,8 @@ pub(super) fn tenant_profile(row: &Row<'_>) -> Result<TenantProfile, PortError> 
         profile_data: document.profile_data,
         storage_ttl_days: document.storage_ttl_days,
         devices_max: document.devices_max,
+        customers_max: document.customers_max,
+        users_max: document.users_max,
     })
 }
 
@@ -134,14 +136,34 @@ pub(super) fn user(row: &Row<'_>) -> Result<User, PortError> {
 }
 
 pub(super) fn login(row: &Row<'_>) -> Result<UserCredentials, PortError> {
-    let document = document::<LoginDocument>(row)?;
+    let mut document = document::<LoginDocument>(row)?;
     Ok(UserCredentials {
+        former_passwords: document.former_passwords(),
         user_id: UserId(id(row, "person_id")?),
         enabled: document.enabled,
         password_hash: document.password_hash,
         tokens_valid_from: Timestamp(document.tokens_valid_from),
         last_login_at: document.last_login_at.map(Timestamp),
+        password_set_at: document.password_set_at.map(Timestamp),
     })
+}
+
+pub(super) fn api_key(row: &Row<'_>) -> Result<ApiKey, PortError> {
+    Ok(ApiKey {
+        id: ApiKeyId(id(row, "id")?),
+        created_at: moment(row)?,
+        tenant_id: TenantId(id(row, "tenant_id")?),
+        user_id: UserId(id(row, "person_id")?),
+        description: get(row, "description")?,
+        enabled: get(row, "enabled")?,
+        expires_at: get::<Option<i64>>(row, "expires_at")?.map(Timestamp),
+        hash: get(row, "hash")?,
+        version: get(row, "version")?,
+    })
+}
+
+pub(super) fn ended_session(row: &Row<'_>) -> Result<EndedSession, PortError> {
+    Ok(EndedSession { session: id(row, "id")?, expires_at: Timestamp(get(row, "expires_at")?) })
 }
 
 pub(super) fn profile(row: &Row<'_>) -> Result<DeviceProfile, PortError> {

@@ -96,4 +96,5 @@ const CACHE_KIB: i32 = 2_048;
 const STATEMENTS_CACHED_MAX: usize = 128;
 
 /// Append only: a migration that was released never changes.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];

@@ -18,8 +18,16 @@ use thingport_model::port::error::{Conflict, PortError};
 use thingport_model::profile::{DeviceProfile, Provisioning, TransportType};
 use thingport_model::tenant::{Address, Customer, Tenant, TenantProfile};
 use thingport_model::time::Timestamp;
-use thingport_model::user::{Authority, User, UserCredentials};
+use thingport_model::user::{Authority, FormerPassword, User, UserCredentials};
 use uuid::Uuid;
+
+mod accounts;
+
+use accounts::{
+    a_login_is_changed_in_place, a_tenant_has_at_most_so_many,
+    api_keys_are_found_by_hash_and_go_with_their_user,
+    ended_sessions_are_kept_until_their_tokens_expire,
+};
 
 type Subject = Arc<dyn Entities>;
 type Promise = fn(Subject) -> Pin<Box<dyn Future<Output = ()>>>;
@@ -42,6 +50,10 @@ pub(crate) const PROMISES: &[(&str, Promise)] = promises![
     text_search_is_contains_without_wildcards,
     pages_are_cut_in_order,
     lists_are_filtered,
+    a_login_is_changed_in_place,
+    api_keys_are_found_by_hash_and_go_with_their_user,
+    ended_sessions_are_kept_until_their_tokens_expire,
+    a_tenant_has_at_most_so_many,
 ];
 
 /// A tenant with one of everything.
@@ -79,6 +91,8 @@ impl House {
             password_hash: Some("hash".to_owned()),
             tokens_valid_from: Timestamp(5),
             last_login_at: Some(Timestamp(6)),
+            password_set_at: Some(Timestamp(5)),
+            former_passwords: vec![former("older", 5)],
         };
         let credentials = credentials_of(&device, &format!("token{suffix}"));
         Self { tenant_profile, tenant, customer, user, login, profile, device, credentials }
@@ -420,6 +434,10 @@ async fn lists_are_filtered(subject: Subject) {
     assert_eq!(subject.tenants(link(0, 10)).await.unwrap().total, 2);
 }
 
+fn former(hash: &str, used_until: i64) -> FormerPassword {
+    FormerPassword { hash: hash.to_owned(), used_until: Timestamp(used_until) }
+}
+
 fn conflict(which: Conflict) -> Result<(), PortError> {
     Err(PortError::Conflict(which))
 }
@@ -454,6 +472,8 @@ fn tenant_profile_of(name: &str) -> TenantProfile {
         profile_data: "{}".to_owned(),
         storage_ttl_days: 3,
         devices_max: 4,
+        customers_max: 5,
+        users_max: 6,
         rate_limits: rate_limits(),
     }
 }

@@ -157,6 +157,8 @@ pub(crate) async fn the_limit_of_the_tenant_profile_holds(house: House) {
         profile_data: profile.profile_data,
         storage_ttl_days: 0,
         devices_max: 2,
+        customers_max: 0,
+        users_max: 0,
         rate_limits: profile.rate_limits,
     };
     house.registry.save_tenant_profile(&system, limited).await.unwrap();

@@ -74,6 +74,8 @@ async fn keep_for_days(house: &House, days: u32) {
         profile_data: profile.profile_data,
         storage_ttl_days: days,
         devices_max: 0,
+        customers_max: 0,
+        users_max: 0,
         rate_limits: profile.rate_limits,
     };
     house.registry.save_tenant_profile(&Caller::system(), draft).await.unwrap();

@@ -25,7 +25,8 @@ pub(crate) async fn the_first_run_may_run_again(house: House) {
     let before = states().await;
     let counts = (before.0.total, before.1.total, before.2.total, before.4.total);
     assert_eq!(counts, (9, 5, 3, 2));
-    let own = registry.set_password(user.id, "changed").await.unwrap();
+    registry.set_password(user.id, "changed", None).await.unwrap();
+    let own = registry.user_credentials(user.id).await.unwrap().unwrap();
     registry.found_demo(&|text| format!("hash of {text}")).await.unwrap();
     assert_eq!(states().await, before, "again changes nothing");
     assert!(registry.user_credentials(user.id).await.unwrap() == Some(own), "nor a password");
@@ -72,7 +73,7 @@ pub(crate) async fn passwords_and_tokens_follow_the_person(house: House) {
     let user = registry.save_user(admin, draft).await.unwrap();
     let record = async || registry.user_credentials(user.id).await.unwrap().unwrap();
     assert!(!record().await.enabled && record().await.password_hash.is_none(), "not active yet");
-    registry.set_password(user.id, "h1").await.unwrap();
+    registry.set_password(user.id, "h1", None).await.unwrap();
     let first = record().await;
     assert!(first.enabled && first.password_hash.as_deref() == Some("h1"));
     registry.record_login(user.id).await.unwrap();
@@ -84,7 +85,7 @@ pub(crate) async fn passwords_and_tokens_follow_the_person(house: House) {
     assert!(!record().await.enabled);
     registry.delete_user(admin, user.id).await.unwrap();
     assert!(registry.user_credentials(user.id).await.unwrap().is_none());
-    assert!(is_missing(&registry.set_password(user.id, "h2").await));
+    assert!(is_missing(&registry.set_password(user.id, "h2", None).await));
 }
 
 pub(crate) async fn roles_decide_who_creates_whom(house: House) {

@@ -173,6 +173,8 @@ fn draft(input: TenantProfileInput) -> Result<TenantProfileDraft, Refusal> {
         storage_ttl_days: u32::try_from(whole(&limits, "defaultStorageTtlDays")?)
             .map_err(|_| Refusal::bad_request("defaultStorageTtlDays is too large"))?,
         devices_max: whole(&limits, "maxDevices")?,
+        customers_max: whole(&limits, "maxCustomers")?,
+        users_max: whole(&limits, "maxUsers")?,
         rate_limits: rate_limits(&limits)?,
         profile_data: data,
     })
@@ -195,8 +197,9 @@ fn limits(data: &str) -> Result<Map<String, Value>, Refusal> {
 /// The limits that devices are held to; an absent or null one is unlimited.
 fn rate_limits(limits: &Map<String, Value>) -> Result<RateLimits, Refusal> {
     let mut found = RateLimits::default();
-    for (scope, kind) in
-        LimitScope::ALL.iter().flat_map(|scope| LimitKind::ALL.iter().map(move |kind| (scope, kind)))
+    for (scope, kind) in LimitScope::ALL
+        .iter()
+        .flat_map(|scope| LimitKind::ALL.iter().map(move |kind| (scope, kind)))
     {
         let name = limit_member(*scope, *kind);
         match limits.get(&name) {

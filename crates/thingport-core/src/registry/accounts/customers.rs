@@ -1,6 +1,6 @@
 //! Customers of a tenant (REST API section 6).
 
-use thingport_model::id::{CustomerId, TenantId};
+use thingport_model::id::{CustomerId, EntityKind, TenantId};
 use thingport_model::page::{Page, PageLink};
 use thingport_model::port::entities::Write;
 use thingport_model::tenant::{Address, Customer, OpaqueJson};
@@ -105,6 +105,7 @@ impl Registry {
         self.customer(caller, id).await?;
         self.write(vec![Write::Delete(id.entity())]).await?;
         self.logins.forget_all();
+        self.keys.forget_all();
         self.events.customer_deleted(id);
         Ok(())
     }
@@ -148,10 +149,14 @@ impl Registry {
         caller: &Caller,
         draft: &CustomerDraft,
     ) -> Result<Customer, Error> {
-        let saved = match draft.id {
-            None => self.new_customer(caller.tenant_id, draft, false),
-            Some(id) => changed(self.customer(caller, id).await?, draft)?,
+        let Some(id) = draft.id else {
+            let created = self.new_customer(caller.tenant_id, draft, false);
+            let limit = self.profile_of_tenant(caller.tenant_id).await?.customers_max;
+            let writes = vec![Write::Customer(created.clone())];
+            self.write_within(writes, caller.tenant_id, EntityKind::Customer, limit).await?;
+            return Ok(created);
         };
+        let saved = changed(self.customer(caller, id).await?, draft)?;
         self.write(vec![Write::Customer(saved.clone())]).await?;
         Ok(saved)
     }

@@ -27,6 +27,10 @@ pub struct TenantProfileDraft {
     pub storage_ttl_days: u32,
     /// `maxDevices` of it, 0 unlimited.
     pub devices_max: u64,
+    /// `maxCustomers` of it, 0 unlimited.
+    pub customers_max: u64,
+    /// `maxUsers` of it, 0 unlimited.
+    pub users_max: u64,
     /// `transport...RateLimit` of it.
     pub rate_limits: RateLimits,
 }
@@ -117,6 +121,8 @@ impl Registry {
             profile_data: draft.profile_data,
             storage_ttl_days: draft.storage_ttl_days,
             devices_max: draft.devices_max,
+            customers_max: draft.customers_max,
+            users_max: draft.users_max,
             rate_limits: draft.rate_limits,
         };
         self.write_tenant_profile(&saved).await?;

@@ -94,6 +94,7 @@ impl Registry {
         self.tenant(caller, id).await?;
         self.write(vec![Write::Delete(id.entity())]).await?;
         self.logins.forget_all();
+        self.keys.forget_all();
         self.events.tenant_deleted(id);
         Ok(())
     }

@@ -1,11 +1,11 @@
 //! People (REST API section 5).
 
-use thingport_model::id::{CustomerId, TenantId, UserId};
+use thingport_model::id::{CustomerId, EntityKind, TenantId, UserId};
 use thingport_model::page::{Page, PageLink};
 use thingport_model::port::entities::Write;
 use thingport_model::tenant::OpaqueJson;
 use thingport_model::time::Timestamp;
-use thingport_model::user::{Authority, User, UserCredentials};
+use thingport_model::user::{Authority, LoginChange, User, UserCredentials};
 
 use crate::access::{Caller, missing};
 use crate::error::Error;
@@ -152,7 +152,9 @@ impl Registry {
                 return Err(Error::Invalid("the last administrator cannot be deleted".to_owned()));
             }
         }
-        self.write(vec![Write::Delete(id.entity())]).await
+        self.write(vec![Write::Delete(id.entity())]).await?;
+        self.keys.forget_all();
+        Ok(())
     }
 
     /// Locks or unlocks a user; a locked one cannot log in and its tokens stop working.
@@ -170,9 +172,12 @@ impl Registry {
         if caller.authority == Authority::CustomerUser {
             caller.must_be_tenant()?;
         }
-        let stored = self.login_record(id).await?;
-        let changed = UserCredentials { enabled, tokens_valid_from: self.now(), ..stored };
-        self.write(vec![Write::UserCredentials(changed)]).await
+        let change = LoginChange {
+            enabled: Some(enabled),
+            tokens_valid_from: Some(self.now()),
+            ..LoginChange::default()
+        };
+        self.change_login(id, change).await
     }
 
     async fn create_user(&self, caller: &Caller, draft: &UserDraft) -> Result<User, Error> {
@@ -197,8 +202,15 @@ impl Registry {
             password_hash: None,
             tokens_valid_from: Timestamp::EPOCH,
             last_login_at: None,
+            password_set_at: None,
+            former_passwords: Vec::new(),
         };
-        self.write(vec![Write::User(user.clone()), Write::UserCredentials(credentials)]).await?;
+        let writes = vec![Write::User(user.clone()), Write::UserCredentials(credentials)];
+        let limit = match tenant_id {
+            TenantId::SYSTEM => 0,
+            tenant => self.profile_of_tenant(tenant).await?.users_max,
+        };
+        self.write_within(writes, tenant_id, EntityKind::User, limit).await?;
         Ok(user)
     }
 

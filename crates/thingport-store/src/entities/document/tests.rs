@@ -20,6 +20,8 @@ fn rows() -> Vec<(&'static str, String)> {
         profile_data: r#"{"configuration":{"type":"DEFAULT"}}"#.to_owned(),
         storage_ttl_days: 30,
         devices_max: 100,
+        customers_max: 10,
+        users_max: 20,
         rate_limits: limit_texts(&limits()),
     };
     let login = LoginDocument {
@@ -27,6 +29,11 @@ fn rows() -> Vec<(&'static str, String)> {
         password_hash: Some("$argon2id$v=19$...".to_owned()),
         tokens_valid_from: 1_767_225_600_000,
         last_login_at: Some(1_767_225_600_001),
+        password_set_at: Some(1_767_225_600_000),
+        former_passwords: vec![FormerForm {
+            hash: "$argon2id$v=19$..".to_owned(),
+            used_until: 1_767_225_600_000,
+        }],
     };
     let device = DeviceDocument {
         additional_info: Some(r#"{"gateway":true}"#.to_owned()),
@@ -136,4 +143,15 @@ fn a_text_of_another_version_or_form_is_refused() {
     {
         assert!(matches!(CredentialsDocument::read(wrong), Err(PortError::Corrupt(_))), "{wrong}");
     }
+}
+
+#[test]
+fn texts_from_before_a_member_was_added_are_read() {
+    let login = r#"{"v":1,"enabled":true,"passwordHash":"h","tokensValidFrom":1,"lastLoginAt":2}"#;
+    let mut login = LoginDocument::read(login).unwrap();
+    assert!(login.password_set_at.is_none() && login.former_passwords().is_empty());
+    let profile =
+        r#"{"v":1,"isolatedRuleEngine":true,"profileData":"{}","storageTtlDays":3,"devicesMax":1}"#;
+    let profile = TenantProfileDocument::read(profile).unwrap();
+    assert_eq!((profile.customers_max, profile.users_max), (0, 0));
 }

@@ -45,6 +45,31 @@ impl State {
                 known(&self.users, &row.user_id)?;
                 self.logins.insert(row.user_id, row);
             }
+            Write::ChangeLogin(user, change) => {
+                let stored = self.logins.remove(&user).ok_or(Conflict::Missing)?;
+                self.logins.insert(user, change.apply(stored)?);
+            }
+            Write::ApiKey(row) => {
+                known(&self.users, &row.user_id)?;
+                follows(self.api_keys.get(&row.id).map(|old| old.version), row.version)?;
+                let mut others = self.api_keys.values().filter(|old| old.id != row.id);
+                free(!others.any(|old| old.hash == row.hash), Conflict::ApiKeyHash)?;
+                self.api_keys.insert(row.id, row);
+            }
+            Write::DeleteApiKey(id) => {
+                free(self.api_keys.remove(&id).is_some(), Conflict::Missing)?;
+            }
+            Write::EndSession(ended, now) => {
+                self.ended.retain(|_, expires_at| *expires_at > now);
+                self.ended.insert(ended.session, ended.expires_at);
+            }
+            Write::UserSettings(user, value) => {
+                known(&self.users, &user)?;
+                self.user_settings.insert(user, value);
+            }
+            Write::AtMost(tenant, kind, max) => {
+                free(self.count(tenant, kind) <= max, Conflict::TooMany)?;
+            }
             Write::DeviceProfile(row) => self.put_profile(row)?,
             Write::Device(row) => {
                 known(&self.tenants, &row.tenant_id)?;
@@ -71,6 +96,21 @@ impl State {
             Write::Purged(entity) => drop(self.outbox.remove(&entity)),
         }
         Ok(())
+    }
+
+    /// How many a tenant has of a kind that can be limited.
+    fn count(&self, tenant: TenantId, kind: EntityKind) -> u64 {
+        let count = match kind {
+            EntityKind::Device => {
+                self.devices.values().filter(|row| row.tenant_id == tenant).count()
+            }
+            EntityKind::Customer => {
+                self.customers.values().filter(|row| row.tenant_id == tenant).count()
+            }
+            EntityKind::User => self.users.values().filter(|row| row.tenant_id == tenant).count(),
+            EntityKind::Tenant | EntityKind::TenantProfile | EntityKind::DeviceProfile => 0,
+        };
+        count as u64
     }
 
     fn put_tenant_profile(&mut self, row: TenantProfile) -> Result<(), Conflict> {
@@ -155,6 +195,8 @@ impl State {
 
     fn delete_user(&mut self, id: UserId) -> bool {
         self.logins.remove(&id);
+        self.user_settings.remove(&id);
+        self.api_keys.retain(|_, key| key.user_id != id);
         self.users.remove(&id).is_some()
     }
 
