@@ -27,8 +27,23 @@ pub struct ApiConfig {
     pub hashing_max: usize,
     /// Logins that may wait for their turn; the next one is answered 503.
     pub logins_waiting_max: usize,
+    /// Where this server listens; shown to people who connect a device.
+    pub listeners: Listeners,
     /// WebSocket sessions.
     pub ws: WsConfig,
+}
+
+/// Ports of this server, where it listens at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listeners {
+    /// HTTP.
+    pub http: Option<u16>,
+    /// HTTPS.
+    pub https: Option<u16>,
+    /// MQTT over TCP.
+    pub mqtt: Option<u16>,
+    /// MQTT over TLS.
+    pub mqtts: Option<u16>,
 }
 
 /// Settings of WebSocket sessions (REST API 17.1).
@@ -64,6 +79,7 @@ impl Default for ApiConfig {
             buckets_max: 700,
             hashing_max: 2,
             logins_waiting_max: 256,
+            listeners: Listeners::default(),
             ws: WsConfig::default(),
         }
     }

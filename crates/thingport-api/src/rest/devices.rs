@@ -1,6 +1,7 @@
 //! Devices (REST API section 8).
 
 pub(super) mod assignment;
+pub(super) mod import;
 mod list;
 
 use std::sync::Arc;
