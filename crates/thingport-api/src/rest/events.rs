@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use thingport_core::access::Caller;
 use thingport_core::explain::{Search, SoughtUserName};
 use thingport_model::attempt::Fingerprint;
 use thingport_model::id::DeviceId;
@@ -69,7 +70,8 @@ async fn events(
     params: Params,
 ) -> Result<Json<Vec<IncidentBody>>, Refusal> {
     let input = input(&params)?;
-    let incidents = api.node().incidents(&caller, &search(&input)?, limit(&input)).await?;
+    let search = search(&caller, &input)?;
+    let incidents = api.node().incidents(&caller, &search, limit(&input)).await?;
     Ok(Json(incidents.into_iter().map(IncidentBody::from).collect()))
 }
 
@@ -86,7 +88,8 @@ async fn explain_body(
     SignedIn { caller, .. }: SignedIn,
     Body(input): Body<SearchInput>,
 ) -> Result<Json<ExplanationBody>, Refusal> {
-    let explanation = api.node().explain(&caller, &search(&input)?, limit(&input)).await?;
+    let search = search(&caller, &input)?;
+    let explanation = api.node().explain(&caller, &search, limit(&input)).await?;
     Ok(Json(explanation.into()))
 }
 
@@ -110,10 +113,15 @@ fn input(params: &Params) -> Result<SearchInput, Refusal> {
     })
 }
 
-/// What is wrong is said without repeating the input: it may be a token in the wrong place.
-fn search(input: &SearchInput) -> Result<Search, Refusal> {
+/// What is wrong is said without repeating the input: it may be a token in the wrong place. Who may
+/// not see devices is told so before the form of an id is looked at.
+fn search(caller: &Caller, input: &SearchInput) -> Result<Search, Refusal> {
     let wrong = |text: &str| Refusal::bad_request(text);
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let device = given(&input.device_id);
+    if device.is_some() {
+        caller.must_see_devices()?;
+    }
     let address = given(&input.address)
         .map(|it| address(&it).ok_or_else(|| wrong("address is an IP address, such as 192.0.2.7")));
     let fingerprint = given(&input.fingerprint).map(|it| {
@@ -130,7 +138,7 @@ fn search(input: &SearchInput) -> Result<Search, Refusal> {
         user_name: given(&input.user_name).map(|it| SoughtUserName::new(&it)),
         fingerprint: fingerprint.transpose()?,
         reasons: reasons.unwrap_or_default(),
-        device: given(&input.device_id).map(|it| parse_id(&it)).transpose()?.map(DeviceId),
+        device: device.map(|it| parse_id(&it)).transpose()?.map(DeviceId),
         from: input.from.map(Timestamp),
         to: input.to.map(Timestamp),
         text: given(&input.text),
