@@ -11,6 +11,7 @@ use crate::dialect::Dialect;
 use crate::link::Link;
 use crate::payload::json::Decoder;
 use crate::payload::{LongFraction, Typing, write};
+use crate::provision::{self, ProvisionAnswer};
 use crate::reject::{Class, Reject};
 use crate::topic::filter::Filter;
 
@@ -30,6 +31,15 @@ pub fn json_attributes(payload: &[u8]) {
         let decoded = Decoder::new().attributes(payload, NOW, &typing, &mut out);
         check_decoded(decoded, &out, &typing);
         assert!(out.iter().all(|reading| reading.at == NOW), "an attribute is stamped on receipt");
+    }
+}
+
+/// Reads `payload` as a provisioning request of either form.
+pub fn provision_request(payload: &[u8]) {
+    if let Err(reject) = provision::read(payload) {
+        check_detail(&reject);
+        let answer = ProvisionAnswer::of(reject.reason);
+        assert_eq!(answer, None, "what was not understood has no answer");
     }
 }
 

@@ -67,14 +67,17 @@ impl Link {
             Endpoint::Gateway(Gateway::Unknown) => {
                 Err(Reject::new(Reason::TopicUnknown, quoted(topic)))
             }
+            Endpoint::Provision => {
+                let what = "only a connection that logged in as provision may be provisioned";
+                Err(Reject::new(Reason::TopicUnknown, what))
+            }
             Endpoint::Gateway(_)
             | Endpoint::AttributesRequest { .. }
             | Endpoint::RpcResponse { .. }
             | Endpoint::RpcRequest { .. }
             | Endpoint::Claim
             | Endpoint::Package { .. }
-            | Endpoint::Sparkplug
-            | Endpoint::Provision => Err(Reject::new(Reason::TopicNotServed, quoted(topic))),
+            | Endpoint::Sparkplug => Err(Reject::new(Reason::TopicNotServed, quoted(topic))),
         }
     }
 

@@ -1,10 +1,10 @@
 //! The forms of bodies. So far there is one: JSON (device API section 4).
 
 mod duplicates;
-mod fault;
+pub(crate) mod fault;
 pub mod json;
-mod lexer;
-mod nested;
+pub(crate) mod lexer;
+pub(crate) mod nested;
 mod number;
 mod record;
 pub mod write;

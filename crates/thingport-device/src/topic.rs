@@ -148,7 +148,7 @@ impl Endpoint {
             TELEMETRY_TOPIC => return Ok(Self::Telemetry(Form::Profile)),
             ATTRIBUTES_TOPIC => return Ok(Self::Attributes(Form::Profile)),
             "v1/devices/me/claim" | "v2/c" => return Ok(Self::Claim),
-            "/provision/request" => return Ok(Self::Provision),
+            PROVISION_REQUEST_TOPIC => return Ok(Self::Provision),
             _ => {}
         }
         if topic.starts_with("spBv1.0/") {
@@ -275,3 +275,9 @@ const NUMBERED: &[(&str, Family, Make)] = &[
 
 /// What begins like this is for gateways, whatever follows: a plain prefix without a slash (3.5, 1).
 pub(crate) const GATEWAY_PREFIX: &str = "v1/gateway";
+
+/// Where a peer asks to be provisioned; with a slash in front, unlike any other.
+pub const PROVISION_REQUEST_TOPIC: &str = "/provision/request";
+
+/// Where it is answered.
+pub const PROVISION_RESPONSE_TOPIC: &str = "/provision/response";

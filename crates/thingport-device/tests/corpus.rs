@@ -23,6 +23,11 @@ fn the_corpus_of_topics_breaks_nothing() {
     assert!(replay("topic", fuzzing::topic) >= 14);
 }
 
+#[test]
+fn the_corpus_of_provisioning_breaks_nothing() {
+    assert!(replay("provision_request", fuzzing::provision_request) >= 8);
+}
+
 /// Runs every file of a corpus, and gives their number.
 fn replay(target: &str, run: fn(&[u8])) -> usize {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);

@@ -20,6 +20,7 @@ pub mod limit;
 pub mod page;
 pub mod port;
 pub mod profile;
+pub mod provision;
 pub mod reading;
 pub mod reason;
 pub mod security;

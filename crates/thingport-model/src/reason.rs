@@ -158,9 +158,9 @@ reasons! {
     LoginStoreUnavailable = 206, "login.store_unavailable", Server,
         "The credentials could not be checked because their store did not answer.",
         "Look at the server's health; the device will succeed when it retries.";
-    ProvisioningUnavailable = 207, "login.provisioning_unavailable", Operator,
-        "The client asks to be provisioned, which this version does not offer.",
-        "Create the device in Thingport and give it its access token.";
+    ProvisioningUnavailable = 207, "login.provisioning_unavailable", Server,
+        "The server already holds as many connections that wait to be provisioned as it may.",
+        "Try again in a minute; if it persists, look for clients that log in as provision and stay.";
 
     ClientIdUnknown = 208, "login.client_id_unknown", Operator,
         "No user name was sent, and no device logs in with this client id.",
@@ -168,6 +168,53 @@ reasons! {
     PasswordWithoutUserName = 209, "login.password_only", Device,
         "A password was sent without a user name.",
         "Set the device's access token as the MQTT user name; no password is needed with it.";
+
+    // 24x, 25x: provisioning.
+    ProvisionMalformed = 240, "provision.malformed", Device,
+        "The provisioning request lacks a member, or holds one of the wrong kind.",
+        "Send provisionDeviceKey and provisionDeviceSecret as texts, and no null members.";
+    ProvisionKeyEmpty = 241, "provision.key_empty", Device,
+        "The provisioning request carries an empty key or secret.",
+        "Copy key and secret from the device profile's provisioning settings.";
+    ProvisionKeyUnknown = 242, "provision.key_unknown", Operator,
+        "No device profile has this provisioning key, or its provisioning is switched off.",
+        "Compare the key with the one in the device profile's provisioning settings.";
+    ProvisionSecretWrong = 243, "provision.secret_wrong", Operator,
+        "The provisioning key belongs to a device profile, but the secret does not match.",
+        "Compare the secret with the one in the device profile's provisioning settings.";
+    ProvisionByCertificate = 244, "provision.by_certificate", Operator,
+        "The device profile provisions devices by their certificates, not by requests.",
+        "Let the device connect over TLS with its certificate, or choose another provisioning strategy.";
+    ProvisionNameInvalid = 245, "provision.name_invalid", Device,
+        "The device name in the provisioning request is blank, too long or holds a tag.",
+        "Send a name of 1 to 255 characters, or none to be given a random one.";
+    ProvisionNameTaken = 246, "provision.name_taken", Operator,
+        "A device of this name exists already, so it cannot be provisioned as a new one.",
+        "Delete the device, let the peer ask under another name, or choose the strategy for devices that exist already.";
+    ProvisionDeviceUnknown = 247, "provision.device_unknown", Operator,
+        "The device profile provisions only devices that exist, and it has none of this name.",
+        "Create the device with this profile first, or correct the name in the device.";
+    ProvisionedAlready = 248, "provision.already", Operator,
+        "The device was provisioned before, which happens once.",
+        "If it lost its credentials, delete its server attribute provisionState and let it ask again.";
+    ProvisionCredentialsInvalid = 249, "provision.credentials_invalid", Device,
+        "The credentials in the provisioning request cannot be used.",
+        "Send what the credentials type needs, or none to be given an access token.";
+    ProvisionCredentialsTaken = 250, "provision.credentials_taken", Operator,
+        "The credentials in the provisioning request belong to another device already.",
+        "Give each device credentials of its own.";
+    ProvisionDeviceLimit = 251, "provision.device_limit", Operator,
+        "The tenant has as many devices as its profile allows.",
+        "Delete devices, or raise maxDevices in the tenant profile.";
+    ProvisionFailed = 252, "provision.failed", Server,
+        "The device could not be provisioned because the store did not answer in time.",
+        "Look at the server's health; the device may ask again.";
+    ProvisionTopic = 253, "provision.topic", Device,
+        "A connection that logged in as provision published to another topic than /provision/request.",
+        "Log in with the device's own credentials to send data.";
+    ProvisionFilter = 254, "provision.filter", Device,
+        "A connection that logged in as provision may subscribe to /provision/response only.",
+        "Log in with the device's own credentials to subscribe to anything else.";
 
     // 3xx: packets.
     MalformedPacket = 300, "packet.malformed", Device,
@@ -285,6 +332,12 @@ reasons! {
     ProfileChanged = 609, "disconnect.profile_changed", Operator,
         "The device's profile changed so that it may no longer use MQTT.",
         "Give the device a profile with transport type DEFAULT or MQTT.";
+
+    ProvisioningDone = 620, "disconnect.provisioned", Nobody,
+        "The peer was given its answer and did not leave within a minute.", "";
+    ProvisioningIdle = 621, "disconnect.provisioning_idle", Device,
+        "A connection that logged in as provision did not ask for anything within a minute.",
+        "Publish to /provision/request, or log in with the device's own credentials.";
 
     // 7xx: the server's own troubles.
     StorageFull = 700, "storage.full", Server,
