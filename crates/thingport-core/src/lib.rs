@@ -22,6 +22,7 @@ pub mod limits;
 pub mod metrics;
 pub mod node;
 pub mod presence;
+pub mod provision;
 pub mod reception;
 pub mod registry;
 pub mod telemetry;

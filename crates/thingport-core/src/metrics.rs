@@ -80,6 +80,10 @@ bounds! {
     LimitBuckets = "limit_buckets_max",
     /// Password checks at once; the next one waits.
     PasswordChecks = "password_checks_max",
+    /// Provisioning requests worked at at once; the next one waits.
+    Provisions = "provisions_max",
+    /// Connections that wait to be provisioned; the newcomer is refused.
+    ProvisioningSessions = "provisioning_sessions_max",
     /// REST requests at once; the next one waits.
     RestRequests = "rest_requests_max",
 }
@@ -91,6 +95,10 @@ pub struct Metrics {
     pub connections: Counter,
     /// Open MQTT connections that are logged in.
     pub sessions: Counter,
+    /// Open MQTT connections that logged in to be provisioned.
+    pub provisioning_sessions: Counter,
+    /// Devices that were provisioned on request since the start.
+    pub provisioned: Counter,
     /// MQTT connections accepted since the start.
     pub connections_accepted: Counter,
     /// CONNECT packets that were answered with success.
@@ -127,6 +135,8 @@ impl Default for Metrics {
         Self {
             connections: Counter::default(),
             sessions: Counter::default(),
+            provisioning_sessions: Counter::default(),
+            provisioned: Counter::default(),
             connections_accepted: Counter::default(),
             logins_accepted: Counter::default(),
             logins_refused: Counter::default(),

@@ -17,6 +17,7 @@ use crate::journal::Journal;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::presence::Presence;
+use crate::provision::Provisions;
 use crate::reception::Reception;
 use crate::registry::{Registry, RegistryEvents};
 use crate::telemetry::Telemetry;
@@ -45,6 +46,8 @@ pub struct Node {
     pub limits: Limits,
     /// Who may open connections.
     pub guard: Guard,
+    /// The door for peers that want to become devices.
+    pub provisions: Provisions,
     /// Who is connected.
     pub presence: Arc<Presence>,
     /// Live interest of people.
@@ -86,6 +89,12 @@ impl Node {
         Self {
             telemetry: Telemetry::new(Arc::clone(&registry), Arc::clone(&ledger)),
             attributes: Attributes::new(Arc::clone(&registry), Arc::clone(&ledger)),
+            provisions: Provisions::new(
+                Arc::clone(&registry),
+                Arc::clone(&ledger),
+                Arc::clone(&clock),
+                Arc::clone(&metrics),
+            ),
             reception: Reception::new(Arc::clone(&ledger), Arc::clone(&metrics)),
             journal: Journal::new(Arc::clone(&ledger), Arc::clone(&clock), Arc::clone(&metrics)),
             limits: Limits::new(Arc::clone(&metrics)),

@@ -14,6 +14,7 @@ pub mod devices;
 pub mod first_run;
 mod logins;
 pub mod profiles;
+pub mod provisioning;
 mod text;
 
 pub use cache::DeviceLogin;

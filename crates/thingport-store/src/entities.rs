@@ -241,6 +241,14 @@ impl Entities for SqliteEntities {
         self.by_name(sql, tenant, name, query::profile).await
     }
 
+    async fn profile_by_provision_key(
+        &self,
+        key: &str,
+    ) -> Result<Option<DeviceProfile>, PortError> {
+        let sql = "SELECT * FROM device_profile WHERE provision_key = $1";
+        self.by_text(sql, key.to_owned(), query::profile).await
+    }
+
     async fn default_profile(&self, tenant: TenantId) -> Result<Option<DeviceProfile>, PortError> {
         let sql = "SELECT * FROM device_profile WHERE tenant_id = $1 AND is_default = 1";
         self.by_id(sql, tenant.0, query::profile).await

@@ -149,6 +149,11 @@ impl Page {
         let it = &self.0.metrics;
         sheet.gauge("mqtt_connections", "Open MQTT connections.", it.connections.value())?;
         sheet.gauge("mqtt_sessions", "Open MQTT connections logged in.", it.sessions.value())?;
+        let waiting = it.provisioning_sessions.value();
+        let help = "Open MQTT connections that wait to be provisioned.";
+        sheet.gauge("mqtt_provisioning_sessions", help, waiting)?;
+        let help = "Devices provisioned on request.";
+        sheet.counter("devices_provisioned", help, it.provisioned.value())?;
         let accepted = it.connections_accepted.value();
         sheet.counter("mqtt_connections_accepted", "MQTT connections accepted.", accepted)?;
         let name = "mqtt_logins";

@@ -233,6 +233,10 @@ impl Entities for FakeEntities {
         Ok(tables.profiles.values().find(found).cloned())
     }
 
+    async fn profile_by_provision_key(&self, _: &str) -> Found<DeviceProfile> {
+        Ok(None)
+    }
+
     async fn default_profile(&self, tenant: TenantId) -> Found<DeviceProfile> {
         let tables = self.0.lock();
         let found = |it: &&DeviceProfile| it.tenant_id == tenant && it.is_default;

@@ -480,7 +480,7 @@ fn check(draft: &DeviceDraft) -> Result<(), Error> {
 
 /// `deviceData` with both parts; one that is missing, or of another transport than the profile's, is
 /// replaced by an empty one (REST API 8.1).
-fn device_data(draft: &DeviceDraft, profile: &DeviceProfile) -> OpaqueJson {
+pub(super) fn device_data(draft: &DeviceDraft, profile: &DeviceProfile) -> OpaqueJson {
     let kind = profile.transport.name();
     let configuration = draft.configuration.as_deref().unwrap_or(r#"{"type":"DEFAULT"}"#);
     let transport = match &draft.transport {

@@ -130,6 +130,9 @@ pub trait Entities: Send + Sync {
         tenant: TenantId,
         name: &str,
     ) -> Result<Option<DeviceProfile>, PortError>;
+    /// The profile, of whatever tenant, whose devices are provisioned with this key.
+    async fn profile_by_provision_key(&self, key: &str)
+    -> Result<Option<DeviceProfile>, PortError>;
     /// The profile that a tenant's devices get when they name none.
     async fn default_profile(&self, tenant: TenantId) -> Result<Option<DeviceProfile>, PortError>;
     /// A page of a tenant's profiles; text search on the name.

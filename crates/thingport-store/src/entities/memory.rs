@@ -21,6 +21,7 @@ use thingport_model::time::Timestamp;
 use thingport_model::user::{ApiKey, EndedSession, KeyHash, User, UserCredentials};
 use uuid::Uuid;
 
+use super::document::provision_key;
 use super::search::{contains, searchable};
 
 /// Entities that are gone when it is dropped. A write copies all of them, so keep them few.
@@ -213,6 +214,15 @@ impl Entities for MemoryEntities {
     ) -> Result<Option<DeviceProfile>, PortError> {
         let state = self.state.lock();
         let fits = |row: &&DeviceProfile| row.tenant_id == tenant && row.name == name;
+        Ok(state.profiles.values().find(fits).cloned())
+    }
+
+    async fn profile_by_provision_key(
+        &self,
+        key: &str,
+    ) -> Result<Option<DeviceProfile>, PortError> {
+        let state = self.state.lock();
+        let fits = |row: &&DeviceProfile| provision_key(&row.provisioning) == Some(key);
         Ok(state.profiles.values().find(fits).cloned())
     }
 

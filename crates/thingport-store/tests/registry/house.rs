@@ -24,7 +24,7 @@ use thingport_store::entities::SqliteEntities;
 use thingport_store::entities::memory::MemoryEntities;
 
 pub(crate) struct House {
-    pub(crate) registry: Registry,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) heard: Arc<Heard>,
     /// Administrator of the first tenant, of another one.
     pub(crate) admin: Caller,
@@ -62,7 +62,14 @@ impl House {
         };
         let stranger = Caller::tenant(other.id);
         heard.0.lock().clear();
-        Self { registry, heard, admin, stranger, customer: customer.id, customer_user }
+        Self {
+            registry: Arc::new(registry),
+            heard,
+            admin,
+            stranger,
+            customer: customer.id,
+            customer_user,
+        }
     }
 
     pub(crate) async fn device(&self, name: &str, token: &str) -> Device {

@@ -7,6 +7,7 @@ mod house;
 mod logins;
 mod people;
 mod profiles;
+mod provisioning;
 
 use house::House;
 
@@ -51,4 +52,13 @@ stories! {
     profiles::the_transport_of_a_used_profile_stays,
     profiles::infos_are_filtered_by_transport,
     profiles::a_provisioning_key_is_free_again_after_it_was_removed,
+    provisioning::whoever_knows_key_and_secret_becomes_a_device,
+    provisioning::without_key_and_secret_nothing_is_found,
+    provisioning::a_key_counts_as_long_as_a_profile_has_it,
+    provisioning::a_device_may_bring_its_own_credentials,
+    provisioning::a_refused_request_leaves_nothing,
+    provisioning::a_tenant_has_no_more_devices_than_it_may,
+    provisioning::a_device_that_exists_is_handed_over_once,
+    provisioning::of_two_at_once_one_succeeds,
+    provisioning::what_comes_too_late_leaves_nothing,
 }
