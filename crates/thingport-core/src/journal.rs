@@ -20,7 +20,7 @@ use thingport_model::reason::Reason;
 
 use crate::clock::Clock;
 use crate::metrics::{Bound, Metrics};
-use groups::{Groups, Taken};
+use groups::Groups;
 
 pub use groups::{
     COARSE_MAX, PEERS_MAX, RECENT_MAX, REPEAT_MAX_MS, REPEAT_MS, SHARE_MAX, SHARE_MS,
@@ -77,11 +77,11 @@ impl Journal {
     pub fn record(&self, report: &Report<'_>) {
         self.metrics.count_reason(report.reason);
         let (incident, now_ms) = (self.incident(report), self.clock.monotonic_ms());
-        let (taken, is_bounded) = self.groups.lock().take(report.subject, incident, now_ms);
+        let (due, is_bounded) = self.groups.lock().take(report.subject, incident, now_ms);
         if is_bounded {
             self.metrics.count_bound(Bound::Incidents);
         }
-        if let Taken::Due(subject, incident) = taken {
+        if let Some((subject, incident)) = due {
             self.write(subject, &incident);
         }
     }

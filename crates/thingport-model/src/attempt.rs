@@ -1,13 +1,12 @@
 //! A refused CONNECT as a record: how the connection was secured, which certificates were presented,
 //! what was tried and where that stopped.
 //!
-//! Beside an [`Incident`], which every refusal has; only refused logins have this part. It never
-//! holds a secret: certificates are public, and of a user name there is a short hash.
+//! Every refusal is an incident; refused logins have this part beside it. It never holds a secret:
+//! certificates are public, and of a user name there is a short hash.
 
 use core::fmt::Write as _;
 
 use crate::id::DeviceProfileId;
-use crate::incident::Incident;
 use crate::time::Timestamp;
 
 /// What a refused CONNECT showed.
@@ -71,11 +70,11 @@ impl Attempt {
     pub fn bounded(&self) -> Self {
         let chain = self.chain.iter().take(Self::CHAIN_MAX);
         Self {
-            tls_version: Incident::bounded(&self.tls_version),
-            cipher: Incident::bounded(&self.cipher),
+            tls_version: cut(&self.tls_version),
+            cipher: cut(&self.cipher),
             chain: chain.map(PresentedCertificate::bounded).collect(),
             presented: self.presented,
-            tried: Incident::bounded(&self.tried),
+            tried: cut(&self.tried),
             profile: self.profile,
             user_name: self.user_name,
         }
@@ -85,10 +84,10 @@ impl Attempt {
 impl PresentedCertificate {
     fn bounded(&self) -> Self {
         Self {
-            subject: Incident::bounded(&self.subject),
-            issuer: Incident::bounded(&self.issuer),
-            serial: Incident::bounded(&self.serial),
-            key: Incident::bounded(&self.key),
+            subject: cut(&self.subject),
+            issuer: cut(&self.issuer),
+            serial: cut(&self.serial),
+            key: cut(&self.key),
             ..self.clone()
         }
     }
@@ -137,7 +136,19 @@ impl core::fmt::Debug for UserNameHash {
     }
 }
 
-/// One line for the log: subjects and key kinds of a chain, leaf first.
+/// Cuts `text` to [`TEXT_MAX`] bytes at a character boundary.
+pub(crate) fn cut(text: &str) -> String {
+    if text.len() <= TEXT_MAX {
+        return text.to_owned();
+    }
+    let mut end = TEXT_MAX;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default().to_owned()
+}
+
+/// One line for the log: subjects and fingerprints of a chain, leaf first.
 #[must_use]
 pub fn chain_line(attempt: &Attempt) -> String {
     let mut line = String::new();
@@ -146,8 +157,11 @@ pub fn chain_line(attempt: &Attempt) -> String {
         // Writing to a String never fails.
         let _ = write!(line, "{arrow}{} ({})", certificate.subject, certificate.fingerprint);
     }
-    Incident::bounded(&line)
+    cut(&line)
 }
+
+/// Most bytes kept of each text.
+pub(crate) const TEXT_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -198,7 +212,7 @@ mod tests {
         let leaf = &kept.chain[0];
         let texts = [&kept.tls_version, &kept.cipher, &kept.tried, &leaf.subject];
         let texts = texts.into_iter().chain([&leaf.issuer, &leaf.serial, &leaf.key]);
-        assert!(texts.into_iter().all(|text| text.len() == Incident::DETAIL_MAX));
-        assert!(chain_line(&kept).len() <= Incident::DETAIL_MAX);
+        assert!(texts.into_iter().all(|text| text.len() == TEXT_MAX));
+        assert!(chain_line(&kept).len() <= TEXT_MAX);
     }
 }

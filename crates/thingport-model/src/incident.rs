@@ -3,7 +3,7 @@
 
 use core::net::IpAddr;
 
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, TEXT_MAX, cut};
 use crate::id::DeviceId;
 use crate::reason::Reason;
 use crate::time::Timestamp;
@@ -51,7 +51,7 @@ pub enum Source {
 
 impl Incident {
     /// Most bytes kept of each text.
-    pub const DETAIL_MAX: usize = 256;
+    pub const DETAIL_MAX: usize = TEXT_MAX;
 
     /// Who caused it.
     #[must_use]
@@ -62,14 +62,7 @@ impl Incident {
     /// Cuts `text` to [`Self::DETAIL_MAX`] bytes at a character boundary.
     #[must_use]
     pub fn bounded(text: &str) -> String {
-        if text.len() <= Self::DETAIL_MAX {
-            return text.to_owned();
-        }
-        let mut end = Self::DETAIL_MAX;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.get(..end).unwrap_or_default().to_owned()
+        cut(text)
     }
 
     /// A user name made safe to show: an access token is a secret, so at most its first four

@@ -13,6 +13,9 @@ use thingport_model::reason::Reason;
 
 use super::Subject;
 
+/// An incident to be written now; none for one that is held back or dropped.
+type Due = Option<(Subject, Incident)>;
+
 /// The groups that are remembered.
 #[derive(Default)]
 pub(super) struct Groups {
@@ -46,40 +49,30 @@ struct Share {
     groups: usize,
 }
 
-/// What became of an incident.
-#[derive(Debug)]
-pub(super) enum Taken {
-    /// To be written now, about this subject.
-    Due(Subject, Incident),
-    /// A repetition.
-    Held,
-    /// There is no room even for the coarsest group.
-    Dropped,
-}
-
 impl Groups {
-    /// Takes one incident; the flag says whether a bound made its group coarser, or dropped it.
-    pub(super) fn take(&mut self, subject: Subject, it: Incident, now_ms: u64) -> (Taken, bool) {
+    /// Takes one incident, and gives it back when it is to be written now, about the subject told with
+    /// it. The flag says whether a bound made its group coarser, or dropped it.
+    pub(super) fn take(&mut self, subject: Subject, it: Incident, now_ms: u64) -> (Due, bool) {
         let fine = Group::of(subject, &it);
         if let Some(recent) = self.recent.get_mut(&fine) {
             recent.hold(it);
-            return (Taken::Held, false);
+            return (None, false);
         }
         if self.has_room(&fine, now_ms) {
-            return (self.begin(fine, it, now_ms), false);
+            return (Some(self.begin(fine, it, now_ms)), false);
         }
         let mut coarser = fine.coarser();
         while let Some(group) = coarser {
             if let Some(recent) = self.recent.get_mut(&group) {
                 recent.hold(it);
-                return (Taken::Held, true);
+                return (None, true);
             }
             if self.has_room(&group, now_ms) {
-                return (self.begin(group, it, now_ms), true);
+                return (Some(self.begin(group, it, now_ms)), true);
             }
             coarser = group.coarser();
         }
-        (Taken::Dropped, true)
+        (None, true)
     }
 
     /// What was held back long enough; groups that were quiet for that long are forgotten.
@@ -129,7 +122,7 @@ impl Groups {
             }
     }
 
-    fn begin(&mut self, group: Group, it: Incident, now_ms: u64) -> Taken {
+    fn begin(&mut self, group: Group, it: Incident, now_ms: u64) -> (Subject, Incident) {
         let subject = group.subject;
         self.peers += usize::from(group.source.is_some());
         self.coarse += usize::from(group.is_coarse());
@@ -139,7 +132,7 @@ impl Groups {
         }
         let recent = Recent { written_ms: now_ms, interval_ms: REPEAT_MS, held: None };
         self.recent.insert(group, recent);
-        Taken::Due(subject, it)
+        (subject, it)
     }
 }
 
