@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use thingport_model::credentials::CredentialsType;
 use thingport_model::port::error::PortError;
+use thingport_model::profile::DeviceProfile;
 use thingport_model::reason::Reason;
 use thingport_model::security::Security;
 
@@ -29,8 +30,21 @@ pub struct Refused {
     pub reason: Reason,
     /// The device whose credentials were tried, when one was found.
     pub device: Option<Arc<DeviceLogin>>,
+    /// The device profile whose provisioning was tried, when no device but a profile was found: the
+    /// refusal concerns its tenant then.
+    pub profile: Option<Arc<DeviceProfile>>,
     /// What exactly was wrong, without secrets.
     pub detail: String,
+    /// Which credentials or profile were tried and where that stopped, without secrets.
+    pub tried: String,
+}
+
+impl Refused {
+    /// The same, with what was tried.
+    #[must_use]
+    pub fn having_tried(self, tried: impl Into<String>) -> Self {
+        Self { tried: tried.into(), ..self }
+    }
 }
 
 /// Finds the device that an offer belongs to.
@@ -47,16 +61,18 @@ pub async fn admit(registry: &Registry, offer: &Offer<'_>) -> Result<Arc<DeviceL
         login.profile.name,
         login.profile.transport.name()
     );
-    Err(Refused { reason: Reason::ProfileNotMqtt, device: Some(login), detail })
+    let tried = "the credentials fit, the device's profile does not";
+    let refused = Refused { device: Some(login), detail, ..Reason::ProfileNotMqtt.into() };
+    Err(refused.having_tried(tried))
 }
 
 async fn find(registry: &Registry, offer: &Offer<'_>) -> Result<Arc<DeviceLogin>, Refused> {
-    if offer.client_id == PROVISION || offer.user_name == Some(PROVISION) {
-        return Err(Reason::ProvisioningUnavailable.into());
-    }
     match offer.user_name.filter(|name| !name.is_empty()) {
         None => find_by_client_id(registry, offer).await,
-        Some(name) if malformed(name) => Err(Reason::TokenMalformed.into()),
+        Some(name) if malformed(name) => {
+            Err(Refused::from(Reason::TokenMalformed)
+                .having_tried("nothing: no token looks like this"))
+        }
         Some(name) => find_by_user_name(registry, offer, name).await,
     }
 }
@@ -72,11 +88,14 @@ async fn find_by_client_id(
         (false, None) => Reason::ClientIdUnknown,
     };
     if offer.client_id.is_empty() {
-        return Err(nothing.into());
+        return Err(Refused::from(nothing).having_tried("nothing: there was nothing to look up"));
     }
     match look_up(registry, &hash_one(offer.client_id)).await? {
         Some(login) if is_basic(&login) && basic_fits(&login, offer) == Fit::Yes => Ok(login),
-        Some(_) | None => Err(nothing.into()),
+        Some(_) | None => {
+            let tried = "MQTT basic credentials by client id alone: none fit";
+            Err(Refused::from(nothing).having_tried(tried))
+        }
     }
 }
 
@@ -92,33 +111,34 @@ async fn find_by_user_name(
     {
         match basic_fits(&login, offer) {
             Fit::Yes => return Ok(login),
-            Fit::WrongPassword => return Err(wrong_password(login)),
+            Fit::WrongPassword => return Err(wrong_password(login, "client id and user name")),
             Fit::No => {}
         }
     }
     let Some(login) = look_up(registry, name).await? else {
-        return Err(Reason::CredentialsUnknown.into());
+        return Err(unknown(offer));
     };
     match login.kind {
         CredentialsType::AccessToken => Ok(login),
         CredentialsType::MqttBasic => match basic_fits(&login, offer) {
             Fit::Yes => Ok(login),
-            Fit::WrongPassword => Err(wrong_password(login)),
-            Fit::No => Err(Reason::CredentialsUnknown.into()),
+            Fit::WrongPassword => Err(wrong_password(login, "user name")),
+            Fit::No => Err(unknown(offer)),
         },
         CredentialsType::X509Certificate | CredentialsType::Lwm2m => Err(Refused {
-            reason: Reason::CredentialsTypeUnsupported,
             detail: format!("the credentials are of type {}", login.kind.name()),
             device: Some(login),
+            tried: "the user name is the id of credentials that are not used like this".to_owned(),
+            ..Reason::CredentialsTypeUnsupported.into()
         }),
     }
 }
 
 async fn look_up(registry: &Registry, id: &str) -> Result<Option<Arc<DeviceLogin>>, Refused> {
     registry.login_by_credentials_id(id).await.map_err(|error: PortError| Refused {
-        reason: Reason::LoginStoreUnavailable,
-        device: None,
         detail: error.to_string(),
+        tried: "the store of credentials did not answer".to_owned(),
+        ..Reason::LoginStoreUnavailable.into()
     })
 }
 
@@ -157,8 +177,19 @@ fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |all, (x, y)| all | (x ^ y)) == 0
 }
 
-fn wrong_password(login: Arc<DeviceLogin>) -> Refused {
-    Refused { reason: Reason::PasswordWrong, device: Some(login), detail: String::new() }
+fn wrong_password(login: Arc<DeviceLogin>, by: &str) -> Refused {
+    let tried = format!("MQTT basic credentials by {by}: found, the password differs");
+    Refused { device: Some(login), tried, ..Reason::PasswordWrong.into() }
+}
+
+fn unknown(offer: &Offer<'_>) -> Refused {
+    let tried = if offer.client_id.is_empty() {
+        "access token, then MQTT basic credentials by user name: none fit"
+    } else {
+        "MQTT basic credentials by client id and user name, then access token, then MQTT basic \
+         credentials by user name: none fit"
+    };
+    Refused::from(Reason::CredentialsUnknown).having_tried(tried)
 }
 
 /// Conformance section 1: a token that is longer or holds control characters cannot be one.
@@ -170,11 +201,9 @@ fn malformed(user_name: &str) -> bool {
 
 impl From<Reason> for Refused {
     fn from(reason: Reason) -> Self {
-        Self { reason, device: None, detail: String::new() }
+        Self { reason, device: None, profile: None, detail: String::new(), tried: String::new() }
     }
 }
 
-/// The user name or client id that asks to be provisioned (AU-001).
-const PROVISION: &str = "provision";
 /// Longest access token in bytes.
 const TOKEN_MAX: usize = 255;

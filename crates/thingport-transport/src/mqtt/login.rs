@@ -7,6 +7,7 @@ use thingport_core::attempt::shown;
 use thingport_core::journal::{Report, Subject};
 use thingport_core::node::Node;
 use thingport_core::registry::DeviceLogin;
+use thingport_model::attempt::Attempt;
 use thingport_model::security::Security;
 use thingport_mqtt::packet::connect::Connect;
 use thingport_mqtt::version::Version;
@@ -53,11 +54,14 @@ pub(super) async fn decide(node: Arc<Node>, caller: Caller) -> Decision {
 
 /// Keeps a refusal, with the device if its credentials were found.
 pub(super) fn record_refusal(node: &Node, caller: &Caller, refused: &Refused, remote: &str) {
-    let subject = refused.device.as_ref().map_or(Subject::Stranger, |login| subject_of(login));
-    let attempt = shown(caller.security.as_deref());
+    let attempt = Attempt {
+        tried: refused.tried.clone(),
+        profile: refused.profile.as_ref().map(|profile| profile.id),
+        ..shown(caller.security.as_deref())
+    };
     node.metrics.logins_refused.add(1);
     node.journal.record(&Report {
-        subject,
+        subject: subject_of_refused(refused),
         reason: refused.reason,
         detail: &refused.detail,
         remote,
@@ -66,6 +70,15 @@ pub(super) fn record_refusal(node: &Node, caller: &Caller, refused: &Refused, re
         protocol: protocol(Some(caller.version)),
         attempt: Some(&attempt),
     });
+}
+
+/// Whom a refusal concerns: the device, else the tenant whose profile was tried, else nobody's.
+fn subject_of_refused(refused: &Refused) -> Subject {
+    match (&refused.device, &refused.profile) {
+        (Some(login), _) => subject_of(login),
+        (None, Some(profile)) => Subject::Tenant(profile.tenant_id),
+        (None, None) => Subject::Stranger,
+    }
 }
 
 /// The subject of incidents of a device that is logged in.
