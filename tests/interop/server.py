@@ -63,6 +63,8 @@ class Server:
 
         found = until("the greeting with both addresses", greeted, timeout)
         self.mqtt_port, self.http_port = int(found[1]), int(found[2])
+        secure = {kind: int(port) for kind, port in re.findall(r"(MQTTS|HTTPS) +\S+:(\d+)", self.out())}
+        self.mqtts_port, self.https_port = secure.get("MQTTS"), secure.get("HTTPS")
         until("/health/ready", self.is_ready, timeout)
 
     def is_ready(self):
@@ -92,6 +94,16 @@ class Server:
     @property
     def mqtt(self):
         return ("127.0.0.1", self.mqtt_port)
+
+    @property
+    def mqtts(self):
+        """Under the name that the made certificate and those of the tests carry."""
+        return ("localhost", self.mqtts_port)
+
+    @property
+    def ca(self):
+        """The CA made at the first start."""
+        return self.directory / "tls/ca.pem"
 
     @property
     def pid(self):

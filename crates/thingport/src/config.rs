@@ -17,9 +17,10 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub(crate) use keys::Config;
+pub(crate) use keys::Tls as TlsSettings;
 use keys::{KEYS, SECTIONS};
 pub(crate) use reference::{effective, reference};
-pub(crate) use setting::{Bind, Format as LogFormat, Level as LogLevel};
+pub(crate) use setting::{Bind, Format as LogFormat, Level as LogLevel, TlsVersion};
 use setting::{Form, Found};
 use table::Key;
 
@@ -136,7 +137,7 @@ fn read_environment(variables: &[(String, String)], given: &mut Vec<Given>) {
 
 fn read_flags(sources: &Sources, given: &mut Vec<Given>, problems: &mut Vec<Problem>) {
     for pair in &sources.set {
-        let place = format!("--set {pair}");
+        let place = place_of_flag(pair);
         match pair.split_once('=') {
             Some((key, value)) => {
                 let found = Found::new(Form::Bare, value.trim());
@@ -154,12 +155,22 @@ fn read_flags(sources: &Sources, given: &mut Vec<Given>, problems: &mut Vec<Prob
     }
 }
 
+/// The flag as it was written, without what may be a secret: what follows a key we do not know could be.
+fn place_of_flag(pair: &str) -> String {
+    let Some((name, _)) = pair.split_once('=') else { return format!("--set {pair}") };
+    let name = name.trim();
+    let is_open = KEYS.iter().any(|key| key.name == name && !key.is_secret);
+    let shown = if is_open { pair } else { &format!("{name}=...") };
+    format!("--set {shown}")
+}
+
 fn apply(given: &Given, config: &mut Config) -> Result<&'static Key<Config>, String> {
     let Some(key) = KEYS.iter().find(|key| key.name == given.key) else {
         return Err(unknown(&given.key));
     };
     match (key.set)(config, &given.found) {
         Ok(()) => Ok(key),
+        Err(expected) if key.is_secret => Err(format!("{}: expected {expected}", key.name)),
         Err(expected) => Err(format!("{}: expected {expected}, found {}", key.name, given.found)),
     }
 }
@@ -199,16 +210,28 @@ fn contradictions(config: &Config, places: &BTreeMap<&str, &str>, problems: &mut
         let place = keys.iter().find_map(|key| places.get(key)).copied().unwrap_or("defaults");
         problems.push(Problem { place: place.to_owned(), sentence });
     };
-    let binds: [(&str, &Bind); 3] = [
-        ("mqtt.bind", &config.mqtt.bind),
-        ("mqtt.tls_bind", &config.mqtt.tls_bind),
-        ("http.bind", &config.http.bind),
+    let binds = [
+        ("mqtt.bind", Some(&config.mqtt.bind)),
+        ("mqtt.tls_bind", config.mqtt.tls_bind.0.as_ref()),
+        ("http.bind", Some(&config.http.bind)),
+        ("http.tls_bind", config.http.tls_bind.0.as_ref()),
     ];
+    let binds: Vec<_> = binds.into_iter().filter_map(|(key, bind)| Some((key, bind?))).collect();
     for (index, (later, bind)) in binds.iter().enumerate() {
         for (earlier, _) in binds[..index].iter().filter(|(_, other)| bind.overlaps(other)) {
             let sentence = format!("{later} and {earlier} both say {bind}; give each its own port");
             refuse([later, earlier], sentence);
         }
+    }
+    let tls = &config.tls;
+    if tls.certificate.0.is_none() && tls.key.0.is_some() {
+        let sentence = "tls.key is given without tls.certificate; give both, or neither for a made \
+                        certificate";
+        refuse(["tls.key", "tls.certificate"], sentence.to_owned());
+    }
+    if !tls.key_passphrase.0.is_empty() && tls.key_passphrase_file.0.is_some() {
+        let sentence = "tls.key_passphrase and tls.key_passphrase_file are both given; keep one";
+        refuse(["tls.key_passphrase_file", "tls.key_passphrase"], sentence.to_owned());
     }
     let storage = &config.storage;
     if !storage.log_segment_size.0.is_multiple_of(SEGMENT_UNIT) {

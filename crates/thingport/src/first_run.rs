@@ -23,6 +23,7 @@ pub(crate) async fn prepare(
     let trouble = |error| Failure::new(format!("the first accounts cannot be created: {error:?}"));
     let fresh = node.registry.is_fresh().await.map_err(trouble)?;
     if demo {
+        node.registry.found_demo_devices().await.map_err(trouble)?;
         let known = if fresh { DEMO_PASSWORDS.map(str::to_owned).to_vec() } else { Vec::new() };
         let hashes = Hashes::of(known, &node.entropy).await;
         let hash = |password: &str| hashes.hash(password, entropy);

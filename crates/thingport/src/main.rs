@@ -1,11 +1,15 @@
-//! The command line: `serve` (also when nothing is said), `check`, `--version`.
+//! The command line: `serve` (also when nothing is said), `check`, `certs`, `--version`.
 
+mod certs;
 mod config;
 mod failure;
 mod first_run;
+mod greeting;
+mod https;
 mod observe;
 mod serve;
 mod system;
+mod tls;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -42,6 +46,9 @@ enum Command {
         #[arg(long, conflicts_with = "print")]
         reference: bool,
     },
+    /// Make certificates for tests and small fleets, or look at one.
+    #[command(subcommand)]
+    Certs(certs::Certs),
 }
 
 /// Where the configuration comes from.
@@ -74,6 +81,7 @@ fn main() -> ExitCode {
         Command::Serve(settings) => serve(settings),
         Command::Check { reference: true, .. } => say(&config::reference()),
         Command::Check { settings, print, .. } => check(settings, print),
+        Command::Certs(command) => make_certificates(command),
     }
 }
 
@@ -88,12 +96,22 @@ fn serve(settings: Settings) -> ExitCode {
 fn run(config: &config::Config, demo: bool) -> ExitCode {
     match serve::run(config, demo) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            // Nobody is left to tell when this fails.
-            let _ = io::stderr().write_all(format!("thingport: {failure}\n").as_bytes());
-            ExitCode::FAILURE
-        }
+        Err(failure) => fail(&failure),
     }
+}
+
+fn make_certificates(command: certs::Certs) -> ExitCode {
+    match certs::run(command, system::wall_now().0) {
+        Ok(text) => say(&text),
+        Err(problem) => fail(&problem),
+    }
+}
+
+/// Prints why it did not work.
+fn fail(why: &dyn std::fmt::Display) -> ExitCode {
+    // Nobody is left to tell when this fails.
+    let _ = io::stderr().write_all(format!("thingport: {why}\n").as_bytes());
+    ExitCode::FAILURE
 }
 
 fn check(settings: Settings, print: bool) -> ExitCode {
@@ -144,6 +162,19 @@ mod tests {
             ("check --reference --print", false),
             ("--demo serve", false),
             ("--config a --config b", false),
+            ("certs ca", true),
+            ("certs ca --name n --days 30 --key-type p384 --out d --force", true),
+            ("certs server", true),
+            ("certs server --name a.example --name 10.0.0.5 --ca c.pem --ca-key k.pem", true),
+            ("certs server --ca-key k.pem", false),
+            ("certs device --name d --ca c.pem --key-type rsa4096", true),
+            ("certs device --name d --key-type rsa1024", false),
+            ("certs device", false),
+            ("certs chain --name d --key-type ed25519", true),
+            ("certs chain --name d --days 0", false),
+            ("certs show f.pem", true),
+            ("certs show", false),
+            ("certs", false),
             ("start", false),
         ] {
             let words = std::iter::once("thingport").chain(line.split_whitespace());

@@ -20,9 +20,11 @@ use thingport_core::node::Node;
 use thingport_model::port::ledger::{LedgerState, LedgerStats};
 use thingport_model::reason::Reason;
 use thingport_transport::drain::Drain;
+use thingport_x509::certificate::Certificate;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogFormat, LogLevel};
+use crate::tls::Tls;
 
 /// Sends log lines to standard error, in the form asked for.
 pub(crate) fn start_log(level: LogLevel, format: LogFormat) {
@@ -53,8 +55,8 @@ impl House for EnvFilter {
 }
 
 /// Health and metrics, served beside the people's API.
-pub(crate) fn routes(node: Arc<Node>, drain: Arc<Drain>) -> Router {
-    let watched = Watched { node, drain };
+pub(crate) fn routes(node: Arc<Node>, drain: Arc<Drain>, tls: Option<Arc<Tls>>) -> Router {
+    let watched = Watched { node, drain, tls };
     Router::new()
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
@@ -71,6 +73,7 @@ pub(crate) fn routes(node: Arc<Node>, drain: Arc<Drain>) -> Router {
 struct Watched {
     node: Arc<Node>,
     drain: Arc<Drain>,
+    tls: Option<Arc<Tls>>,
 }
 
 async fn live() -> Json<serde_json::Value> {
@@ -114,7 +117,7 @@ impl Watched {
 
 async fn metrics(State(watched): State<Watched>) -> Response {
     let mut registry = Registry::with_prefix("thingport");
-    registry.register_collector(Box::new(Page(watched.node)));
+    registry.register_collector(Box::new(Page(watched.node, watched.tls)));
     let mut text = String::new();
     if prometheus_client::encoding::text::encode(&mut text, &registry).is_err() {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
@@ -124,7 +127,7 @@ async fn metrics(State(watched): State<Watched>) -> Response {
 }
 
 /// Everything that is counted, as one collector.
-struct Page(Arc<Node>);
+struct Page(Arc<Node>, Option<Arc<Tls>>);
 
 impl fmt::Debug for Page {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -139,6 +142,9 @@ impl Collector for Page {
         self.messages(&mut sheet)?;
         self.people(&mut sheet)?;
         self.reasons(&mut sheet)?;
+        if let Some(tls) = &self.1 {
+            certificates(&mut sheet, tls)?;
+        }
         storage(&mut sheet, self.0.ledger.state(), &self.0.ledger.stats())?;
         sheet.gauge("resident_memory_bytes", "Resident memory of this process.", resident_bytes())
     }
@@ -156,6 +162,12 @@ impl Page {
         sheet.counter("devices_provisioned", help, it.provisioned.value())?;
         let accepted = it.connections_accepted.value();
         sheet.counter("mqtt_connections_accepted", "MQTT connections accepted.", accepted)?;
+        let underway = it.tls_handshakes.value();
+        sheet.gauge("mqtt_tls_handshakes_open", "TLS handshakes under way.", underway)?;
+        let resumed = it.tls_resumed.value();
+        let full = it.tls_accepted.value().saturating_sub(resumed);
+        let kinds = [("full", full), ("resumed", resumed)];
+        sheet.counters("mqtt_tls_handshakes", "TLS handshakes completed.", "kind", kinds)?;
         let name = "mqtt_logins";
         let help = "CONNECT packets answered.";
         let results =
@@ -175,6 +187,10 @@ impl Page {
         sheet.counter("points", "Readings and attributes accepted.", it.points.value())?;
         let acknowledged = it.acknowledged.value();
         sheet.counter("acknowledged", "Messages acknowledged after their commit.", acknowledged)?;
+        let sent = it.downlinks.value();
+        sheet.counter("downlinks", "Messages sent to devices.", sent)?;
+        let delivered = it.downlinks_delivered.value();
+        sheet.counter("downlinks_delivered", "Messages that devices acknowledged.", delivered)?;
         let bytes = [("in", it.bytes_in.value()), ("out", it.bytes_out.value())];
         sheet.counters("mqtt_bytes", "Bytes of MQTT connections.", "direction", bytes)
     }
@@ -195,6 +211,23 @@ impl Page {
         let bounds = it.bounds().map(|(bound, n)| (bound.id(), n));
         sheet.counters("bound_hits", "How often each bound bit.", "bound", bounds)
     }
+}
+
+fn certificates(sheet: &mut Sheet<'_>, tls: &Tls) -> fmt::Result {
+    let standing = tls.standing();
+    let expiry = |which, certificate: &Certificate| {
+        (which, u64::try_from(certificate.facts().not_after_ms / 1000).unwrap_or(0))
+    };
+    let ca = standing.ca.as_ref().map(|ca| expiry("ca", ca));
+    let rows = std::iter::once(expiry("server", &standing.server)).chain(ca);
+    let help = "When a certificate of this server expires, seconds since 1970.";
+    sheet.gauges("certificate_expiry_seconds", help, "certificate", rows)?;
+    let (taken_up, refused, is_stale) = tls.reloads();
+    let results = [("taken_up", taken_up), ("refused", refused)];
+    let help = "Times the server certificate was read again.";
+    sheet.counters("certificate_reloads", help, "result", results)?;
+    let help = "1 while the certificate in the files cannot be used and a former one is served.";
+    sheet.gauge("certificate_stale", help, u64::from(is_stale))
 }
 
 fn storage(sheet: &mut Sheet<'_>, state: LedgerState, it: &LedgerStats) -> fmt::Result {
@@ -230,6 +263,21 @@ impl Sheet<'_> {
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
         let counter = ConstCounter::new(value);
         counter.encode(self.0.encode_descriptor(name, help, None, counter.metric_type())?)
+    }
+
+    fn gauges(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &'static str,
+        rows: impl IntoIterator<Item = (&'static str, u64)>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (value, count) in rows {
+            let gauge = ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX));
+            gauge.encode(family.encode_family(&[(label, value)])?)?;
+        }
+        Ok(())
     }
 
     fn counters(

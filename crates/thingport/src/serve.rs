@@ -1,49 +1,57 @@
 //! Builds everything, runs it, and takes it down in good order.
 
 use std::fs::DirBuilder;
-use std::io::{self, Write};
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::middleware::map_request;
+use axum::serve::Listener as Listen;
 use rustix::fs::Mode;
-use thingport_api::api::{Api, BodyKind, DecodeBody};
+use thingport_api::api::{Api, BodyKind, CaPem, DecodeBody, ServerCertificates};
 use thingport_api::auth::load_or_create_keys;
 use thingport_api::config::ApiConfig;
 use thingport_core::node::{Node, NodeConfig};
+use thingport_core::registry::certificates::ServerCertificate;
 use thingport_device::payload::Typing;
 use thingport_device::payload::json::Decoder;
 use thingport_mqtt::limits::Bounds;
 use thingport_store::config::LedgerConfig;
-use thingport_store::disk::RealDisk;
 use thingport_store::entities::SqliteEntities;
 use thingport_store::ledger::{LogLedger, Progress};
+use thingport_transport::config::{TLS_HANDSHAKES_MAX, TlsConfig};
 use thingport_transport::drain::Drain;
-use thingport_transport::listen::Listener;
+use thingport_transport::listen::{BindError, Listener};
+use thingport_x509::certificate::Certificate;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Bind, Config};
 use crate::failure::Failure;
 use crate::first_run;
+use crate::greeting::{Greeting, greet};
+use crate::https::{HttpsListener, Peer, as_plain};
 use crate::observe;
 use crate::system::{SystemClock, SystemEntropy, give_memory_back, wall_now};
+use crate::tls::{Problem, Tls};
 
 /// Runs until told to stop.
 pub(crate) fn run(config: &Config, demo: bool) -> Result<(), Failure> {
     observe::start_log(config.log.level, config.log.format);
-    let node = Arc::new(build(config)?);
+    let (node, tls) = build(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("the runtime cannot start: {error}")))?;
-    runtime.block_on(serve(config, demo, node))
+    runtime.block_on(serve(config, demo, Arc::new(node), tls.map(Arc::new)))
 }
 
-/// Opens the stores and builds the house over them.
-fn build(config: &Config) -> Result<Node, Failure> {
+/// Opens the stores and builds the house over them; reads or makes the server's certificate meanwhile.
+fn build(config: &Config) -> Result<(Node, Option<Tls>), Failure> {
     // Whatever is made in the data directory is for its owner only: it holds the devices' tokens.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let dir = &config.storage.dir;
@@ -57,13 +65,11 @@ fn build(config: &Config) -> Result<Node, Failure> {
         segment_bytes: config.storage.log_segment_size.0,
         commit_queue_max_bytes: config.storage.commit_queue_max.as_usize(),
         head_bytes_max: config.storage.head_memory_max.as_usize(),
+        accept_loss: config.storage.accept_loss.0.clone(),
         ..LedgerConfig::default()
     };
-    let disk = Arc::new(RealDisk::new(dir).map_err(|error| {
-        Failure::new(format!("the data directory {} cannot be used: {error}", dir.display()))
-    })?);
     let mut shown = Duration::ZERO;
-    let ledger = LogLedger::open(ledger_config, disk, Arc::new(wall_now), &mut |progress| {
+    let ledger = LogLedger::open_dir(ledger_config, Arc::new(wall_now), &mut |progress| {
         // A quick start says nothing; a slow one says where it is, once a second.
         if started.elapsed() >= shown + Duration::from_secs(1) {
             shown = started.elapsed();
@@ -72,53 +78,101 @@ fn build(config: &Config) -> Result<Node, Failure> {
         }
     });
     let ledger = ledger.map_err(|error| Failure::new(error.to_string()))?;
-    let entities = SqliteEntities::open(dir).map_err(|error| Failure::new(error.to_string()))?;
+    // Both wait for the disk, so they wait together. The ledger holds the directory for us by now.
+    let (entities, tls) = std::thread::scope(|scope| {
+        let tls = scope.spawn(|| open_tls(config));
+        let entities = SqliteEntities::open_beside(dir, &ledger, &config.storage.accept_loss.0)
+            .map_err(|error| Failure::new(error.to_string()));
+        (entities, tls.join())
+    });
+    let tls = tls.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     let default_ttl_s = u32::try_from(config.storage.ttl.as_secs()).unwrap_or(u32::MAX);
     let (clock, entropy) = (Arc::new(SystemClock::new()), Arc::new(SystemEntropy));
-    Ok(Node::new(entities, ledger, clock, entropy, NodeConfig { default_ttl_s, ..NodeConfig::default() }))
+    Ok((
+        Node::new(
+            entities?,
+            ledger,
+            clock,
+            entropy,
+            NodeConfig { default_ttl_s, ..NodeConfig::default() },
+        ),
+        tls,
+    ))
 }
 
-async fn serve(config: &Config, demo: bool, node: Arc<Node>) -> Result<(), Failure> {
+/// The server's certificate, unless no listener needs one. One that was given and cannot be used stops
+/// the start: leaving the listener out would leave its devices outside without a word.
+fn open_tls(config: &Config) -> Result<Option<Tls>, Failure> {
+    if config.mqtt.tls_bind.0.is_none() && config.http.tls_bind.0.is_none() {
+        return Ok(None);
+    }
+    let tls = Tls::open(&config.tls, &config.storage.dir, wall_now().0);
+    tls.map(Some).map_err(unusable)
+}
+
+fn unusable(problem: Problem) -> Failure {
+    Failure::new(format!(
+        "the server certificate cannot be used: {problem}\n(to start without TLS: \
+         --set mqtt.tls_bind=off --set http.tls_bind=off)"
+    ))
+}
+
+async fn serve(
+    config: &Config,
+    demo: bool,
+    node: Arc<Node>,
+    tls: Option<Arc<Tls>>,
+) -> Result<(), Failure> {
     let drain = Arc::new(Drain::default());
-    // Both ports first: passwords made for a start that fails would never be shown.
-    let http = TcpListener::bind(address("http.bind", &config.http.bind)?);
-    let http = http.await.map_err(|error| cannot_bind("http.bind", &config.http.bind, &error))?;
-    let http_at = http.local_addr().map_err(|error| Failure::new(error.to_string()))?;
+    let own_address = |error: io::Error| Failure::new(error.to_string());
+    // All ports first: passwords made for a start that fails would never be shown.
+    let http = listen_http("http.bind", &config.http.bind).await?;
+    let http_at = http.local_addr().map_err(own_address)?;
+    let https = listen_https(config, tls.as_deref()).await?;
+    let https_at = https.as_ref().map(Listen::local_addr).transpose().map_err(own_address)?;
     // Devices need not wait until the first passwords are hashed.
-    let mqtt = listen_mqtt(config, &node, &drain)?;
-    let mqtt_at = mqtt.local_addr().map_err(|error| Failure::new(error.to_string()))?;
+    let mqtt = listen_mqtt(config, tls.as_deref(), &node, &drain)?;
+    let mqtt_at = mqtt.local_addr().map_err(own_address)?;
+    let mqtts_at = mqtt.tls_addr().map_err(own_address)?;
     let mqtt = tokio::spawn(mqtt.serve());
 
     let people = first_run::prepare(&node, &config.storage.dir, demo).await?;
     let keys = load_or_create_keys(&node.registry, &*node.entropy)
         .await
         .map_err(|error| Failure::new(format!("the key that signs tokens: {error:?}")))?;
-    let api = Arc::new(Api::new(Arc::clone(&node), api_config(config), keys, decoder()));
+    let api = Api::new(Arc::clone(&node), api_config(config), keys, decoder());
+    let api = api.with_server_certificates(server_certificates(tls.clone()));
+    let api = Arc::new(api.with_ca_pem(ca_pem(tls.clone())));
 
     let routes = thingport_api::router::router(Arc::clone(&api))
-        .merge(observe::routes(Arc::clone(&node), Arc::clone(&drain)));
-    let stop_http = Arc::clone(&drain);
-    let http = axum::serve(http, routes.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(async move { stop_http.begun().await });
-    let http = tokio::spawn(http.into_future());
+        .merge(thingport_transport::http::router(Arc::clone(&node)))
+        .merge(observe::routes(Arc::clone(&node), Arc::clone(&drain), tls.clone()));
+    let http = tokio::spawn(serve_http(http, routes.clone(), Arc::clone(&drain)));
+    let https = tokio::spawn(serve_https(https, routes, Arc::clone(&drain)));
     let chores = tokio::spawn(keep_house(Arc::clone(&node)));
+    let hangup = signal_of(SignalKind::hangup())?;
+    let certificates = tokio::spawn(keep_certificates(tls.clone(), hangup));
     greet(&Greeting {
         mqtt_at,
+        mqtts_at,
         http_at,
+        https_at,
         dir: &config.storage.dir,
         demo,
         people: people.as_deref(),
+        certificate: tls.as_deref().map(Tls::standing).as_deref(),
     });
 
     stop_signal().await?;
     tracing::info!("stopping: no new packets, everything received is finished");
     drain.begin();
     api.drain();
-    let all = async { tokio::join!(mqtt, http) };
+    let all = async { tokio::join!(mqtt, http, https) };
     if tokio::time::timeout(DRAIN_MAX, all).await.is_err() {
         tracing::warn!("some connections did not finish in time and are cut off");
     }
     chores.abort();
+    certificates.abort();
     node.journal.flush();
     node.ledger
         .close()
@@ -145,7 +199,75 @@ async fn keep_house(node: Arc<Node>) {
     }
 }
 
-fn listen_mqtt(config: &Config, node: &Arc<Node>, drain: &Arc<Drain>) -> Result<Listener, Failure> {
+/// Takes up changed certificates, renews made ones, and does so at once at SIGHUP.
+async fn keep_certificates(tls: Option<Arc<Tls>>, mut hangup: Signal) {
+    loop {
+        let told = tokio::select! {
+            _ = hangup.recv() => true,
+            () = tokio::time::sleep(CERTIFICATES_LOOK) => false,
+        };
+        let Some(tls) = tls.clone() else { continue };
+        // Files may lie on a slow disk, and a key may be sealed with a slow function.
+        let look = tokio::task::spawn_blocking(move || tls.look(wall_now().0, told));
+        if let Err(error) = look.await {
+            tracing::error!(%error, "looking at the certificate files failed");
+        }
+    }
+}
+
+fn ca_pem(tls: Option<Arc<Tls>>) -> CaPem {
+    Arc::new(move || tls.as_ref().and_then(|tls| tls.standing().ca_pem.clone()))
+}
+
+/// What is served now, for the certificate board.
+fn server_certificates(tls: Option<Arc<Tls>>) -> ServerCertificates {
+    Arc::new(move || {
+        let Some(standing) = tls.as_ref().map(|tls| tls.standing()) else { return Vec::new() };
+        let one = |is_ca, it: &Certificate| ServerCertificate { is_ca, der: it.der().to_vec() };
+        let ca = standing.ca.iter().map(|it| one(true, it));
+        core::iter::once(one(false, &standing.server)).chain(ca).collect()
+    })
+}
+
+async fn listen_http(key: &str, bind: &Bind) -> Result<TcpListener, Failure> {
+    let listener = TcpListener::bind(address(key, bind)?).await;
+    listener.map_err(|error| cannot_bind(key, bind, &error))
+}
+
+async fn listen_https(
+    config: &Config,
+    tls: Option<&Tls>,
+) -> Result<Option<HttpsListener>, Failure> {
+    let (Some(bind), Some(tls)) = (&config.http.tls_bind.0, tls) else { return Ok(None) };
+    let listener = listen_http("http.tls_bind", bind).await?;
+    let listener = HttpsListener::new(listener, tls.for_people().map_err(unusable)?);
+    listener.map(Some).map_err(|error| Failure::new(error.to_string()))
+}
+
+async fn serve_http(listener: TcpListener, routes: Router, drain: Arc<Drain>) -> io::Result<()> {
+    axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(async move { drain.begun().await })
+        .await
+}
+
+async fn serve_https(
+    listener: Option<HttpsListener>,
+    routes: Router,
+    drain: Arc<Drain>,
+) -> io::Result<()> {
+    let Some(listener) = listener else { return Ok(()) };
+    let routes = routes.layer(map_request(as_plain));
+    axum::serve(listener, routes.into_make_service_with_connect_info::<Peer>())
+        .with_graceful_shutdown(async move { drain.begun().await })
+        .await
+}
+
+fn listen_mqtt(
+    config: &Config,
+    tls: Option<&Tls>,
+    node: &Arc<Node>,
+    drain: &Arc<Drain>,
+) -> Result<Listener, Failure> {
     let mqtt = &config.mqtt;
     let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let keep_alive_max = match mqtt.keep_alive_max.as_secs() {
@@ -165,12 +287,29 @@ fn listen_mqtt(config: &Config, node: &Arc<Node>, drain: &Arc<Drain>) -> Result<
     };
     let settings = thingport_transport::config::Config {
         bind: address("mqtt.bind", &mqtt.bind)?,
+        tls: mqtt_tls(config, tls)?,
+        proxy: None,
+        rate_limit_disconnect: false,
         connections_max: u64::from(mqtt.connections_max),
         bounds,
         typing: Typing::default(),
     };
-    Listener::bind(settings, Arc::clone(node), Arc::clone(drain))
-        .map_err(|error| cannot_bind("mqtt.bind", &mqtt.bind, &error))
+    let listener = Listener::bind(settings, Arc::clone(node), Arc::clone(drain));
+    listener.map_err(|error| match (error, &mqtt.tls_bind.0) {
+        (BindError::Tls(error), Some(bind)) => cannot_bind("mqtt.tls_bind", bind, &error),
+        (BindError::Tls(error) | BindError::Plain(error), _) => {
+            cannot_bind("mqtt.bind", &mqtt.bind, &error)
+        }
+    })
+}
+
+fn mqtt_tls(config: &Config, tls: Option<&Tls>) -> Result<Option<TlsConfig>, Failure> {
+    let (Some(bind), Some(tls)) = (&config.mqtt.tls_bind.0, tls) else { return Ok(None) };
+    Ok(Some(TlsConfig {
+        bind: address("mqtt.tls_bind", bind)?,
+        server: Arc::new(ArcSwap::new(tls.for_devices().map_err(unusable)?)),
+        handshakes_max: TLS_HANDSHAKES_MAX,
+    }))
 }
 
 fn api_config(config: &Config) -> ApiConfig {
@@ -214,11 +353,8 @@ fn cannot_bind(key: &str, bind: &Bind, error: &io::Error) -> Failure {
 }
 
 async fn stop_signal() -> Result<(), Failure> {
-    let on = |kind| {
-        signal(kind).map_err(|error| Failure::new(format!("signals cannot be caught: {error}")))
-    };
-    let (mut terminate, mut interrupt) =
-        (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+    let mut terminate = signal_of(SignalKind::terminate())?;
+    let mut interrupt = signal_of(SignalKind::interrupt())?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -226,41 +362,11 @@ async fn stop_signal() -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a person sees once the server runs.
-struct Greeting<'a> {
-    mqtt_at: SocketAddr,
-    http_at: SocketAddr,
-    dir: &'a Path,
-    demo: bool,
-    people: Option<&'a str>,
-}
-
-fn greet(it: &Greeting<'_>) {
-    let host = |at: SocketAddr| {
-        if at.ip().is_unspecified() { "localhost".to_owned() } else { at.ip().to_string() }
-    };
-    let mut text = format!(
-        "Thingport {} is ready.\n  MQTT  {}\n  HTTP  http://{}:{}\n  data  {}\n",
-        env!("CARGO_PKG_VERSION"),
-        it.mqtt_at,
-        host(it.http_at),
-        it.http_at.port(),
-        it.dir.display(),
-    );
-    text += it.people.unwrap_or_default();
-    let token = if it.demo { "A1_TEST_TOKEN" } else { "$ACCESS_TOKEN" };
-    let port = match it.mqtt_at.port() {
-        1883 => String::new(),
-        port => format!(" -p {port}"),
-    };
-    text += &format!(
-        "Try:\n  mosquitto_pub -d -q 1 -h {}{port} -t v2/t -u {token} -m '{{\"temperature\": 25}}'\n",
-        host(it.mqtt_at),
-    );
-    // Nobody may be reading; the server runs all the same.
-    let _ = io::stdout().write_all(text.as_bytes());
-    let _ = io::stdout().flush();
+fn signal_of(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::new(format!("signals cannot be caught: {error}")))
 }
 
 /// How long connections may take to finish after a stop signal; the whole stop takes at most 5 s.
 const DRAIN_MAX: Duration = Duration::from_secs(4);
+/// How often the files of certificates are looked at.
+const CERTIFICATES_LOOK: Duration = Duration::from_secs(1);

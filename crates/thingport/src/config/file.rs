@@ -61,7 +61,11 @@ fn found(value: &Spanned<DeValue<'_>>) -> Found {
         DeValue::Float(number) => Found::new(Form::Float, &number.to_string()),
         DeValue::Boolean(flag) => Found::new(Form::Boolean, &flag.to_string()),
         DeValue::Datetime(date) => Found::new(Form::Date, &date.to_string()),
-        DeValue::Array(_) => Found::new(Form::Array, ""),
+        DeValue::Array(items) => {
+            // Only lists of texts are settings; what stands between others is no separator.
+            let texts: Option<Vec<_>> = items.iter().map(|item| item.get_ref().as_str()).collect();
+            Found::new(Form::Array, &texts.map_or_else(|| "\0".to_owned(), |it| it.join(",")))
+        }
         DeValue::Table(_) => Found::new(Form::Table, ""),
     }
 }

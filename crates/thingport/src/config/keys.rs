@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::setting::{Bind, ByteSize, Format, Level};
+use super::setting::{
+    Bind, ByteSize, Format, Level, Names, OptionalBind, OptionalPath, OptionalText, Secret,
+    TlsVersion,
+};
 use super::table::sections;
 
 sections! {
@@ -12,9 +15,8 @@ sections! {
         /// Where MQTT over plain TCP is listened for. Without a host it is every address, or loopback
         /// with `--demo`.
         bind: Bind = ":1883";
-        /// Where MQTT over TLS will be listened for. This release checks the value and does not listen
-        /// there yet: keep the port free, and put a TLS proxy in front until then.
-        tls_bind: Bind = ":8883";
+        /// Where MQTT over TLS is listened for, with the certificate of section `tls`; `"off"` for nowhere.
+        tls_bind: OptionalBind = ":8883";
         /// The largest MQTT packet a device may send. A larger one ends the connection with
         /// *packet too large*. The default is ThingsBoard's.
         packet_size_max: ByteSize = "64KiB" from "1KiB" to "16MiB";
@@ -39,15 +41,49 @@ sections! {
     http: Http {
         /// Where HTTP is listened for. Without a host it is every address, or loopback with `--demo`.
         bind: Bind = ":8080";
+        /// Where HTTPS is listened for, with the certificate of section `tls` and everything that HTTP has;
+        /// `"off"` for nowhere. Clients are not asked for a certificate.
+        tls_bind: OptionalBind = "off";
         /// The largest request body of the REST API. A larger one is answered with 413. The default is
         /// ThingsBoard's.
         body_max: ByteSize = "16MiB" from "64KiB" to "1GiB";
+    }
+
+    /// The server's certificate, for MQTT over TLS and for HTTPS. Without one of your own, a CA and a server
+    /// certificate are made at the first start and kept in the data directory. Files are looked at every
+    /// second and taken up when they change, or at SIGHUP; open connections stay.
+    tls: Tls {
+        /// Your own server certificate: a PEM file with the certificate first, then its chain if there is
+        /// one, and the key unless `tls.key` names it. Empty: a made one. A file that cannot be used stops
+        /// the start; one that turns bad later is told once, and the former certificate stays in force.
+        certificate: OptionalPath = "";
+        /// The PEM file with the private key of `tls.certificate`: PKCS#8, PKCS#1 or SEC1. Empty: it is in
+        /// the same file.
+        key: OptionalPath = "";
+        /// The passphrase of an encrypted key. It is never shown. Prefer `tls.key_passphrase_file` or the
+        /// environment variable `THINGPORT__TLS__KEY_PASSPHRASE`: command lines are seen by everybody.
+        key_passphrase: Secret = "";
+        /// A file whose first line is the passphrase.
+        key_passphrase_file: OptionalPath = "";
+        /// The PEM file offered for download as `ca-root.pem`, which devices need to trust this server.
+        /// Empty: the made CA, or the last certificate of the file of `tls.certificate`.
+        ca: OptionalPath = "";
+        /// Names and addresses the made certificate is good for, besides `localhost`, the name of this
+        /// machine and its addresses: `["iot.example.com", "203.0.113.5"]` or the same with commas.
+        names: Names = "";
+        /// The oldest version of TLS that is spoken. `1.3` shuts out many older devices.
+        min_version: TlsVersion = "1.2";
+        /// Let devices in whose certificate has expired or is not valid yet.
+        skip_client_validity: bool = "false";
     }
 
     /// Where things are kept.
     storage: Storage {
         /// The data directory. It is created when missing, and one process may use it at a time.
         dir: PathBuf = "thingport-data";
+        /// The word with which a start that was refused because acknowledged data is missing goes on without
+        /// it. It accepts exactly the loss it was shown for and is of no use afterwards.
+        accept_loss: OptionalText = "";
         /// How long readings are kept; `0` keeps them for ever. A shorter time frees disk space, and what
         /// has expired cannot be brought back. Latest values and attributes do not expire.
         ttl: Duration = "0" from "0" to "36500d";
@@ -103,7 +139,9 @@ impl Default for Config {
 impl Config {
     /// Gives `host` to every bind that has only a port.
     pub(crate) fn complete_hosts(&mut self, host: &str) {
-        for bind in [&mut self.mqtt.bind, &mut self.mqtt.tls_bind, &mut self.http.bind] {
+        let secure = [&mut self.mqtt.tls_bind.0, &mut self.http.tls_bind.0];
+        let plain = [&mut self.mqtt.bind, &mut self.http.bind];
+        for bind in plain.into_iter().chain(secure.into_iter().flatten()) {
             bind.complete_host(host);
         }
     }

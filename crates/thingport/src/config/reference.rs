@@ -79,16 +79,17 @@ Thingport runs without a configuration file. What it is told, it takes from thes
 4. flags: `--set mqtt.bind=127.0.0.1:1883`, and `--data DIR` for `storage.dir`.
 
 An unknown key or a value of the wrong kind stops the start and is named with its place. `thingport check` does
-only that check; `thingport check --print` also prints the configuration in force. No key holds a secret.
+only that check; `thingport check --print` also prints the configuration in force, without the secrets in it.
 
 | Kind | Written |
 | --- | --- |
-| Address | `\"host:port\"`, `\":port\"` or a bare port; IPv6 in brackets: `\"[::]:1883\"`. Port 0 lets the system choose |
+| Address | `\"host:port\"`, `\":port\"` or a bare port; IPv6 in brackets: `\"[::]:1883\"`. Port 0 lets the system choose; where allowed, `\"off\"` |
 | Duration | a whole number and `ms`, `s`, `m`, `h` or `d`: `\"10s\"`; nought needs no unit |
 | Size | a whole number and `B`, `KiB`, `MiB` or `GiB`: `\"64KiB\"` |
 | Number | a whole number |
 | Flag | `true` or `false` |
-| Choice, text, path | a string |
+| List | `[\"a\", \"b\"]`; in the environment and in flags `a,b` |
+| Choice, text, path, secret | a string |
 
 What belongs to a tenant or a device profile (rate limits, topics, payload form) is data, not configuration.
 ";

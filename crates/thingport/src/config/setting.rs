@@ -1,7 +1,7 @@
 //! The kinds of values a key may have, how each is read from text and shown as TOML.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -66,6 +66,8 @@ pub(crate) trait Setting: PartialOrd + Sized {
     const KIND: &'static str;
     /// Completes the sentence "expected ...".
     const EXPECTED: &'static str;
+    /// Whether values must not appear in messages.
+    const IS_SECRET: bool = false;
     /// The value, or nothing when `found` is not one.
     fn read(found: &Found) -> Option<Self>;
     /// The value as TOML; [`Setting::read`] takes it back.
@@ -130,6 +132,27 @@ impl Setting for Bind {
 
 fn is_host_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
+}
+
+/// An address to listen on, or nowhere.
+#[derive(Clone, Debug, PartialEq, PartialOrd)]
+pub(crate) struct OptionalBind(pub(crate) Option<Bind>);
+
+impl Setting for OptionalBind {
+    const KIND: &'static str = "address or off";
+    const EXPECTED: &'static str =
+        "an address such as \"0.0.0.0:8883\", \":8883\" or 8883, or \"off\"";
+
+    fn read(found: &Found) -> Option<Self> {
+        match found.text_of(&[Form::String, Form::Integer])? {
+            "off" => Some(Self(None)),
+            _ => Bind::read(found).map(|bind| Self(Some(bind))),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.as_ref().map_or_else(|| quoted("off"), Setting::show)
+    }
 }
 
 /// A number of bytes.
@@ -262,6 +285,109 @@ impl Setting for PathBuf {
     }
 }
 
+/// A text, empty for none.
+#[derive(Clone, Debug, PartialEq, PartialOrd)]
+pub(crate) struct OptionalText(pub(crate) String);
+
+impl Setting for OptionalText {
+    const KIND: &'static str = "text";
+    const EXPECTED: &'static str = "a text without control characters, or \"\" for none";
+
+    fn read(found: &Found) -> Option<Self> {
+        let text = found.text_of(&[Form::String])?;
+        (text.is_empty() || is_plain_text(text)).then(|| Self(text.to_owned()))
+    }
+
+    fn show(&self) -> String {
+        quoted(&self.0)
+    }
+}
+
+/// A path, or none.
+#[derive(Clone, Debug, PartialEq, PartialOrd)]
+pub(crate) struct OptionalPath(pub(crate) Option<PathBuf>);
+
+impl Setting for OptionalPath {
+    const KIND: &'static str = "path";
+    const EXPECTED: &'static str = "a path in UTF-8, or \"\" for none";
+
+    fn read(found: &Found) -> Option<Self> {
+        match found.text_of(&[Form::String])? {
+            "" => Some(Self(None)),
+            _ => PathBuf::read(found).map(|path| Self(Some(path))),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.as_ref().map_or_else(|| quoted(""), Setting::show)
+    }
+}
+
+/// A text that is not shown to anybody; empty for none.
+#[derive(Clone, PartialEq, PartialOrd)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "Secret(none)" } else { "Secret(set)" })
+    }
+}
+
+impl Setting for Secret {
+    const KIND: &'static str = "secret";
+    const EXPECTED: &'static str = "a text without control characters";
+    const IS_SECRET: bool = true;
+
+    fn read(found: &Found) -> Option<Self> {
+        let text = found.text_of(&[Form::String])?;
+        (text.is_empty() || is_plain_text(text)).then(|| Self(text.to_owned()))
+    }
+
+    fn show(&self) -> String {
+        // A comment, so that what was printed is not taken for the secret when it is read back.
+        if self.0.is_empty() { quoted("") } else { "\"\" # set, not shown".to_owned() }
+    }
+}
+
+/// DNS names and IP addresses; may be empty, no more than a certificate should hold.
+#[derive(Clone, Debug, PartialEq, PartialOrd)]
+pub(crate) struct Names(pub(crate) Vec<String>);
+
+impl Setting for Names {
+    const KIND: &'static str = "list";
+    const EXPECTED: &'static str =
+        "up to 32 DNS names or IP addresses, as a list of strings or with commas between them";
+
+    fn read(found: &Found) -> Option<Self> {
+        let text = found.text_of(&[Form::String, Form::Array])?;
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        let names: Vec<_> = parts.map(str::to_owned).collect();
+        let is_right = names.len() <= NAMES_MAX && names.iter().all(|name| is_name(name));
+        is_right.then_some(Self(names))
+    }
+
+    fn show(&self) -> String {
+        if self.0.is_empty() {
+            return quoted("");
+        }
+        let names = self.0.iter().map(|name| quoted(name)).collect::<Vec<_>>();
+        format!("[{}]", names.join(", "))
+    }
+}
+
+/// Whether a certificate may carry it: an address, or a DNS name whose first label may be a star.
+fn is_name(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_middle = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        (1..=63).contains(&label.len())
+            && label.bytes().all(is_middle)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let host = text.strip_prefix("*.").unwrap_or(text);
+    text.parse::<IpAddr>().is_ok() || (text.len() <= 253 && host.split('.').all(is_label))
+}
+
 /// Not empty, no control characters, and not what is left of bytes that were not UTF-8.
 fn is_plain_text(text: &str) -> bool {
     !text.is_empty() && !text.chars().any(|c| c.is_control() || c == char::REPLACEMENT_CHARACTER)
@@ -319,10 +445,21 @@ choice! {
     }
 }
 
+choice! {
+    /// The oldest version of TLS that is spoken.
+    TlsVersion "\"1.2\" or \"1.3\"" {
+        Tls12 "1.2",
+        Tls13 "1.3",
+    }
+}
+
 /// `text` as a basic string of TOML.
 fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
+
+/// Names one certificate should not exceed; the machine's own come on top.
+const NAMES_MAX: usize = 32;
 
 const SIZE_UNITS: &[(&str, u64)] =
     &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];

@@ -11,6 +11,8 @@ pub(crate) struct Key<C> {
     pub(crate) kind: &'static str,
     /// Lowest and highest value allowed, as they would be written.
     pub(crate) range: Option<(&'static str, &'static str)>,
+    /// Whether its value must not appear in a message.
+    pub(crate) is_secret: bool,
     /// Meaning and trade-off, one entry per line.
     pub(crate) doc: &'static [&'static str],
     /// Puts a found value into the configuration; the error is what was expected instead.
@@ -96,6 +98,7 @@ macro_rules! sections {
                 name: concat!(stringify!($section), ".", stringify!($key)),
                 kind: <$Type as $crate::config::setting::Setting>::KIND,
                 range: sections!(@range $($low $high)?),
+                is_secret: <$Type as $crate::config::setting::Setting>::IS_SECRET,
                 doc: &[$($doc),*],
                 set: |config, found| {
                     config.$section.$key = $crate::config::table::read_within(

@@ -102,6 +102,14 @@ fn values_are_read_in_the_forms_the_reference_names() {
         ("log.level = 'debug'", "log.level", "\"debug\""),
         ("log = { format = \"json\" }", "log.format", "\"json\""),
         ("compat.disconnect_after_refusal = true", "compat.disconnect_after_refusal", "true"),
+        ("mqtt.tls_bind = 'off'", "mqtt.tls_bind", "\"off\""),
+        ("http.tls_bind = 8443", "http.tls_bind", "\"0.0.0.0:8443\""),
+        ("tls.certificate = 'a.pem'", "tls.certificate", "\"a.pem\""),
+        ("tls.certificate = ''", "tls.certificate", "\"\""),
+        ("tls.names = 'a.example, ::1'", "tls.names", "[\"a.example\", \"::1\"]"),
+        ("tls.names = ['*.example', '10.0.0.5']", "tls.names", "[\"*.example\", \"10.0.0.5\"]"),
+        ("tls.names = []", "tls.names", "\"\""),
+        ("tls.min_version = '1.3'", "tls.min_version", "\"1.3\""),
     ] {
         let config = assemble(&file(line)).unwrap_or_else(|e| panic!("{line}: {e:?}"));
         assert_eq!(value(&config, key), expected, "{line}");
@@ -203,9 +211,31 @@ fn an_unknown_key_is_told_with_the_nearest_known_one() {
             "--set demo: expected KEY=VALUE, such as --set mqtt.bind=127.0.0.1:1883",
             "environment variable THINGPORT__MQTT__BNID: unknown key \"mqtt.bnid\"; \
              did you mean \"mqtt.bind\"?",
-            "--set http.bin=8080: unknown key \"http.bin\"; did you mean \"http.bind\"?",
+            "--set http.bin=...: unknown key \"http.bin\"; did you mean \"http.bind\"?",
         ]
     );
+}
+
+#[test]
+fn a_secret_is_shown_nowhere() {
+    const SECRET: &str = "hunter2";
+    let mut sources = file(&format!("tls.key_passphrase = \"{SECRET}\""));
+    let config = assemble(&sources).unwrap();
+    assert_eq!(config.tls.key_passphrase.0, SECRET);
+    assert!(!format!("{config:?}").contains(SECRET));
+    let printed = effective(&config);
+    assert!(!printed.contains(SECRET), "{printed}");
+    assert!(printed.contains("key_passphrase = \"\" # set, not shown"), "{printed}");
+
+    sources.set = set(&[
+        "tls.key_passphrse=hunter2",
+        "tls.key_passphrase = \u{1}hunter2",
+        "tls.key_passphrase_file=f",
+    ]);
+    sources.environment = environment(&[("THINGPORT__TLS__KEY_PASSPHRASE", "hunter2\u{7}")]);
+    let told = sentences(&sources);
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told.iter().all(|line| !line.contains(SECRET)), "{told:?}");
 }
 
 #[test]
@@ -240,6 +270,20 @@ fn contradictions_are_told_where_the_later_value_stands() {
         (
             "[mqtt]\nbind = \"127.0.0.1:8080\"",
             "t.toml:2: http.bind and mqtt.bind both say 0.0.0.0:8080; give each its own port",
+        ),
+        (
+            "[http]\ntls_bind = \":8883\"",
+            "t.toml:2: http.tls_bind and mqtt.tls_bind both say 0.0.0.0:8883; give each its own \
+             port",
+        ),
+        (
+            "[tls]\nkey = \"k.pem\"",
+            "t.toml:2: tls.key is given without tls.certificate; give both, or neither for a made \
+             certificate",
+        ),
+        (
+            "[tls]\nkey_passphrase = \"p\"\nkey_passphrase_file = \"f\"",
+            "t.toml:3: tls.key_passphrase and tls.key_passphrase_file are both given; keep one",
         ),
         (
             "[storage]\nlog_segment_size = \"8MiB\"",
