@@ -14,6 +14,8 @@ ENDPOINTS = [
     ("GET", "/api/device/info/{id}", {T, C}, "device", None),
     ("GET", "/api/device/{id}/credentials", {T, C}, "device", None),
     ("GET", "/api/thingport/devices/{id}/events", {T, C}, "device", None),
+    ("GET", "/api/thingport/events?deviceId={id}", {T, C}, "device", None),
+    ("GET", "/api/thingport/explain?deviceId={id}", {T, C}, "device", None),
     ("GET", DATA + "/keys/timeseries", {T, C}, "device", None),
     ("GET", DATA + "/values/timeseries", {T, C}, "device", None),
     ("GET", DATA + "/values/timeseries?keys=a&startTs=0&endTs=1", {T, C}, "device", None),
@@ -57,7 +59,8 @@ LISTS = [
     ("GET", "/api/users?pageSize=1&page=0", {T, C}),
     ("GET", "/api/tenants?pageSize=1&page=0", {S}),
     ("GET", "/api/tenantInfos?pageSize=1&page=0", {S}),
-    ("GET", "/api/thingport/events", {T, S}),
+    ("GET", "/api/thingport/events", {T, C, S}),
+    ("GET", "/api/thingport/explain", {T, C, S}),
     ("GET", "/api/thingport/reasons", {T, C, S}),
 ]
 

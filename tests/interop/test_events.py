@@ -13,7 +13,7 @@ from server import until
 from wire import V5, V311, Wire, connect, publish
 
 MEMBERS = {"at", "firstAt", "count", "reason", "fault", "sentence", "remedy", "detail", "deviceId", "remote",
-           "clientId", "userName", "protocol"}
+           "clientId", "userName", "protocol", "attempt"}
 FAULTS = {"device", "operator", "server", "network", "nobody"}
 
 # reason, what a peer does: "@" is the token of the device.

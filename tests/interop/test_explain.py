@@ -1,0 +1,154 @@
+"""Why can my device not connect? Search over refused attempts, and the certificate board."""
+
+import json
+import time
+from urllib.parse import quote
+
+import pytest
+
+from rest import fresh
+from server import until
+from wire import V5, V311, Wire, connect
+
+
+
+def refuse(subject, client_id, user, password=None, version=V311):
+    """One CONNECT that is refused; the address it came from."""
+    with Wire(subject.mqtt) as connection:
+        address = connection.socket.getsockname()
+        connection.send(connect(version, client_id, user, password))
+        while connection.packet() is not None:
+            pass
+    return f"{address[0]}:{address[1]}"
+
+
+def explain(person, **question):
+    return person.ok("POST", "/api/thingport/explain", question)
+
+
+def found(person, **question):
+    """Waits for attempts that fit."""
+    return until(f"an attempt that fits {question}", lambda: explain(person, **question)["attempts"])
+
+
+def query(**question):
+    return "&".join(f"{key}={quote(str(value), safe='')}" for key, value in question.items())
+
+
+def test_an_attempt_is_found_by_all_that_is_known_of_it(subject, sysadmin):
+    client, token = fresh("meter"), fresh("a_token_of_many_letters")
+    remote = refuse(subject, client, token)
+    entry = found(sysadmin, clientId=client)[0]
+    assert entry["reason"] == "login.unknown" and entry["deviceId"] is None and entry["count"] == 1
+    assert entry["sentence"].endswith(".") and entry["remedy"].endswith(".")
+    attempt = entry["attempt"]
+    assert attempt["tlsVersion"] == "" and attempt["certificates"] == [] and attempt["deviceProfileId"] is None
+    assert "access token" in attempt["tried"] and "none fit" in attempt["tried"]
+    now = entry["at"]
+    fits = [
+        {"userName": token}, {"address": remote, "clientId": client}, {"address": "127.0.0.1", "userName": token},
+        {"clientId": client, "reason": "login.unknown"}, {"clientId": client, "reason": "login"},
+        {"clientId": client, "from": now, "to": now}, {"text": client.upper()},
+    ]
+    differs = [
+        {"userName": token[:-1] + "!"}, {"address": "192.0.2.7", "clientId": client}, {"clientId": client[:-1]},
+        {"clientId": client, "reason": "payload"}, {"clientId": client, "from": now + 1},
+        {"clientId": client, "to": now - 1}, {"clientId": client, "text": "no such text"},
+        {"clientId": client, "fingerprint": "ab" * 32},
+    ]
+    for question, wanted in [(it, [entry]) for it in fits] + [(it, []) for it in differs]:
+        assert explain(sysadmin, **question)["attempts"] == wanted, question
+        told = sysadmin.ok("GET", f"/api/thingport/explain?{query(**question)}")
+        assert told["attempts"] == wanted, question
+        assert sysadmin.ok("GET", f"/api/thingport/events?{query(**question)}") == wanted, question
+    assert token not in json.dumps(sysadmin.ok("GET", "/api/thingport/events?limit=2000"))
+
+
+def test_strangers_are_told_apart_and_the_first_is_there_at_once(subject, sysadmin):
+    """Two devices with the same trouble at the same time are two records."""
+    clients = [fresh("twin") for _ in range(2)]
+    for client in clients:
+        refuse(subject, client, fresh("nobody"))
+    for client in clients:
+        assert [it["clientId"] for it in found(sysadmin, clientId=client)] == [client]
+
+
+def test_repetitions_are_counted_to_this_moment(subject, sysadmin):
+    client = fresh("loop")
+    for _ in range(5):
+        refuse(subject, client, "nobody-knows-this-token")
+    until("five", lambda: explain(sysadmin, clientId=client)["attempts"][0]["count"] == 5, 2)
+    rows = sysadmin.ok("GET", f"/api/thingport/events?clientId={client}")
+    assert [it["count"] for it in rows] == [4, 1]
+    assert len(explain(sysadmin, clientId=client)["attempts"]) == 1
+
+
+def test_nothing_found_is_explained(subject, sysadmin, tenant, device):
+    rows = [
+        (sysadmin, {"address": "192.0.2.77"}, "none_from_address"),
+        (sysadmin, {"clientId": fresh("never")}, "none_with_credentials"),
+        (sysadmin, {"userName": fresh("never")}, "none_with_credentials"),
+        (sysadmin, {"fingerprint": "00" * 32}, "none_with_credentials"),
+        (tenant, {"deviceId": device.id}, "none_of_device"),
+        (sysadmin, {"from": 4_000_000_000_000}, "none"),
+    ]
+    for person, question, finding in rows:
+        told = explain(person, **question)
+        assert (told["finding"], told["attempts"]) == (finding, []), question
+        assert told["sentence"].endswith(".") and told["remedy"].endswith(".")
+    assert "firewall" in explain(sysadmin, address="192.0.2.77")["remedy"]
+
+
+def test_the_owner_of_a_token_hears_of_the_device(subject, people, device):
+    """And nobody else does."""
+    question = {"userName": device.token}
+    told = explain(people.tenant, **question)
+    assert told["device"] == {"id": {"entityType": "DEVICE", "id": device.id}, "name": device.body["name"],
+                              "connected": False}
+    with Wire(subject.mqtt, V5) as connection:
+        connection.login(device.token)
+        told = until("connected", lambda: (it := explain(people.tenant, **question))["finding"] == "connected" and it)
+        assert told["device"]["connected"]
+        for person in (people.stranger, people.customer, people.neighbour, people.sysadmin):
+            told = explain(person, **question)
+            assert told["device"] is None and told["finding"] != "connected"
+
+
+def test_a_wrong_password_is_the_devices_own_trouble(subject, people):
+    """The device's tenant and customer see it; another tenant does not."""
+    device = people.tenant.new_device()
+    people.tenant.ok("POST", f"/api/customer/{people.customer_id}/device/{device.id}")
+    user = fresh("user")
+    value = {"clientId": "", "userName": user, "password": "right"}
+    people.tenant.save_credentials(device, "MQTT_BASIC", None, value)
+    refuse(subject, "a", user, "wrong")
+    for person in (people.tenant, people.customer):
+        entry = found(person, deviceId=device.id)[0]
+        assert entry["reason"] == "login.password_wrong" and "password differs" in entry["attempt"]["tried"]
+        assert found(person, userName=user)[0]["deviceId"]["id"] == device.id
+        assert device.id in person.get("/api/thingport/events?reason=login").text
+    for person in (people.stranger, people.neighbour):
+        assert explain(person, userName=user)["attempts"] == []
+        assert device.id not in person.get("/api/thingport/events").text
+    assert "system administrator" in explain(people.stranger, userName=user)["note"]
+    assert explain(people.sysadmin, userName=user)["note"] == ""
+
+
+@pytest.mark.parametrize("wrong, words", [
+    ("address=not-an-address", "IP address"), ("fingerprint=12", "64"), ("reason=nonsense", "reasons"),
+    ("deviceId=x", "x"), ("from=today", "from"), ("limit=all", "limit"),
+])
+def test_a_question_that_cannot_be_is_refused(tenant, wrong, words):
+    for path in ("explain", "events"):
+        answer = tenant.get(f"/api/thingport/{path}?{wrong}")
+        assert answer.status_code == 400 and words in answer.json()["message"], answer.text
+
+
+def test_a_scanner_does_not_hide_a_device(subject, sysadmin):
+    """Many names from one address at once: bounded, and who came before is still there."""
+    client = fresh("before-the-scan")
+    refuse(subject, client, fresh("nobody"))
+    found(sysadmin, clientId=client)
+    for _ in range(100):
+        refuse(subject, fresh("scan"), "nobody-knows-this-token")
+    assert [it["clientId"] for it in found(sysadmin, clientId=client)] == [client]
