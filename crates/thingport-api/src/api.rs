@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::body::Bytes;
 use thingport_core::node::Node;
+use thingport_core::registry::certificates::ServerCertificate;
 use thingport_model::reading::Readings;
 use thingport_model::time::Timestamp;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
@@ -15,6 +16,10 @@ use crate::auth::throttle::Throttle;
 use crate::auth::token::JwtKeys;
 use crate::config::ApiConfig;
 use crate::error::Refusal;
+
+/// The server's own certificates, for the certificate board. Asked at each request, since they may
+/// change while the server runs.
+pub type ServerCertificates = Arc<dyn Fn() -> Vec<ServerCertificate> + Send + Sync>;
 
 /// Turns the body of a telemetry or attribute request into readings; the text of an error is for the
 /// caller. The device API owns that JSON, so the roof lends its decoder to this room.
@@ -50,6 +55,7 @@ pub struct Api {
     feeds: AtomicUsize,
     strangers: AtomicUsize,
     draining: watch::Sender<bool>,
+    server_certificates: ServerCertificates,
     /// The OpenAPI document; made when the router is.
     document: OnceLock<Bytes>,
 }
@@ -68,12 +74,20 @@ impl Api {
             feeds: AtomicUsize::new(0),
             strangers: AtomicUsize::new(0),
             draining: watch::Sender::new(false),
+            server_certificates: Arc::new(Vec::new),
             document: OnceLock::new(),
             node,
             config,
             keys,
             decode,
         }
+    }
+
+    /// Lists the certificates that `server` tells among the others; without it there are none.
+    #[must_use]
+    pub fn with_server_certificates(mut self, server: ServerCertificates) -> Self {
+        self.server_certificates = server;
+        self
     }
 
     /// Closes all WebSocket sessions with 1012 and opens no new ones (W-5).

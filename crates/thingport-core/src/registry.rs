@@ -9,6 +9,7 @@
 pub mod accounts;
 mod basic;
 mod cache;
+pub mod certificates;
 pub mod credentials;
 pub mod devices;
 pub mod first_run;
