@@ -78,6 +78,8 @@ bounds! {
     GuardedAddresses = "guarded_addresses_max",
     /// Rate limits remembered for devices that are not connected; some begin afresh.
     LimitBuckets = "limit_buckets_max",
+    /// TLS handshakes under way; the newcomer is closed at accept.
+    TlsHandshakes = "tls_handshakes_max",
     /// Password checks at once; the next one waits.
     PasswordChecks = "password_checks_max",
     /// Provisioning requests worked at at once; the next one waits.
@@ -101,6 +103,12 @@ pub struct Metrics {
     pub provisioned: Counter,
     /// MQTT connections accepted since the start.
     pub connections_accepted: Counter,
+    /// TLS handshakes of devices under way.
+    pub tls_handshakes: Counter,
+    /// TLS handshakes of devices completed since the start.
+    pub tls_accepted: Counter,
+    /// Those among them that took up an earlier session.
+    pub tls_resumed: Counter,
     /// CONNECT packets that were answered with success.
     pub logins_accepted: Counter,
     /// CONNECT packets that were refused.
@@ -138,6 +146,9 @@ impl Default for Metrics {
             provisioning_sessions: Counter::default(),
             provisioned: Counter::default(),
             connections_accepted: Counter::default(),
+            tls_handshakes: Counter::default(),
+            tls_accepted: Counter::default(),
+            tls_resumed: Counter::default(),
             logins_accepted: Counter::default(),
             logins_refused: Counter::default(),
             telemetry_messages: Counter::default(),

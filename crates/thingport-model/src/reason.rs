@@ -360,6 +360,41 @@ reasons! {
     RateSlowed = 801, "limit.slowed", Operator,
         "A rate limit was reached, so the device is listened to more slowly.",
         "Send less often, or raise the limit in the tenant profile.";
+
+    // 90x: the TLS handshake. 92x and more: certificates of devices.
+    TlsHandshakeTimeout = 900, "tls.timeout", Network,
+        "The TLS handshake was not completed in time.",
+        "Check the network between device and server, and that a TLS client, not a probe, uses this port.";
+    PlainOnTlsPort = 901, "tls.plain_client", Device,
+        "The client speaks no TLS, but this port does.",
+        "Turn TLS on in the client, or let it use the port for MQTT without TLS.";
+    TlsOnPlainPort = 902, "tls.on_plain_port", Device,
+        "The client begins a TLS handshake, but this port speaks plain MQTT.",
+        "Let the client use the port for MQTT over TLS, or turn TLS off in it.";
+    TlsVersionTooOld = 903, "tls.version", Device,
+        "The client and the server have no TLS version in common; 1.2 and 1.3 are spoken here.",
+        "Allow TLS 1.2 or 1.3 in the client, or update its TLS library.";
+    TlsNoCommonCipher = 904, "tls.cipher", Device,
+        "The client and the server have no cipher suite, curve or kind of signature in common.",
+        "Allow a suite with ECDHE and AES-GCM or ChaCha20 in the client, and the curve P-256 or X25519.";
+    ServerCertificateRejected = 905, "tls.server_certificate_rejected", Operator,
+        "The client does not trust the server's certificate.",
+        "Give the client the CA file of the server's certificate, and let it connect to a name the certificate holds.";
+    ClientKeyWrong = 906, "tls.client_key", Device,
+        "The client does not hold the private key of the certificate it presented.",
+        "Give the device the certificate and the private key that were made together.";
+    ClientCertificateUnusable = 907, "tls.client_certificate", Device,
+        "The certificate the client presented cannot be used.",
+        "Use a certificate with an RSA key of at least 2048 bits, an EC key on P-256 or P-384, or an Ed25519 key.";
+    TlsHandshakeAborted = 908, "tls.aborted", Device,
+        "The client ended the TLS handshake.",
+        "Look at the client's log; most often it does not trust the server's certificate and needs its CA file.";
+    TlsMalformed = 909, "tls.malformed", Device,
+        "What the client sent breaks the rules of TLS.",
+        "Check the client's TLS library, and that nothing between client and server changes the bytes.";
+    TooManyHandshakes = 910, "tls.too_many", Server,
+        "The server is already busy with as many TLS handshakes as it may be.",
+        "The device will succeed when it tries again; if it persists, look for clients that connect and say nothing.";
 }
 
 impl Reason {

@@ -1,15 +1,21 @@
 //! What the roof decides about the devices' side.
 
+use core::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
 use thingport_device::payload::Typing;
 use thingport_mqtt::limits::Bounds;
 
-/// One MQTT listener.
+/// The MQTT listeners.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Address to listen on; port 0 lets the system choose.
     pub bind: SocketAddr,
+    /// The listener with TLS, if there is one.
+    pub tls: Option<TlsConfig>,
     /// Connections of this process; further ones are closed at accept.
     pub connections_max: u64,
     /// What each session is granted.
@@ -18,6 +24,34 @@ pub struct Config {
     pub typing: Typing,
 }
 
+/// The MQTT listener with TLS.
+#[derive(Clone)]
+pub struct TlsConfig {
+    /// Address to listen on; port 0 lets the system choose.
+    pub bind: SocketAddr,
+    /// How handshakes are done, made by [`crate::tls::server_config`]. What is stored here later is
+    /// used by the handshakes that begin afterwards.
+    pub server: Arc<ArcSwap<ServerConfig>>,
+    /// Handshakes under way at once; further connections are closed at accept (L-11).
+    pub handshakes_max: u64,
+}
+
+impl fmt::Debug for TlsConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What the library shows of its set-up helps nobody.
+        f.debug_struct("TlsConfig")
+            .field("bind", &self.bind)
+            .field("handshakes_max", &self.handshakes_max)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Handshakes under way at once, unless the operator decides otherwise.
+pub const TLS_HANDSHAKES_MAX: u64 = 2_000;
+/// How long a TLS handshake may take (L-1).
+pub const TLS_HANDSHAKE_MS: u64 = 10_000;
+/// How long handshake and CONNECT may take together (L-1), unless CONNECT alone may take longer.
+pub const TLS_CONNECT_MS: u64 = 15_000;
 /// Bytes read from one socket at once; one buffer per thread.
 pub const READ_BUFFER: usize = 128 * 1024;
 /// Bytes that may wait for a client that does not read (L-13).

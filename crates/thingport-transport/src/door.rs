@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::server::UnbufferedServerConnection;
 use socket2::SockRef;
 use thingport_core::journal::{Report, Subject};
 use thingport_core::metrics::Bound;
@@ -13,8 +14,9 @@ use tokio::net::TcpStream;
 
 use crate::config::TCP_USER_TIMEOUT_MS;
 use crate::mqtt::connection::Connection;
-use crate::shared::Shared;
+use crate::shared::{HandshakeSlot, Shared};
 use crate::stream::{Bytes, Stream};
+use crate::tls::Tls;
 
 /// Serves MQTT on streams, each by a task of its own, within the bounds of one listener. Cheap to
 /// clone.
@@ -49,6 +51,33 @@ impl Door {
         if self.admits(remote) {
             prepare(&stream);
             self.spawn(Stream::Plain(stream), remote);
+        }
+    }
+
+    /// Serves MQTT over TLS on a TCP stream. The stream is dropped when there is no listener with
+    /// TLS, or when there are too many connections or handshakes.
+    pub fn serve_tls(&self, stream: TcpStream, remote: SocketAddr) {
+        let Some(config) = &self.shared.config.tls else { return };
+        if !self.admits(remote) {
+            return;
+        }
+        let node = &self.shared.node;
+        let Some(slot) = HandshakeSlot::take(node, config.handshakes_max) else {
+            node.metrics.count_bound(Bound::TlsHandshakes);
+            self.record(Reason::TooManyHandshakes, remote);
+            return;
+        };
+        match UnbufferedServerConnection::new(config.server.load_full()) {
+            Ok(session) => {
+                prepare(&stream);
+                let stream = Stream::Tls(Box::new(Tls::new(stream, session)));
+                let shared = Arc::clone(&self.shared);
+                tokio::spawn(Connection::securing(stream, remote, shared, slot));
+            }
+            Err(error) => {
+                tracing::error!(%error, "a TLS handshake could not begin");
+                self.record(Reason::Internal, remote);
+            }
         }
     }
 

@@ -15,3 +15,4 @@ pub mod mqtt;
 mod shared;
 pub mod stream;
 mod timers;
+pub mod tls;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thingport_core::node::Node;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::config::Config;
 use crate::door::Door;
@@ -14,38 +14,51 @@ use crate::drain::Drain;
 use crate::shared::{Dialects, Shared};
 use crate::timers::{TICK_MS, Timers};
 
-/// A listener that is open.
+/// The listeners that are open.
 pub struct Listener {
-    listener: TcpListener,
+    plain: TcpListener,
+    tls: Option<TcpListener>,
     shared: Arc<Shared>,
 }
 
+/// An address that cannot be listened on.
+#[derive(Debug)]
+pub enum BindError {
+    /// That of plain MQTT.
+    Plain(io::Error),
+    /// That of MQTT over TLS.
+    Tls(io::Error),
+}
+
 impl Listener {
-    /// Opens the listener.
+    /// Opens the listeners.
     ///
     /// # Errors
-    /// When the address cannot be bound. To be called within the runtime.
-    pub fn bind(config: Config, node: Arc<Node>, drain: Arc<Drain>) -> io::Result<Self> {
-        let socket = match config.bind {
-            SocketAddr::V4(_) => TcpSocket::new_v4()?,
-            SocketAddr::V6(_) => TcpSocket::new_v6()?,
-        };
-        // A restart must not wait for connections of the former process to be forgotten.
-        socket.set_reuseaddr(true)?;
-        socket.bind(config.bind)?;
-        let listener = socket.listen(BACKLOG)?;
+    /// When an address cannot be bound. To be called within the runtime.
+    pub fn bind(config: Config, node: Arc<Node>, drain: Arc<Drain>) -> Result<Self, BindError> {
+        let plain = open(config.bind).map_err(BindError::Plain)?;
+        let tls = config.tls.as_ref().map(|tls| open(tls.bind)).transpose();
+        let tls = tls.map_err(BindError::Tls)?;
         let bounds = Arc::new(config.bounds.clone());
         let (timers, dialects) = (Timers::default(), Dialects::default());
         let shared = Arc::new(Shared { node, config, bounds, timers, drain, dialects });
-        Ok(Self { listener, shared })
+        Ok(Self { plain, tls, shared })
     }
 
-    /// Where it listens, with the port the system chose.
+    /// Where plain MQTT is listened for, with the port the system chose.
     ///
     /// # Errors
     /// When the system does not know.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.plain.local_addr()
+    }
+
+    /// Where MQTT over TLS is listened for, if it is.
+    ///
+    /// # Errors
+    /// When the system does not know.
+    pub fn tls_addr(&self) -> io::Result<Option<SocketAddr>> {
+        self.tls.as_ref().map(TcpListener::local_addr).transpose()
     }
 
     /// The door to its connections, for streams that come in another way.
@@ -57,14 +70,15 @@ impl Listener {
     /// Serves connections until the drain begins, then until the last one has ended. The caller
     /// decides how long it waits for that.
     pub async fn serve(self) {
-        let Self { listener, shared } = self;
+        let Self { plain, tls, shared } = self;
         let door = Door::new(Arc::clone(&shared));
         let ticking = tokio::spawn(tick(Arc::clone(&shared)));
         tokio::select! {
-            () = accept(&listener, &door) => {}
+            () = accept(&plain, |stream, remote| door.serve_plain(stream, remote)) => {}
+            () = accept_tls(tls.as_ref(), &door) => {}
             () = shared.drain.begun() => {}
         }
-        drop(listener);
+        drop((plain, tls));
         while shared.node.metrics.connections.value() > 0 {
             shared.timers.wake_all();
             tokio::time::sleep(DRAIN_STEP).await;
@@ -73,10 +87,28 @@ impl Listener {
     }
 }
 
-async fn accept(listener: &TcpListener, door: &Door) {
+fn open(bind: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match bind {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A restart must not wait for connections of the former process to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(bind)?;
+    socket.listen(BACKLOG)
+}
+
+async fn accept_tls(listener: Option<&TcpListener>, door: &Door) {
+    match listener {
+        Some(listener) => accept(listener, |stream, remote| door.serve_tls(stream, remote)).await,
+        None => core::future::pending().await,
+    }
+}
+
+async fn accept(listener: &TcpListener, serve: impl Fn(TcpStream, SocketAddr)) {
     loop {
         match listener.accept().await {
-            Ok((stream, remote)) => door.serve_plain(stream, remote),
+            Ok((stream, remote)) => serve(stream, remote),
             Err(error) => {
                 // Out of descriptors, most likely: let some close before trying again.
                 tracing::warn!(%error, "a connection could not be accepted");

@@ -23,6 +23,26 @@ pub(crate) struct Shared {
     pub(crate) dialects: Dialects,
 }
 
+/// A place among the handshakes under way; given back when it is dropped.
+pub(crate) struct HandshakeSlot(Arc<Node>);
+
+impl HandshakeSlot {
+    /// None when `max` are taken.
+    pub(crate) fn take(node: &Arc<Node>, max: u64) -> Option<Self> {
+        if node.metrics.tls_handshakes.value() >= max {
+            return None;
+        }
+        node.metrics.tls_handshakes.add(1);
+        Some(Self(Arc::clone(node)))
+    }
+}
+
+impl Drop for HandshakeSlot {
+    fn drop(&mut self) {
+        self.0.metrics.tls_handshakes.sub(1);
+    }
+}
+
 /// A profile's topics and payload form, compiled once and shared by all its devices.
 #[derive(Default)]
 pub(crate) struct Dialects {

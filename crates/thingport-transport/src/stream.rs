@@ -1,6 +1,6 @@
 //! The byte stream below a connection.
 //!
-//! A plain TCP stream lies in place, because there are many of them. Any other stream is boxed and
+//! A plain TCP stream lies in place, because there are many of them; TLS is boxed. Any other stream
 //! brings along what is known of its security; MQTT over WebSocket is one.
 
 use core::pin::Pin;
@@ -10,6 +10,8 @@ use std::io;
 use thingport_model::security::Security;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+use crate::tls::{Broken, Room, Tls};
 
 /// What a connection needs of a stream that is not TCP.
 ///
@@ -23,6 +25,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + ?Sized> Bytes for S {}
 pub(crate) enum Stream {
     /// TCP as it is.
     Plain(TcpStream),
+    /// TCP with TLS of ours.
+    Tls(Box<Tls>),
     /// Any other.
     Other(Box<Other<dyn Bytes>>),
 }
@@ -43,21 +47,54 @@ impl Stream {
     pub(crate) fn take_security(&mut self) -> Option<Box<Security>> {
         match self {
             Self::Plain(_) => None,
+            Self::Tls(tls) => Some(tls.security()),
             Self::Other(other) => other.security.take(),
         }
     }
 
-    /// Reads what is there; 0 bytes mean that the peer has closed.
+    /// TLS of ours, if that is what carries the bytes.
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        match self {
+            Self::Tls(tls) => Some(tls),
+            Self::Plain(_) | Self::Other(_) => None,
+        }
+    }
+
+    /// Reads what is there; 0 bytes mean that the peer has closed. What TLS has to answer is added to
+    /// `room.wire`.
     pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         into: &mut [u8],
+        room: &mut Room,
+    ) -> Poll<Result<usize, Broken>> {
+        match self {
+            Self::Plain(tcp) => Self::read(tcp, cx, into).map_err(Broken::from),
+            Self::Tls(tls) => tls.poll_read(cx, into, room),
+            Self::Other(other) => Self::read(&mut other.bytes, cx, into).map_err(Broken::from),
+        }
+    }
+
+    /// Reads what is there, only to throw it away.
+    pub(crate) fn poll_discard(
+        &mut self,
+        cx: &mut Context<'_>,
+        bin: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(tcp) => Self::read(tcp, cx, bin),
+            Self::Tls(tls) => Self::read(&mut tls.tcp, cx, bin),
+            Self::Other(other) => Self::read(&mut other.bytes, cx, bin),
+        }
+    }
+
+    fn read(
+        from: &mut (impl AsyncRead + Unpin + ?Sized),
+        cx: &mut Context<'_>,
+        into: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(into);
-        match self {
-            Self::Plain(tcp) => ready!(Pin::new(tcp).poll_read(cx, &mut buffer))?,
-            Self::Other(other) => ready!(Pin::new(&mut other.bytes).poll_read(cx, &mut buffer))?,
-        }
+        ready!(Pin::new(from).poll_read(cx, &mut buffer))?;
         Poll::Ready(Ok(buffer.filled().len()))
     }
 
@@ -65,12 +102,32 @@ impl Stream {
     pub(crate) fn poll_more(&self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Self::Plain(tcp) => tcp.poll_read_ready(cx).map(|_| ()),
+            Self::Tls(tls) => tls.tcp.poll_read_ready(cx).map(|_| ()),
             // It registers when it is read to its end, and in no other way.
             Self::Other(_) => Poll::Ready(()),
         }
     }
 
-    /// Writes what the stream takes at once.
+    /// The bytes to be written in place of `plain`, behind what TLS had to answer. With `is_last` the
+    /// peer is told that nothing follows.
+    ///
+    /// # Errors
+    /// When TLS cannot encrypt any more.
+    pub(crate) fn seal<'a>(
+        &mut self,
+        plain: &'a [u8],
+        wire: &'a mut Vec<u8>,
+        is_last: bool,
+    ) -> io::Result<&'a [u8]> {
+        let Self::Tls(tls) = self else { return Ok(plain) };
+        tls.seal(plain, wire)?;
+        if is_last {
+            tls.seal_end(wire);
+        }
+        Ok(wire)
+    }
+
+    /// Writes what the stream takes at once of sealed bytes.
     pub(crate) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -78,6 +135,7 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         match self {
             Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Tls(tls) => Pin::new(&mut tls.tcp).poll_write(cx, bytes),
             Self::Other(other) => Pin::new(&mut other.bytes).poll_write(cx, bytes),
         }
     }
@@ -86,7 +144,7 @@ impl Stream {
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             // TCP holds nothing back.
-            Self::Plain(_) => Poll::Ready(Ok(())),
+            Self::Plain(_) | Self::Tls(_) => Poll::Ready(Ok(())),
             Self::Other(other) => Pin::new(&mut other.bytes).poll_flush(cx),
         }
     }
@@ -95,6 +153,7 @@ impl Stream {
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(&mut tls.tcp).poll_shutdown(cx),
             Self::Other(other) => Pin::new(&mut other.bytes).poll_shutdown(cx),
         }
     }

@@ -12,6 +12,7 @@
 
 mod ending;
 mod messages;
+mod securing;
 mod standing;
 
 use core::future::Future;
@@ -32,9 +33,10 @@ use super::answer;
 use super::login::{self, Caller, Decision};
 use super::pending::Pending;
 use super::scratch::{self, Desk, Scratch};
-use crate::shared::Shared;
+use crate::shared::{HandshakeSlot, Shared};
 use crate::stream::Stream;
 use crate::timers::Key;
+use crate::tls::{self, Room};
 
 /// One MQTT connection as a future that ends with it.
 pub(crate) struct Connection {
@@ -55,6 +57,8 @@ pub(crate) struct Connection {
 }
 
 enum Stage {
+    /// The TLS handshake is under way, since the connection was accepted.
+    Securing { since_ms: u64, _slot: HandshakeSlot },
     /// Before CONNECT, or after a session ended without a word.
     Arriving,
     /// The credentials are being looked up.
@@ -98,6 +102,19 @@ struct Unsent {
 }
 
 impl Connection {
+    /// A connection whose stream begins with a TLS handshake of ours.
+    pub(crate) fn securing(
+        stream: Stream,
+        remote: SocketAddr,
+        shared: Arc<Shared>,
+        slot: HandshakeSlot,
+    ) -> Self {
+        let since_ms = shared.node.clock.monotonic_ms();
+        let mut connection = Self::new(stream, remote, shared);
+        connection.stage = Stage::Securing { since_ms, _slot: slot };
+        connection
+    }
+
     pub(crate) fn new(stream: Stream, remote: SocketAddr, shared: Arc<Shared>) -> Self {
         let now_ms = shared.node.clock.monotonic_ms();
         let session = Session::new(Arc::clone(&shared.bounds), now_ms);
@@ -131,8 +148,9 @@ impl Future for Connection {
 /// A turn.
 impl Connection {
     fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
-        let Scratch { read, desk } = scratch;
+        let Scratch { read, desk, room } = scratch;
         desk.out.clear();
+        room.wire.clear();
         if self.key.is_none() {
             self.key = Some(self.shared.timers.add(cx.waker().clone()));
         }
@@ -142,20 +160,27 @@ impl Connection {
         for _ in 0..TURNS_MAX {
             self.poll_decision(cx, now_ms, desk);
             self.poll_stalled(cx, desk);
-            let went_on = self.handle_kept(now_ms, desk) | self.poll_read(cx, now_ms, read, desk);
+            let went_on =
+                self.handle_kept(now_ms, desk) | self.poll_read(cx, now_ms, read, room, desk);
             self.poll_committed(cx, desk);
             if !went_on && !self.can_go_on() {
-                return self.finish_turn(cx, now_ms, desk);
+                return self.finish_turn(cx, now_ms, room, desk);
             }
         }
         // Others want to run, too.
         cx.waker().wake_by_ref();
-        self.finish_turn(cx, now_ms, desk)
+        self.finish_turn(cx, now_ms, room, desk)
     }
 
-    fn finish_turn(&mut self, cx: &mut Context<'_>, now_ms: u64, desk: &mut Desk) -> Poll<()> {
+    fn finish_turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        now_ms: u64,
+        room: &mut Room,
+        desk: &mut Desk,
+    ) -> Poll<()> {
         self.handle_drain(now_ms, desk);
-        if self.flush(cx, now_ms, &desk.out).is_err() {
+        if self.flush(cx, now_ms, &desk.out, &mut room.wire).is_err() {
             self.lose(Reason::ConnectionLost, "");
         }
         if let Stage::Lingering { until_ms, .. } = self.stage {
@@ -175,7 +200,8 @@ impl Connection {
 
     /// Whether packets may be handled: nothing else has to happen first.
     const fn is_listening(&self) -> bool {
-        matches!(self.stage, Stage::Arriving | Stage::Open(_)) && self.stalled.is_none()
+        matches!(self.stage, Stage::Arriving | Stage::Open(_) | Stage::Securing { .. })
+            && self.stalled.is_none()
     }
 
     fn handle_kept(&mut self, now_ms: u64, desk: &mut Desk) -> bool {
@@ -191,6 +217,7 @@ impl Connection {
         cx: &mut Context<'_>,
         now_ms: u64,
         read: &mut [u8],
+        room: &mut Room,
         desk: &mut Desk,
     ) -> bool {
         let waits = self.unsent.is_some() || self.shared.drain.has_begun();
@@ -201,10 +228,12 @@ impl Connection {
             self.refresh();
             return true;
         }
-        match self.stream.poll_read(cx, read) {
+        let polled = self.stream.poll_read(cx, read, room);
+        self.handle_handshake(now_ms);
+        match polled {
             Poll::Pending => false,
-            Poll::Ready(Err(error)) => {
-                self.lose(Reason::ConnectionLost, &error.to_string());
+            Poll::Ready(Err(broken)) => {
+                self.handle_broken(broken, now_ms);
                 false
             }
             Poll::Ready(Ok(0)) => {
@@ -229,6 +258,11 @@ impl Connection {
 
     fn handle_bytes(&mut self, now_ms: u64, bytes: &[u8], desk: &mut Desk) {
         let mut input = self.session.input(bytes);
+        if matches!(self.stage, Stage::Arriving) && tls::speaks_tls(input.unread()) {
+            self.record(Reason::TlsOnPlainPort, "");
+            self.linger(now_ms);
+            return;
+        }
         while let Some(event) = self.session.poll_event(now_ms, &mut input, &mut desk.out) {
             self.handle_event(event, now_ms, desk);
             if !self.is_listening() {
@@ -252,10 +286,11 @@ impl Connection {
             // Downlinks are not sent yet, so nothing waits for their acknowledgement; PINGRESP is in
             // the output already.
             Event::Delivered(_) | Event::Ping => {}
-            Event::Disconnect(_) if desk.out.is_empty() => {
+            Event::Disconnect(_) if desk.out.is_empty() && self.stream.tls().is_none() => {
                 self.lose(Reason::ClientDisconnected, "")
             }
-            // It came behind packets whose answers are still to be written (LS-034).
+            // It came behind packets whose answers are still to be written (LS-034), or TLS wants to
+            // say goodbye too.
             Event::Disconnect(_) => {
                 self.record(Reason::ClientDisconnected, "");
                 self.linger(now_ms);

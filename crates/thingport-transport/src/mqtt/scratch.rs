@@ -7,6 +7,7 @@ use thingport_device::payload::json::Decoder;
 use thingport_model::reading::Readings;
 
 use crate::config::READ_BUFFER;
+use crate::tls::Room;
 
 /// One thread's buffers.
 pub(super) struct Scratch {
@@ -14,6 +15,8 @@ pub(super) struct Scratch {
     pub(super) read: Vec<u8>,
     /// What the connection is lent besides.
     pub(super) desk: Desk,
+    /// Room for records of TLS.
+    pub(super) room: Room,
 }
 
 /// Room to work in.
@@ -45,6 +48,6 @@ impl Scratch {
             decoder: Decoder::new(),
             readings: Readings::default(),
         };
-        Self { read: vec![0; READ_BUFFER], desk }
+        Self { read: vec![0; READ_BUFFER], desk, room: Room::default() }
     }
 }

@@ -81,7 +81,7 @@ impl Connection {
         }
         let mut bin = [0; 1024];
         while let Stage::Lingering { left, .. } = &mut self.stage {
-            match self.stream.poll_read(cx, &mut bin) {
+            match self.stream.poll_discard(cx, &mut bin) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(size)) if size > 0 && *left > 0 => {
                     *left = left.saturating_sub(size);
@@ -97,10 +97,13 @@ impl Connection {
         cx: &mut Context<'_>,
         now_ms: u64,
         out: &[u8],
+        wire: &mut Vec<u8>,
     ) -> io::Result<()> {
         if matches!(self.stage, Stage::Done) {
             return Ok(());
         }
+        let is_last = matches!(self.stage, Stage::Lingering { .. });
+        let out = self.stream.seal(out, wire, is_last)?;
         let Some(mut unsent) = self.unsent.take() else {
             let sent = self.write(cx, out)?;
             let rest = out.get(sent..).unwrap_or_default();

@@ -42,7 +42,11 @@ impl Connection {
                     self.handle_mail(cx, desk);
                 }
             }
-            Stage::Arriving | Stage::Open(_) | Stage::Lingering { .. } | Stage::Done => {}
+            Stage::Securing { .. }
+            | Stage::Arriving
+            | Stage::Open(_)
+            | Stage::Lingering { .. }
+            | Stage::Done => {}
         }
     }
 
@@ -121,6 +125,10 @@ impl Connection {
             self.lose(Reason::SlowReader, "nothing was read for ten seconds");
             return;
         }
+        if matches!(self.stage, Stage::Securing { .. }) {
+            self.handle_handshake_timeout(now_ms);
+            return;
+        }
         if !self.is_listening() {
             return;
         }
@@ -137,7 +145,7 @@ impl Connection {
         }
         match self.stage {
             Stage::Open(_) | Stage::Deciding(_) => self.close(Reason::ServerShuttingDown, desk),
-            Stage::Arriving => self.linger(now_ms),
+            Stage::Securing { .. } | Stage::Arriving => self.linger(now_ms),
             Stage::Refreshing(_) | Stage::Lingering { .. } | Stage::Done => {}
         }
     }
@@ -198,7 +206,9 @@ impl Connection {
             _ => None,
         };
         let unsent = self.unsent.as_ref().map(|unsent| unsent.since_ms + UNSENT_STALL_MS);
-        let session = self.session.poll_timeout().map(|(deadline_ms, _)| deadline_ms);
+        let session = self
+            .handshake_deadline()
+            .or_else(|| self.session.poll_timeout().map(|(deadline_ms, _)| deadline_ms));
         let Some(deadline_ms) = [linger, unsent, session].into_iter().flatten().min() else {
             return;
         };
