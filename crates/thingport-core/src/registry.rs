@@ -10,6 +10,7 @@ pub mod accounts;
 mod basic;
 mod cache;
 pub mod certificates;
+mod connectivity;
 pub mod credentials;
 pub mod devices;
 pub mod first_run;
@@ -19,7 +20,7 @@ pub mod provisioning;
 mod text;
 
 pub use cache::DeviceLogin;
-pub use logins::{hash_one, hash_two};
+pub use thingport_x509::fingerprint::{hash_one, hash_two};
 
 use std::sync::Arc;
 

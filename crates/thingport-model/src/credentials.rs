@@ -1,6 +1,6 @@
 //! What devices prove themselves with (device API 2.2, REST API section 9).
 
-use crate::id::{CredentialsId, DeviceId};
+use crate::id::{CredentialsId, CustomerId, DeviceId};
 use crate::time::Timestamp;
 
 /// Type of a credential record. The numbers are part of the stored form.
@@ -61,8 +61,23 @@ pub struct DeviceCredentials {
     pub credentials_id: String,
     /// What REST shows beside it: certificate body, basic credentials as JSON; none for a token.
     pub value: Option<String>,
+    /// Until when a certificate is valid; none for every other type.
+    pub expires_at: Option<Timestamp>,
     /// Optimistic lock.
     pub version: i64,
+}
+
+/// A device's certificate with what a list of certificates shows beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceCertificate {
+    /// Name of the device.
+    pub device_name: String,
+    /// Name of its profile.
+    pub profile_name: String,
+    /// The customer it is assigned to.
+    pub customer_id: Option<CustomerId>,
+    /// Its credentials, of type `X509_CERTIFICATE`.
+    pub credentials: DeviceCredentials,
 }
 
 impl core::fmt::Debug for DeviceCredentials {

@@ -130,16 +130,58 @@ pub enum Provisioning {
         secret: String,
     },
     /// `X509_CERTIFICATE_CHAIN`
-    X509Chain {
-        /// SHA3-256 of the first certificate.
-        key: String,
-        /// PEM chain.
-        chain: String,
-        /// Expression over the common name.
-        cn_pattern: String,
-        /// Whether unknown devices are created.
-        allow_create: bool,
-    },
+    X509Chain(Box<X509Chain>),
+}
+
+/// Devices come with certificates below a CA (device API 2.5).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct X509Chain {
+    /// SHA3-256 of the CA's certificate (AU-010), unique in the installation.
+    pub key: String,
+    /// SHA3-256 of the CA's name, by which a device that presents its own certificate alone finds the
+    /// profile.
+    pub ca_name: String,
+    /// PEM: the CA's certificate, and whatever was pasted behind it.
+    pub chain: String,
+    /// Regular expression over the common name of a device's certificate; its first group is the name
+    /// of the device.
+    pub cn_pattern: String,
+    /// Whether unknown devices are created.
+    pub allow_create: bool,
+    /// How presented certificates are judged.
+    pub strictness: ChainStrictness,
+    /// PEM: what the CA has called back.
+    pub crl: Option<String>,
+}
+
+/// How the certificates that a device presents are judged. ThingsBoard has no such setting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChainStrictness {
+    /// Path, periods, CA flags, key usages and path lengths.
+    #[default]
+    Strict,
+    /// Signatures alone, as ThingsBoard does (AU-041).
+    Compatible,
+}
+
+impl ChainStrictness {
+    /// Every strictness.
+    pub const ALL: [Self; 2] = [Self::Strict, Self::Compatible];
+
+    /// Our word in REST and in the store.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Strict => "STRICT",
+            Self::Compatible => "COMPATIBLE",
+        }
+    }
+
+    /// The strictness with this word.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|strictness| strictness.name() == name)
+    }
 }
 
 impl core::fmt::Debug for Provisioning {
@@ -149,7 +191,7 @@ impl core::fmt::Debug for Provisioning {
             Self::Disabled { .. } => "Disabled",
             Self::AllowCreate { .. } => "AllowCreate",
             Self::CheckPreProvisioned { .. } => "CheckPreProvisioned",
-            Self::X509Chain { .. } => "X509Chain",
+            Self::X509Chain(_) => "X509Chain",
         })
     }
 }

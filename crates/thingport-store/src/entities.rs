@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rusqlite::Connection;
-use thingport_model::credentials::DeviceCredentials;
+use thingport_model::credentials::{DeviceCertificate, DeviceCredentials};
 use thingport_model::device::{Device, DeviceFilter, DeviceOverview};
 use thingport_model::id::{
     ApiKeyId, CustomerId, DeviceId, DeviceProfileId, EntityRef, TenantId, TenantProfileId, UserId,
@@ -30,6 +30,7 @@ use thingport_model::port::entities::{Entities, Write};
 use thingport_model::port::error::PortError;
 use thingport_model::profile::DeviceProfile;
 use thingport_model::tenant::{Customer, Tenant, TenantProfile};
+use thingport_model::time::Timestamp;
 use thingport_model::user::{ApiKey, EndedSession, KeyHash, User, UserCredentials};
 use uuid::Uuid;
 
@@ -249,6 +250,19 @@ impl Entities for SqliteEntities {
         self.by_text(sql, key.to_owned(), query::profile).await
     }
 
+    async fn profiles_by_ca_name(
+        &self,
+        ca_name: &str,
+        limit: u32,
+    ) -> Result<Vec<DeviceProfile>, PortError> {
+        let sql = "SELECT * FROM device_profile WHERE ca_name = $1 ORDER BY id LIMIT $2";
+        let name = ca_name.to_owned();
+        let ask = move |connection: &Connection| {
+            many(connection, sql, &[&name, &limit], query::profile)
+        };
+        self.readers.ask(ask).await
+    }
+
     async fn default_profile(&self, tenant: TenantId) -> Result<Option<DeviceProfile>, PortError> {
         let sql = "SELECT * FROM device_profile WHERE tenant_id = $1 AND is_default = 1";
         self.by_id(sql, tenant.0, query::profile).await
@@ -331,6 +345,19 @@ impl Entities for SqliteEntities {
     ) -> Result<Option<DeviceCredentials>, PortError> {
         let sql = "SELECT * FROM device_credentials WHERE credentials_id = $1";
         self.by_text(sql, credentials_id.to_owned(), query::credentials).await
+    }
+
+    async fn certificates_by_expiry(
+        &self,
+        tenant: TenantId,
+        customer: Option<CustomerId>,
+        before: Timestamp,
+        link: PageLink,
+    ) -> Result<Page<DeviceCertificate>, PortError> {
+        let ask = move |connection: &Connection| {
+            list::certificates(connection, tenant, customer, before, &link)
+        };
+        self.readers.ask(ask).await
     }
 
     async fn setting(&self, key: &str) -> Result<Option<String>, PortError> {

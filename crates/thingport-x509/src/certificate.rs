@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use x509_parser::prelude::{FromDer, ParsedExtension, X509Certificate};
 
 use crate::error::NotACertificate;
-use crate::fingerprint::{hash_one, hex, sha256};
+use crate::fingerprint::{hash_bytes, hash_one, hex, sha256};
 use crate::name;
 
 pub use crate::key::KeyKind;
@@ -152,6 +152,18 @@ impl Certificate {
     #[must_use]
     pub fn credentials_id(&self) -> String {
         hash_one(&self.to_base64())
+    }
+
+    /// SHA3-256 of the subject's name as it is encoded, lower-case hexadecimal.
+    #[must_use]
+    pub fn subject_id(&self) -> String {
+        hash_bytes(self.parsed().subject().as_raw())
+    }
+
+    /// SHA3-256 of the issuer's name as it is encoded: the [`Self::subject_id`] of the issuer.
+    #[must_use]
+    pub fn issuer_id(&self) -> String {
+        hash_bytes(self.parsed().issuer().as_raw())
     }
 
     /// SHA-256 of the DER bytes as openssl prints fingerprints.

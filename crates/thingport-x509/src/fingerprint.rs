@@ -9,7 +9,12 @@ use sha3::{Digest, Sha3_256};
 #[must_use]
 pub fn hash_one(text: &str) -> String {
     let bare = CERTIFICATE_FRAME.iter().fold(text.to_owned(), |bare, mark| bare.replace(mark, ""));
-    hex(&Sha3_256::digest(bare.as_bytes()))
+    hash_bytes(bare.as_bytes())
+}
+
+/// Lower-case hexadecimal SHA3-256.
+pub(crate) fn hash_bytes(bytes: &[u8]) -> String {
+    hex(&Sha3_256::digest(bytes))
 }
 
 /// [`hash_one`] of the non-empty ones of both texts, joined by a vertical bar (AU-011).

@@ -5,7 +5,8 @@ mod input;
 use serde::Serialize;
 use serde_json::{Value, json};
 use thingport_model::profile::{
-    DeviceProfile, MqttTransport, PayloadType, ProtobufPayload, Provisioning, TransportType,
+    ChainStrictness, DeviceProfile, MqttTransport, PayloadType, ProtobufPayload, Provisioning,
+    TransportType, X509Chain,
 };
 use utoipa::ToSchema;
 
@@ -182,16 +183,28 @@ fn provisioning(it: &Provisioning) -> (&'static str, Option<String>, Option<Valu
         }
         Provisioning::AllowCreate { key, secret: it } => secret(ALLOW_CREATE, key, it),
         Provisioning::CheckPreProvisioned { key, secret: it } => secret(CHECK, key, it),
-        Provisioning::X509Chain { key, chain, cn_pattern, allow_create } => {
-            let configuration = json!({
-                "type": X509,
-                "provisionDeviceSecret": chain,
-                "certificateRegExPattern": cn_pattern,
-                "allowCreateNewDevicesByX509Certificate": allow_create,
-            });
-            (X509, Some(key.clone()), Some(configuration))
+        Provisioning::X509Chain(chain) => {
+            (X509, Some(chain.key.clone()), Some(chain_configuration(chain)))
         }
     }
+}
+
+/// The members that ThingsBoard does not have are there only when they say something: its clients
+/// choke on members they do not know (G-21).
+fn chain_configuration(it: &X509Chain) -> Value {
+    let mut configuration = json!({
+        "type": X509,
+        "provisionDeviceSecret": it.chain,
+        "certificateRegExPattern": it.cn_pattern,
+        "allowCreateNewDevicesByX509Certificate": it.allow_create,
+    });
+    if it.strictness != ChainStrictness::default() {
+        configuration["chainVerification"] = it.strictness.name().into();
+    }
+    if let Some(crl) = &it.crl {
+        configuration["certificateRevocationList"] = crl.as_str().into();
+    }
+    configuration
 }
 
 const KIND: &str = "DEFAULT";

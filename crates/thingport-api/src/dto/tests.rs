@@ -100,6 +100,7 @@ fn credentials_look_like_example_9_a() {
         kind: CredentialsType::MqttBasic,
         credentials_id: "pump-17-user".into(),
         value: Some(r#"{"clientId":null,"userName":"pump-17-user","password":"pw"}"#.into()),
+        expires_at: None,
         version: 2,
     };
     check(&CredentialsBody::from(credentials), include_str!("../../testdata/9-A.json"));

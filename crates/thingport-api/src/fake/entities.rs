@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use thingport_model::credentials::DeviceCredentials;
+use thingport_model::credentials::{DeviceCertificate, DeviceCredentials};
 use thingport_model::device::{Device, DeviceFilter, DeviceOverview};
 use thingport_model::id::{
     ApiKeyId, CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef, TenantId,
@@ -237,6 +237,10 @@ impl Entities for FakeEntities {
         Ok(None)
     }
 
+    async fn profiles_by_ca_name(&self, _: &str, _: u32) -> Result<Vec<DeviceProfile>, PortError> {
+        Ok(Vec::new())
+    }
+
     async fn default_profile(&self, tenant: TenantId) -> Found<DeviceProfile> {
         let tables = self.0.lock();
         let found = |it: &&DeviceProfile| it.tenant_id == tenant && it.is_default;
@@ -301,6 +305,16 @@ impl Entities for FakeEntities {
         let tables = self.0.lock();
         let found = |it: &&DeviceCredentials| it.credentials_id == credentials_id;
         Ok(tables.credentials.values().find(found).cloned())
+    }
+
+    async fn certificates_by_expiry(
+        &self,
+        _: TenantId,
+        _: Option<CustomerId>,
+        _: Timestamp,
+        _: PageLink,
+    ) -> Rows<DeviceCertificate> {
+        Ok(Page { rows: Vec::new(), total: 0 })
     }
 
     async fn setting(&self, key: &str) -> Found<String> {

@@ -4,13 +4,16 @@ use thingport_model::credentials::{CredentialsType, DeviceCredentials};
 use thingport_model::device::Device;
 use thingport_model::id::{CredentialsId, DeviceId};
 use thingport_model::port::entities::Write;
+use thingport_model::port::error::PortError;
 use thingport_model::tenant::OpaqueJson;
 use thingport_model::time::Timestamp;
+use thingport_x509::certificate::Certificate;
+use thingport_x509::input;
 
 pub use super::basic::Basic;
 pub use super::cache::DeviceLogin;
-pub use super::logins::{hash_one, hash_two};
 use super::{Registry, lost_race, next_version, text};
+pub use super::{hash_one, hash_two};
 use crate::access::{Caller, missing};
 use crate::error::Error;
 
@@ -39,7 +42,8 @@ pub enum Secret {
         /// MQTT password.
         password: Option<String>,
     },
-    /// `X509_CERTIFICATE`: PEM text, or its base64 body.
+    /// `X509_CERTIFICATE`: PEM text, or its base64 body; of a chain the first certificate counts, which
+    /// is the device's own.
     X509Certificate(String),
     /// `LWM2M_CREDENTIALS`: the endpoint name and the JSON text, stored, not acted upon.
     Lwm2m {
@@ -108,7 +112,7 @@ impl Registry {
             }
             given => given,
         };
-        let (kind, credentials_id, value) = stored_form(secret)?;
+        let StoredForm { kind, credentials_id, value, expires_at } = stored_form(secret)?;
         let id = CredentialsId(self.new_id(at));
         Ok(DeviceCredentials {
             id,
@@ -117,6 +121,7 @@ impl Registry {
             kind,
             credentials_id,
             value,
+            expires_at,
             version: 1,
         })
     }
@@ -138,6 +143,28 @@ impl Registry {
         let saved = changed(&stored, draft)?;
         self.write(vec![Write::DeviceCredentials(saved.clone())]).await?;
         self.credentials_written(&stored, &saved);
+        Ok(saved)
+    }
+
+    /// Puts another certificate in the place of the one that a device has; sessions with the old one are
+    /// closed (AU-052).
+    pub(crate) async fn replace_certificate(
+        &self,
+        stored: &DeviceCredentials,
+        certificate: &Certificate,
+    ) -> Result<DeviceCredentials, PortError> {
+        let StoredForm { kind, credentials_id, value, expires_at } = certificate_form(certificate);
+        let version = stored.version.saturating_add(1);
+        let saved = DeviceCredentials {
+            kind,
+            credentials_id,
+            value,
+            expires_at,
+            version,
+            ..stored.clone()
+        };
+        self.entities.write(vec![Write::DeviceCredentials(saved.clone())]).await?;
+        self.credentials_written(stored, &saved);
         Ok(saved)
     }
 
@@ -164,31 +191,53 @@ pub(super) fn changed(
         return Err(Error::Invalid("these credentials belong to another device".to_owned()));
     }
     let version = next_version(stored.version, draft.version)?;
-    let (kind, credentials_id, value) = stored_form(&draft.secret)?;
-    Ok(DeviceCredentials { kind, credentials_id, value, version, ..stored.clone() })
+    let StoredForm { kind, credentials_id, value, expires_at } = stored_form(&draft.secret)?;
+    Ok(DeviceCredentials { kind, credentials_id, value, expires_at, version, ..stored.clone() })
 }
 
-/// Type, id and value that a secret is stored as.
-fn stored_form(secret: &Secret) -> Result<(CredentialsType, String, Option<String>), Error> {
+/// What a secret is stored as.
+#[derive(Debug, PartialEq, Eq)]
+struct StoredForm {
+    kind: CredentialsType,
+    credentials_id: String,
+    value: Option<String>,
+    expires_at: Option<Timestamp>,
+}
+
+fn stored_form(secret: &Secret) -> Result<StoredForm, Error> {
+    let form =
+        |kind, credentials_id, value| StoredForm { kind, credentials_id, value, expires_at: None };
     match secret {
         Secret::AccessToken(token) => {
             check_text("credentialsId", token)?;
-            Ok((CredentialsType::AccessToken, token.clone(), None))
+            Ok(form(CredentialsType::AccessToken, token.clone(), None))
         }
         Secret::MqttBasic { client_id, user_name, password } => {
             let basic = Basic::new(client_id.as_deref(), user_name.as_deref(), password.as_deref());
             let id = basic_id(&basic)?;
-            Ok((CredentialsType::MqttBasic, id, Some(basic.to_json())))
+            Ok(form(CredentialsType::MqttBasic, id, Some(basic.to_json())))
         }
-        Secret::X509Certificate(pem) => {
-            let body = certificate_body(pem)?;
-            Ok((CredentialsType::X509Certificate, hash_one(&body), Some(body)))
+        Secret::X509Certificate(text) => {
+            let certificate = input::read_one(text.as_bytes());
+            let certificate = certificate
+                .map_err(|problem| Error::Invalid(format!("credentialsValue: {problem}")))?;
+            Ok(certificate_form(&certificate))
         }
         Secret::Lwm2m { credentials_id, value } => {
             check_text("credentialsId", credentials_id)?;
             text::opaque("credentialsValue", Some(value))?;
-            Ok((CredentialsType::Lwm2m, credentials_id.clone(), Some(value.clone())))
+            Ok(form(CredentialsType::Lwm2m, credentials_id.clone(), Some(value.clone())))
         }
+    }
+}
+
+/// C-3: the value is base64 in one line, and the id is hashed from it.
+fn certificate_form(certificate: &Certificate) -> StoredForm {
+    StoredForm {
+        kind: CredentialsType::X509Certificate,
+        credentials_id: certificate.credentials_id(),
+        value: Some(certificate.to_base64()),
+        expires_at: Some(Timestamp(certificate.facts().not_after_ms)),
     }
 }
 
@@ -217,23 +266,6 @@ fn basic_id(basic: &Basic) -> Result<String, Error> {
     }
 }
 
-/// The base64 text of the first certificate in one line (C-3).
-fn certificate_body(pem: &str) -> Result<String, Error> {
-    let inside = pem.split_once(BEGIN).map_or(pem, |(_, behind)| behind);
-    let inside = inside.split_once(END).map_or(inside, |(before, _)| before);
-    let body: String = inside.chars().filter(|letter| !letter.is_ascii_whitespace()).collect();
-    let base64 = |letter: char| letter.is_ascii_alphanumeric() || "+/=".contains(letter);
-    if body.is_empty() || !body.chars().all(base64) {
-        return Err(Error::Invalid("credentialsValue is not a certificate in PEM form".to_owned()));
-    }
-    if body.len() > CERTIFICATE_CHARS_MAX {
-        return Err(Error::Invalid(format!(
-            "the certificate is longer than {CERTIFICATE_CHARS_MAX} characters"
-        )));
-    }
-    Ok(body)
-}
-
 fn check_text(field: &str, value: &str) -> Result<(), Error> {
     text::printable(field, value)?;
     if value.trim().is_empty() {
@@ -250,9 +282,6 @@ fn check_text(field: &str, value: &str) -> Result<(), Error> {
 const TOKEN_CHARS: usize = 20;
 /// A longer user name is refused at CONNECT before any look-up, so it could never be used.
 const CREDENTIALS_ID_BYTES_MAX: usize = 255;
-const CERTIFICATE_CHARS_MAX: usize = 65_536;
-const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
-const END: &str = "-----END CERTIFICATE-----";
 
 #[cfg(test)]
 mod tests;

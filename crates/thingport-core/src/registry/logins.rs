@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use sha3::{Digest, Sha3_256};
 use thingport_model::credentials::{CredentialsType, DeviceCredentials};
 use thingport_model::device::Device;
 use thingport_model::id::{DeviceId, DeviceProfileId, TenantId};
@@ -16,8 +15,8 @@ use super::basic::Basic;
 use super::cache::{DeviceLogin, Generation, TenantLimits};
 
 impl Registry {
-    /// Who logs in with this credentials id: a token or plain user name as it is, [`hash_one`] of a
-    /// client id, [`hash_two`] of client id and user name. Answers, also "nobody", are remembered
+    /// Who logs in with this credentials id: a token or plain user name as it is, [`hash_one`](thingport_x509::fingerprint::hash_one) of a
+    /// client id, [`hash_two`](thingport_x509::fingerprint::hash_two) of client id and user name. Answers, also "nobody", are remembered
     /// until a write touches them (AU-034).
     ///
     /// # Errors
@@ -113,23 +112,6 @@ impl Registry {
     }
 }
 
-/// Lower-case hexadecimal SHA3-256 of `text` without certificate frame and line breaks (AU-010).
-#[must_use]
-pub fn hash_one(text: &str) -> String {
-    let bare = CERTIFICATE_FRAME.iter().fold(text.to_owned(), |bare, mark| bare.replace(mark, ""));
-    hex(&Sha3_256::digest(bare.as_bytes()))
-}
-
-/// [`hash_one`] of the non-empty ones of both texts, joined by a vertical bar (AU-011).
-#[must_use]
-pub fn hash_two(client_id: &str, user_name: &str) -> String {
-    match (client_id.is_empty(), user_name.is_empty()) {
-        (false, false) => hash_one(&format!("{client_id}|{user_name}")),
-        (true, _) => hash_one(user_name),
-        (_, true) => hash_one(client_id),
-    }
-}
-
 fn login(
     device: &Device,
     credentials: &DeviceCredentials,
@@ -157,33 +139,8 @@ fn login(
     })
 }
 
-fn hex(bytes: &[u8]) -> String {
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.map(|digit| char::from(HEX[usize::from(digit)])).collect()
-}
-
 fn lost(what: &str) -> PortError {
     PortError::Corrupt(what.to_owned())
 }
 
-const CERTIFICATE_FRAME: [&str; 4] =
-    ["-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----", "\r", "\n"];
-const HEX: &[u8; 16] = b"0123456789abcdef";
 const SECONDS_PER_DAY: u32 = 86_400;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hashes_are_sha3_256_in_lower_case() {
-        // Test vector of FIPS 202 for the three letters abc.
-        let abc = "3a985da74fe225b2045c172d6bd390bd855f086e3e9d525b46bfe24511431532";
-        assert_eq!(hash_one("abc"), abc);
-        let framed = "-----BEGIN CERTIFICATE-----\r\na\nbc\n-----END CERTIFICATE-----\n";
-        assert_eq!(hash_one(framed), abc);
-        for (client, user, same_as) in [("abc", "", "abc"), ("", "abc", "abc"), ("a", "b", "a|b")] {
-            assert_eq!(hash_two(client, user), hash_one(same_as), "{client} {user}");
-        }
-    }
-}

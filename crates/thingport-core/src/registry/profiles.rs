@@ -1,5 +1,7 @@
 //! Device profiles and their rules (REST API section 7).
 
+mod chains;
+
 use thingport_model::id::{DeviceProfileId, TenantId};
 use thingport_model::page::{Page, PageLink};
 use thingport_model::port::entities::Write;
@@ -29,12 +31,24 @@ pub struct ProfileDraft {
     pub is_default: bool,
     /// Transport with its configuration.
     pub transport: ProfileTransport,
-    /// How devices come to be. Keys and secrets as sent.
+    /// How devices come to be. Keys, secrets and certificates as sent.
     pub provisioning: Provisioning,
+    /// What of [`X509Chain`] was not sent: it stays as it is, as long as the CA does. Clients made for
+    /// ThingsBoard do not know these settings and must not undo them.
+    pub unsaid: Unsaid,
     /// `profileData.alarms`
     pub alarms: Option<OpaqueJson>,
     /// `defaultQueueName`
     pub queue_name: Option<String>,
+}
+
+/// Settings of [`X509Chain`] that a request left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unsaid {
+    /// [`X509Chain::strictness`]
+    pub strictness: bool,
+    /// [`X509Chain::crl`]
+    pub crl: bool,
 }
 
 /// `transportType` with the `transportConfiguration` of the same type (the REST room refuses others).
@@ -61,6 +75,7 @@ impl ProfileDraft {
             is_default: false,
             transport: ProfileTransport::Default,
             provisioning: Provisioning::Disabled { configured: true },
+            unsaid: Unsaid::default(),
             alarms: None,
             queue_name: None,
         }
@@ -278,6 +293,7 @@ impl Registry {
             }
         };
         let (transport, mqtt, opaque_transport) = split(draft.transport);
+        let kept = stored.map(|old| (&old.provisioning, draft.unsaid));
         Ok(DeviceProfile {
             id,
             created_at,
@@ -289,7 +305,7 @@ impl Registry {
             transport,
             mqtt,
             opaque_transport,
-            provisioning: draft.provisioning,
+            provisioning: chains::settled(draft.provisioning, kept)?,
             alarms: draft.alarms,
             queue_name: draft.queue_name,
             version,
@@ -434,12 +450,12 @@ fn check_filter(field: &str, filter: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// What a chain says is checked when it is known what stays of the stored one.
 fn check_provisioning(provisioning: &Provisioning) -> Result<(), Error> {
     let (key, secret) = match provisioning {
-        Provisioning::Disabled { .. } => return Ok(()),
+        Provisioning::Disabled { .. } | Provisioning::X509Chain(_) => return Ok(()),
         Provisioning::AllowCreate { key, secret }
         | Provisioning::CheckPreProvisioned { key, secret } => (key, secret),
-        Provisioning::X509Chain { key, chain, .. } => (key, chain),
     };
     text::required("provisionDeviceKey", key)?;
     if secret.trim().is_empty() {

@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 
-use crate::credentials::DeviceCredentials;
+use crate::credentials::{DeviceCertificate, DeviceCredentials};
 use crate::device::{Device, DeviceFilter, DeviceOverview};
 use crate::id::{
     ApiKeyId, CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef, TenantId,
@@ -133,6 +133,13 @@ pub trait Entities: Send + Sync {
     /// The profile, of whatever tenant, whose devices are provisioned with this key.
     async fn profile_by_provision_key(&self, key: &str)
     -> Result<Option<DeviceProfile>, PortError>;
+    /// The oldest `limit` profiles, of whatever tenants, whose CA has this name
+    /// ([`X509Chain::ca_name`](crate::profile::X509Chain)).
+    async fn profiles_by_ca_name(
+        &self,
+        ca_name: &str,
+        limit: u32,
+    ) -> Result<Vec<DeviceProfile>, PortError>;
     /// The profile that a tenant's devices get when they name none.
     async fn default_profile(&self, tenant: TenantId) -> Result<Option<DeviceProfile>, PortError>;
     /// A page of a tenant's profiles; text search on the name.
@@ -175,6 +182,15 @@ pub trait Entities: Send + Sync {
         &self,
         credentials_id: &str,
     ) -> Result<Option<DeviceCredentials>, PortError>;
+    /// A page of a tenant's certificates that expire before a moment, soonest first; of one customer's
+    /// devices only if given. Order and text search of the link are not looked at.
+    async fn certificates_by_expiry(
+        &self,
+        tenant: TenantId,
+        customer: Option<CustomerId>,
+        before: Timestamp,
+        link: PageLink,
+    ) -> Result<Page<DeviceCertificate>, PortError>;
 
     /// An installation-wide setting.
     async fn setting(&self, key: &str) -> Result<Option<String>, PortError>;

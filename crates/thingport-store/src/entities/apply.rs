@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::document::{
     CredentialsDocument, DeviceDocument, Document, LoginDocument, PersonDocument, PlaceDocument,
-    ProfileDocument, TenantProfileDocument, provision_key,
+    ProfileDocument, TenantProfileDocument, ca_name, provision_key,
 };
 use super::fault::port_error;
 use super::query::{count, login, one};
@@ -204,6 +204,7 @@ fn put_profile(connection: &Connection, profile: &DeviceProfile) -> Result<(), P
         ("transport", &profile.transport.name()),
         ("is_default", &i16::from(profile.is_default)),
         ("provision_key", &provision_key(&profile.provisioning)),
+        ("ca_name", &ca_name(&profile.provisioning)),
         ("search", &searchable([Some(profile.name.as_str())])),
         ("document", &document),
     ];
@@ -236,6 +237,7 @@ fn put_credentials(
         ("device_id", credentials.device_id.0.as_bytes()),
         ("kind", &(credentials.kind as u8)),
         ("credentials_id", &credentials.credentials_id),
+        ("expires_at", &credentials.expires_at.map(Timestamp::ms)),
         ("document", &document),
     ];
     put(connection, "device_credentials", credentials.id.0, credentials.version, columns)

@@ -12,7 +12,8 @@ use thingport_model::device::Device;
 use thingport_model::limit::{RateLimit, RateLimits, limit_member};
 use thingport_model::port::error::PortError;
 use thingport_model::profile::{
-    DeviceProfile, MqttTransport, PayloadType, ProtobufPayload, Provisioning,
+    ChainStrictness, DeviceProfile, MqttTransport, PayloadType, ProtobufPayload, Provisioning,
+    X509Chain,
 };
 use thingport_model::tenant::{Address, Customer, Tenant, TenantProfile};
 use thingport_model::time::Timestamp;
@@ -261,19 +262,32 @@ impl ProfileDocument {
         self.mqtt.take().map(MqttForm::into_model)
     }
 
-    /// The provisioning key is a column because it is unique.
-    pub(super) fn provisioning(&self, key: Option<String>) -> Provisioning {
+    /// The provisioning key is a column because it is unique, the name of the CA because it is looked
+    /// up.
+    pub(super) fn provisioning(
+        &self,
+        key: Option<String>,
+        ca_name: Option<String>,
+    ) -> Result<Provisioning, PortError> {
         let key = key.unwrap_or_default();
-        match self.provisioning.clone() {
+        Ok(match self.provisioning.clone() {
             ProvisioningForm::Disabled { configured } => Provisioning::Disabled { configured },
             ProvisioningForm::AllowCreate { secret } => Provisioning::AllowCreate { key, secret },
             ProvisioningForm::CheckPreProvisioned { secret } => {
                 Provisioning::CheckPreProvisioned { key, secret }
             }
-            ProvisioningForm::X509Chain { chain, cn_pattern, allow_create } => {
-                Provisioning::X509Chain { key, chain, cn_pattern, allow_create }
+            ProvisioningForm::X509Chain { chain, cn_pattern, allow_create, strictness, crl } => {
+                Provisioning::X509Chain(Box::new(X509Chain {
+                    key,
+                    ca_name: ca_name.unwrap_or_default(),
+                    chain,
+                    cn_pattern,
+                    allow_create,
+                    strictness: known_strictness(strictness.as_deref())?,
+                    crl,
+                }))
             }
-        }
+        })
     }
 }
 
@@ -294,19 +308,49 @@ impl From<&DeviceProfile> for ProfileDocument {
 pub(super) fn provision_key(provisioning: &Provisioning) -> Option<&str> {
     match provisioning {
         Provisioning::Disabled { .. } => None,
-        Provisioning::AllowCreate { key, .. }
-        | Provisioning::CheckPreProvisioned { key, .. }
-        | Provisioning::X509Chain { key, .. } => Some(key),
+        Provisioning::AllowCreate { key, .. } | Provisioning::CheckPreProvisioned { key, .. } => {
+            Some(key)
+        }
+        Provisioning::X509Chain(chain) => Some(&chain.key),
     }
+}
+
+/// By which a presented chain finds the profile when it leaves the CA out.
+pub(super) fn ca_name(provisioning: &Provisioning) -> Option<&str> {
+    match provisioning {
+        Provisioning::X509Chain(chain) => Some(&chain.ca_name),
+        _ => None,
+    }
+}
+
+/// Absent is strict.
+fn known_strictness(name: Option<&str>) -> Result<ChainStrictness, PortError> {
+    let Some(name) = name else { return Ok(ChainStrictness::Strict) };
+    ChainStrictness::from_name(name)
+        .ok_or_else(|| PortError::Corrupt(format!("the unknown strictness {name:?}")))
 }
 
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 enum ProvisioningForm {
-    Disabled { configured: bool },
-    AllowCreate { secret: String },
-    CheckPreProvisioned { secret: String },
-    X509Chain { chain: String, cn_pattern: String, allow_create: bool },
+    Disabled {
+        configured: bool,
+    },
+    AllowCreate {
+        secret: String,
+    },
+    CheckPreProvisioned {
+        secret: String,
+    },
+    X509Chain {
+        chain: String,
+        cn_pattern: String,
+        allow_create: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        strictness: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        crl: Option<String>,
+    },
 }
 
 impl ProvisioningForm {
@@ -317,9 +361,14 @@ impl ProvisioningForm {
             Provisioning::CheckPreProvisioned { secret, .. } => {
                 Self::CheckPreProvisioned { secret }
             }
-            Provisioning::X509Chain { chain, cn_pattern, allow_create, .. } => {
-                Self::X509Chain { chain, cn_pattern, allow_create }
-            }
+            Provisioning::X509Chain(it) => Self::X509Chain {
+                chain: it.chain,
+                cn_pattern: it.cn_pattern,
+                allow_create: it.allow_create,
+                strictness: (it.strictness != ChainStrictness::Strict)
+                    .then(|| it.strictness.name().to_owned()),
+                crl: it.crl,
+            },
         }
     }
 }

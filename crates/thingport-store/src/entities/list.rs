@@ -2,12 +2,15 @@
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, ToSql};
+use thingport_model::credentials::DeviceCertificate;
 use thingport_model::device::{DeviceFilter, DeviceOverview};
+use thingport_model::id::{CustomerId, TenantId};
 use thingport_model::page::{Page, PageLink};
 use thingport_model::port::error::PortError;
+use thingport_model::time::Timestamp;
 use uuid::Uuid;
 
-use super::query::{Read, count, fault, many, overview};
+use super::query::{Read, certificate, count, fault, many, overview};
 use super::search::pattern;
 
 /// Which rows of one table, aliased `t`.
@@ -118,6 +121,36 @@ pub(super) fn devices(
     let is_searched = pattern(link.text_search.as_deref()).is_some();
     let sorts = if is_searched { device_sort_searched } else { device_sort };
     list.page_with(connection, link, sorts, shape)
+}
+
+/// A page of certificates that expire before a moment, soonest first.
+pub(super) fn certificates(
+    connection: &Connection,
+    tenant: TenantId,
+    customer: Option<CustomerId>,
+    before: Timestamp,
+    link: &PageLink,
+) -> Result<Page<DeviceCertificate>, PortError> {
+    let mut values = vec![Value::Integer(before.ms()), Value::Blob(tenant.0.as_bytes().to_vec())];
+    let mut filter = "c.expires_at < $1 AND d.tenant_id = $2".to_owned();
+    if let Some(customer) = customer {
+        values.push(Value::Blob(customer.0.as_bytes().to_vec()));
+        filter.push_str(" AND d.customer_id = $3");
+    }
+    // Count and rows from the same moment.
+    let moment = connection.unchecked_transaction().map_err(fault)?;
+    let from = "device_credentials c JOIN device d ON d.id = c.device_id";
+    let sql = format!("SELECT COUNT(*) FROM {from} WHERE {filter}");
+    let total = count(&moment, &sql, &references(&values))?;
+    let skip = i64::from(link.page) * i64::from(link.size);
+    values.extend([Value::Integer(i64::from(link.size)), Value::Integer(skip)]);
+    let (limit, offset) = (values.len() - 1, values.len());
+    let sql = format!(
+        "SELECT c.*, d.name AS device_name, d.customer_id AS customer_id, p.name AS profile_name \
+         FROM {from} JOIN device_profile p ON p.id = d.profile_id WHERE {filter} \
+         ORDER BY c.expires_at, c.id LIMIT ${limit} OFFSET ${offset}"
+    );
+    Ok(Page { rows: many(&moment, &sql, &references(&values), certificate)?, total })
 }
 
 /// ThingsBoard's name of a property to the expression it is sorted by.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use thingport_model::credentials::DeviceCredentials;
+use thingport_model::credentials::{DeviceCertificate, DeviceCredentials};
 use thingport_model::device::{Device, DeviceFilter, DeviceOverview};
 use thingport_model::id::{
     ApiKeyId, CredentialsId, CustomerId, DeviceId, DeviceProfileId, EntityRef, TenantId,
@@ -21,7 +21,7 @@ use thingport_model::time::Timestamp;
 use thingport_model::user::{ApiKey, EndedSession, KeyHash, User, UserCredentials};
 use uuid::Uuid;
 
-use super::document::provision_key;
+use super::document::{ca_name, provision_key};
 use super::search::{contains, searchable};
 
 /// Entities that are gone when it is dropped. A write copies all of them, so keep them few.
@@ -226,6 +226,16 @@ impl Entities for MemoryEntities {
         Ok(state.profiles.values().find(fits).cloned())
     }
 
+    async fn profiles_by_ca_name(
+        &self,
+        name: &str,
+        limit: u32,
+    ) -> Result<Vec<DeviceProfile>, PortError> {
+        let state = self.state.lock();
+        let fits = |row: &&DeviceProfile| ca_name(&row.provisioning) == Some(name);
+        Ok(state.profiles.values().filter(fits).take(limit as usize).cloned().collect())
+    }
+
     async fn default_profile(&self, tenant: TenantId) -> Result<Option<DeviceProfile>, PortError> {
         let state = self.state.lock();
         let fits = |row: &&DeviceProfile| row.tenant_id == tenant && row.is_default;
@@ -310,6 +320,32 @@ impl Entities for MemoryEntities {
     ) -> Result<Option<DeviceCredentials>, PortError> {
         let state = self.state.lock();
         Ok(state.credentials.values().find(|row| row.credentials_id == credentials_id).cloned())
+    }
+
+    async fn certificates_by_expiry(
+        &self,
+        tenant: TenantId,
+        customer: Option<CustomerId>,
+        before: Timestamp,
+        link: PageLink,
+    ) -> Result<Page<DeviceCertificate>, PortError> {
+        let state = self.state.lock();
+        let rows = state.credentials.values().filter_map(|row| {
+            let device = state.named(state.devices.get(&row.device_id)?);
+            let fits = device.tenant_id == tenant
+                && customer.is_none_or(|id| device.customer_id == Some(id))
+                && row.expires_at.is_some_and(|at| at < before);
+            fits.then(|| DeviceCertificate {
+                device_name: device.name,
+                profile_name: device.profile_name,
+                customer_id: device.customer_id,
+                credentials: row.clone(),
+            })
+        });
+        let mut rows: Vec<_> = rows.collect();
+        rows.sort_by_key(|row| (row.credentials.expires_at, row.credentials.id));
+        let link = PageLink { text_search: None, sort: None, ..link };
+        Ok(page(rows, &link, |_| String::new(), |_, _| None))
     }
 
     async fn setting(&self, key: &str) -> Result<Option<String>, PortError> {

@@ -2,7 +2,7 @@
 
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql};
-use thingport_model::credentials::{CredentialsType, DeviceCredentials};
+use thingport_model::credentials::{CredentialsType, DeviceCertificate, DeviceCredentials};
 use thingport_model::device::{Device, DeviceOverview};
 use thingport_model::id::{
     ApiKeyId, CredentialsId, CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef,
@@ -179,7 +179,7 @@ pub(super) fn profile(row: &Row<'_>) -> Result<DeviceProfile, PortError> {
         is_default: get(row, "is_default")?,
         transport: transport.ok_or_else(|| corrupt("an unknown transport type"))?,
         mqtt: document.mqtt(),
-        provisioning: document.provisioning(get(row, "provision_key")?),
+        provisioning: document.provisioning(get(row, "provision_key")?, get(row, "ca_name")?)?,
         image: document.image,
         opaque_transport: document.opaque_transport,
         alarms: document.alarms,
@@ -225,7 +225,19 @@ pub(super) fn credentials(row: &Row<'_>) -> Result<DeviceCredentials, PortError>
         kind: kind.ok_or_else(|| corrupt("an unknown credentials type"))?,
         credentials_id: get(row, "credentials_id")?,
         value: document::<CredentialsDocument>(row)?.value,
+        expires_at: get::<Option<i64>>(row, "expires_at")?.map(Timestamp),
         version: get(row, "version")?,
+    })
+}
+
+/// Credentials joined with `device_name`, `customer_id` and `profile_name`.
+pub(super) fn certificate(row: &Row<'_>) -> Result<DeviceCertificate, PortError> {
+    let customer: Option<Vec<u8>> = get(row, "customer_id")?;
+    Ok(DeviceCertificate {
+        device_name: get(row, "device_name")?,
+        profile_name: get(row, "profile_name")?,
+        customer_id: customer.map(|_| id(row, "customer_id")).transpose()?.map(CustomerId),
+        credentials: credentials(row)?,
     })
 }
 

@@ -96,5 +96,8 @@ const CACHE_KIB: i32 = 2_048;
 const STATEMENTS_CACHED_MAX: usize = 128;
 
 /// Append only: a migration that was released never changes.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
+    include_str!("migrations/0003.sql"),
+];

@@ -589,6 +589,7 @@ fn credentials_of(device: &Device, token: &str) -> DeviceCredentials {
         kind: CredentialsType::AccessToken,
         credentials_id: token.to_owned(),
         value: None,
+        expires_at: None,
         version: 1,
     }
 }

@@ -1,10 +1,11 @@
 //! A device profile as clients send it, and its way to the registry's draft.
 
 use serde::Deserialize;
-use thingport_core::registry::profiles::{ProfileDraft, ProfileTransport};
+use thingport_core::registry::profiles::{ProfileDraft, ProfileTransport, Unsaid};
 use thingport_model::id::{DeviceProfileId, EntityKind};
 use thingport_model::profile::{
-    MqttTransport, PayloadType, ProtobufPayload, Provisioning, TransportType,
+    ChainStrictness, MqttTransport, PayloadType, ProtobufPayload, Provisioning, TransportType,
+    X509Chain,
 };
 use utoipa::ToSchema;
 
@@ -62,7 +63,33 @@ struct ProfileDataInput {
 struct ProvisionInput {
     #[serde(rename = "type")]
     kind: Option<String>,
+    /// The secret; for `X509_CERTIFICATE_CHAIN` the CA's certificate in PEM.
     provision_device_secret: Option<String>,
+    /// `X509_CERTIFICATE_CHAIN`: its first group, found in the common name of a device's certificate, is
+    /// the device's name.
+    #[serde(rename = "certificateRegExPattern")]
+    certificate_pattern: Option<String>,
+    /// `X509_CERTIFICATE_CHAIN`: whether unknown devices are created.
+    #[serde(rename = "allowCreateNewDevicesByX509Certificate")]
+    allow_create: Option<bool>,
+    /// Ours, `X509_CERTIFICATE_CHAIN`: `STRICT` (the default) or `COMPATIBLE`, which looks at signatures
+    /// alone as ThingsBoard does. When absent it stays as it is.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<String>)]
+    chain_verification: Option<Option<String>>,
+    /// Ours, `X509_CERTIFICATE_CHAIN`: the CA's revocation list in PEM. When absent it stays as it is.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<String>)]
+    certificate_revocation_list: Option<Option<String>>,
+}
+
+/// Tells a member that is null from one that is absent.
+fn said<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
 }
 
 #[derive(Default, Deserialize)]
@@ -104,6 +131,7 @@ impl DeviceProfileInput {
         let transport = self.transport_type.as_deref();
         let provision_type = self.provision_type.as_deref();
         let configuration = data.provision_configuration;
+        let unsaid = unsaid(configuration.as_ref());
         Ok(ProfileDraft {
             id: optional_id(self.id.as_ref(), EntityKind::DeviceProfile, DeviceProfileId)?,
             version: self.version,
@@ -113,6 +141,7 @@ impl DeviceProfileInput {
             is_default: self.is_default.unwrap_or(false),
             transport: transport_of(transport, data.transport_configuration)?,
             provisioning: provisioning(provision_type, self.provision_device_key, configuration)?,
+            unsaid,
             alarms: opaque::text(data.alarms),
             queue_name: self.default_queue_name.filter(|name| !name.is_empty()),
         })
@@ -231,16 +260,46 @@ fn provisioning(
         )));
     }
     let key = key.unwrap_or_default();
+    if kind == X509 {
+        return configuration.into_chain();
+    }
     let secret = configuration.provision_device_secret.unwrap_or_default();
     match kind {
         DISABLED => Ok(Provisioning::Disabled { configured }),
         ALLOW_CREATE => Ok(Provisioning::AllowCreate { key, secret }),
         CHECK => Ok(Provisioning::CheckPreProvisioned { key, secret }),
-        X509 => Err(Refusal::bad_request(
-            "provisioning by certificate chains is not offered by this server yet",
-        )),
         other => Err(Refusal::bad_request(format!("{other:?} is not a provision type"))),
     }
+}
+
+impl ProvisionInput {
+    /// The key is worked out from the certificate (7.4).
+    fn into_chain(self) -> Result<Provisioning, Refusal> {
+        let strictness = match self.chain_verification.flatten() {
+            None => ChainStrictness::default(),
+            Some(name) => ChainStrictness::from_name(&name).ok_or_else(|| {
+                Refusal::bad_request(format!(
+                    "chainVerification is STRICT or COMPATIBLE, not {name:?}"
+                ))
+            })?,
+        };
+        Ok(Provisioning::X509Chain(Box::new(X509Chain {
+            chain: self.provision_device_secret.unwrap_or_default(),
+            cn_pattern: self.certificate_pattern.unwrap_or_default(),
+            allow_create: self.allow_create.unwrap_or(false),
+            strictness,
+            crl: self.certificate_revocation_list.flatten(),
+            ..X509Chain::default()
+        })))
+    }
+}
+
+/// What a request without our own members leaves as it is.
+fn unsaid(configuration: Option<&ProvisionInput>) -> Unsaid {
+    configuration.map_or_else(Unsaid::default, |it| Unsaid {
+        strictness: it.chain_verification.is_none(),
+        crl: it.certificate_revocation_list.is_none(),
+    })
 }
 
 fn read<T: for<'de> Deserialize<'de>>(what: &str, text: &str) -> Result<T, Refusal> {
@@ -256,7 +315,7 @@ const RPC_RESPONSE: &str =
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dto::profile::DeviceProfileBody;
+    use crate::dto::profile::{DeviceProfileBody, chain_configuration};
     use thingport_model::id::TenantId;
     use thingport_model::profile::DeviceProfile;
     use thingport_model::time::Timestamp;
@@ -297,6 +356,36 @@ mod tests {
         let ProfileTransport::Mqtt(mqtt) = draft.transport else { panic!("not MQTT") };
         assert_eq!(mqtt, MqttTransport::default());
         assert_eq!(draft.provisioning, Provisioning::Disabled { configured: false });
+    }
+
+    #[test]
+    fn our_own_members_of_a_chain_are_shown_only_when_they_say_something() {
+        let sent = |more: &str| {
+            let json = format!(
+                r#"{{"name":"p","transportType":"DEFAULT","provisionType":"X509_CERTIFICATE_CHAIN",
+                "provisionDeviceKey":"ignored","profileData":{{"provisionConfiguration":{{
+                "type":"X509_CERTIFICATE_CHAIN","provisionDeviceSecret":"PEM",
+                "certificateRegExPattern":"(.*)",
+                "allowCreateNewDevicesByX509Certificate":true{more}}}}}}}"#
+            );
+            draft(&json)
+        };
+        let plain = sent("").expect("accepted");
+        assert_eq!(plain.unsaid, Unsaid { strictness: true, crl: true });
+        let Provisioning::X509Chain(chain) = plain.provisioning else { panic!("not a chain") };
+        assert!(chain.allow_create && chain.key.is_empty());
+        let shown = chain_configuration(&chain).to_string();
+        let expected = r#"{"type":"X509_CERTIFICATE_CHAIN","provisionDeviceSecret":"PEM","certificateRegExPattern":"(.*)","allowCreateNewDevicesByX509Certificate":true}"#;
+        assert_eq!(shown, expected, "7.4");
+        let more = r#","chainVerification":"COMPATIBLE","certificateRevocationList":"CRL""#;
+        let rich = sent(more).expect("accepted");
+        assert_eq!(rich.unsaid, Unsaid::default());
+        let Provisioning::X509Chain(chain) = rich.provisioning else { panic!("not a chain") };
+        let shown = chain_configuration(&chain).to_string();
+        assert!(shown.ends_with(&format!("{more}}}")), "{shown}");
+        let cleared = sent(r#","chainVerification":null,"certificateRevocationList":null"#);
+        assert_eq!(cleared.expect("accepted").unsaid, Unsaid::default());
+        assert!(sent(r#","chainVerification":"LOOSE""#).is_err());
     }
 
     #[test]

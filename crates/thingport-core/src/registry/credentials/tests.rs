@@ -20,8 +20,6 @@ fn certificate(text: &str) -> Secret {
 #[test]
 fn each_secret_has_one_stored_form() {
     let lwm2m = Secret::Lwm2m { credentials_id: "e".to_owned(), value: "{}".to_owned() };
-    let pem = "x\n-----BEGIN CERTIFICATE-----\r\nAB\r\nC=\r\n-----END CERTIFICATE-----\n\
-               -----BEGIN CERTIFICATE-----\nZ\n-----END CERTIFICATE-----\n";
     let rows = [
         (token("abc"), AccessToken, "abc".to_owned(), None),
         (
@@ -42,14 +40,41 @@ fn each_secret_has_one_stored_form() {
             hash_one("c|u"),
             Some(r#"{"clientId":"c","userName":"u","password":null}"#),
         ),
-        (certificate(pem), X509Certificate, hash_one("ABC="), Some("ABC=")),
-        (certificate("A B\nC="), X509Certificate, hash_one("ABC="), Some("ABC=")),
         (lwm2m, Lwm2m, "e".to_owned(), Some("{}")),
     ];
     for (secret, kind, id, value) in rows {
-        assert_eq!(stored_form(&secret), Ok((kind, id, value.map(str::to_owned))));
+        let value = value.map(str::to_owned);
+        let expected = StoredForm { kind, credentials_id: id, value, expires_at: None };
+        assert_eq!(stored_form(&secret), Ok(expected));
     }
 }
+
+#[test]
+fn a_certificate_is_stored_as_one_line_however_it_was_pasted() {
+    let body: String = DEVICE.lines().filter(|line| !line.starts_with('-')).collect();
+    let chain = format!("subject=CN = pump\n{DEVICE}{}", DEVICE.replace('\n', "\r\n"));
+    for pasted in [DEVICE.to_owned(), DEVICE.replace('\n', "\r\n"), body.clone(), chain] {
+        let stored = stored_form(&certificate(&pasted)).unwrap();
+        assert_eq!((stored.kind, &stored.value), (X509Certificate, &Some(body.clone())));
+        assert_eq!(stored.credentials_id, hash_one(&body), "AU-010");
+        assert!(stored.expires_at.is_some());
+    }
+}
+
+#[test]
+fn what_is_no_certificate_is_refused_with_its_name() {
+    for (pasted, expected) in [
+        ("-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----", "private key"),
+        (&DEVICE[..300], "the end of the certificate is missing"),
+        ("secret!", "base64"),
+    ] {
+        let refused = stored_form(&certificate(pasted)).unwrap_err();
+        let Error::Invalid(sentence) = refused else { panic!("{refused:?}") };
+        assert!(sentence.contains(expected), "{sentence}");
+    }
+}
+
+const DEVICE: &str = include_str!("../../../../thingport-x509/testdata/device.pem");
 
 #[test]
 fn secrets_that_nobody_could_use_are_refused() {

@@ -99,12 +99,15 @@ fn rich() -> DeviceProfile {
         transport: TransportType::Mqtt,
         mqtt: Some(mqtt),
         image: Some("data:".to_owned()),
-        provisioning: Provisioning::X509Chain {
+        provisioning: Provisioning::X509Chain(Box::new(X509Chain {
             key: "k".to_owned(),
+            ca_name: "n".to_owned(),
             chain: "c".to_owned(),
             cn_pattern: "(.*)".to_owned(),
             allow_create: true,
-        },
+            strictness: ChainStrictness::Compatible,
+            crl: Some("r".to_owned()),
+        })),
         alarms: Some("[]".to_owned()),
         queue_name: Some("Main".to_owned()),
         ..plain()
@@ -129,7 +132,8 @@ fn profiles_survive_their_stored_text() {
         assert_eq!(read.mqtt(), profile.mqtt);
         let key = provision_key(&profile.provisioning).map(str::to_owned);
         assert_eq!(key.is_some(), profile.mqtt.is_some());
-        assert!(read.provisioning(key) == profile.provisioning);
+        let ca_name = ca_name(&profile.provisioning).map(str::to_owned);
+        assert!(read.provisioning(key, ca_name).unwrap() == profile.provisioning);
         let rest = (&read.image, &read.alarms, &read.queue_name, &read.opaque_transport);
         let wanted =
             (&profile.image, &profile.alarms, &profile.queue_name, &profile.opaque_transport);
@@ -154,4 +158,10 @@ fn texts_from_before_a_member_was_added_are_read() {
         r#"{"v":1,"isolatedRuleEngine":true,"profileData":"{}","storageTtlDays":3,"devicesMax":1}"#;
     let profile = TenantProfileDocument::read(profile).unwrap();
     assert_eq!((profile.customers_max, profile.users_max), (0, 0));
+    let form = r#"{"type":"x509Chain","chain":"c","cnPattern":"p","allowCreate":true}"#;
+    let profile = format!(r#"{{"v":1,"provisioning":{form}}}"#);
+    let profile = ProfileDocument::read(&profile).unwrap();
+    let read = profile.provisioning(Some("k".to_owned()), None).unwrap();
+    let Provisioning::X509Chain(chain) = read else { panic!("another form") };
+    assert_eq!((chain.strictness, chain.crl), (ChainStrictness::Strict, None));
 }
