@@ -61,6 +61,7 @@ LISTS = [
     ("GET", "/api/tenantInfos?pageSize=1&page=0", {S}),
     ("GET", "/api/thingport/events", {T, C, S}),
     ("GET", "/api/thingport/explain", {T, C, S}),
+    ("GET", "/api/thingport/certificates?pageSize=10&page=0", {T, C, S}),
     ("GET", "/api/thingport/reasons", {T, C, S}),
 ]
 

@@ -1,15 +1,21 @@
 """Why can my device not connect? Search over refused attempts, and the certificate board."""
 
 import json
+import re
+import socket
+import ssl
+import subprocess
 import time
 from urllib.parse import quote
 
 import pytest
 
-from rest import fresh
-from server import until
+from rest import Person, fresh
+from server import Server, until
 from wire import V5, V311, Wire, connect
 
+FACTS = {"subject", "issuer", "serial", "notBefore", "notAfter", "key", "fingerprint", "sha256"}
+BOARD = FACTS | {"kind", "id", "name", "daysLeft", "state"}
 
 
 def refuse(subject, client_id, user, password=None, version=V311):
@@ -152,3 +158,94 @@ def test_a_scanner_does_not_hide_a_device(subject, sysadmin):
     for _ in range(100):
         refuse(subject, fresh("scan"), "nobody-knows-this-token")
     assert [it["clientId"] for it in found(sysadmin, clientId=client)] == [client]
+
+
+# Certificates.
+
+
+@pytest.fixture(scope="module")
+def secured():
+    """A server with TLS on ports of its own, and its address for devices over TLS."""
+    server = Server().start()
+    address = until("the TLS port", lambda: re.search(r"MQTTS +\S+:(\d+)", server.out()))
+    server.tls = ("127.0.0.1", int(address[1]))
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    """A self-signed device certificate and its key, by openssl."""
+    directory = tmp_path_factory.mktemp("certificates")
+    key, certificate = directory / "key.pem", directory / "cert.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-days", "10", "-subj", "/CN=unknown meter/O=Example", "-keyout", key, "-out", certificate],
+                   check=True, capture_output=True)
+    print_it = ["openssl", "x509", "-in", certificate, "-noout", "-fingerprint", "-sha256"]
+    sha256 = subprocess.run(print_it, check=True, capture_output=True, text=True).stdout.strip()
+    return key, certificate, sha256
+
+
+def knock(server, key, certificate):
+    """CONNECT over TLS with a certificate, until the server closes."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.load_cert_chain(certificate, key)
+    with socket.create_connection(server.tls, timeout=10) as plain, context.wrap_socket(plain) as secure:
+        secure.sendall(connect(V311, "tls-meter"))
+        try:
+            while secure.recv(1000):
+                pass
+        except ssl.SSLError:
+            pass  # closed without a farewell of TLS
+
+
+@pytest.mark.process
+def test_a_refused_certificate_is_kept_with_its_facts(secured, chain):
+    sysadmin = Person.login(secured.url, "sysadmin@thingsboard.org", "sysadmin")
+    key, certificate, sha256 = chain
+    knock(secured, key, certificate)
+    entry = found(sysadmin, fingerprint=sha256)[0]
+    attempt = entry["attempt"]
+    assert attempt["tlsVersion"] in ("TLS 1.2", "TLS 1.3") and attempt["cipher"]
+    assert attempt["certificatesPresented"] == len(attempt["certificates"]) == 1
+    leaf = attempt["certificates"][0]
+    assert set(leaf) == FACTS
+    assert "unknown meter" in leaf["subject"] and leaf["issuer"] == leaf["subject"]
+    assert leaf["key"] == "P-256" and leaf["sha256"] == sha256.split("=")[1]
+    assert 9 < (leaf["notAfter"] / 1000 - time.time()) / 86400 < 11
+    for form in (leaf["fingerprint"], leaf["fingerprint"].upper(), leaf["sha256"].lower()):
+        assert explain(sysadmin, fingerprint=form)["attempts"], form
+    assert explain(sysadmin, text="unknown METER")["attempts"]
+    line = next(it for it in secured.err().splitlines() if leaf["fingerprint"] in it)
+    assert "unknown meter" in line and attempt["cipher"] in line
+    assert entry["reason"] in line
+
+
+@pytest.mark.process
+def test_the_board_lists_what_expires_soonest_first(secured, chain):
+    tenant = Person.login(secured.url, "tenant@thingsboard.org", "tenant")
+    sysadmin = Person.login(secured.url, "sysadmin@thingsboard.org", "sysadmin")
+    _, certificate, sha256 = chain
+    device = tenant.new_device()
+    tenant.save_credentials(device, "X509_CERTIFICATE", None, certificate.read_text())
+
+    def board(person, size=100, page=0, more=""):
+        return person.ok("GET", f"/api/thingport/certificates?pageSize={size}&page={page}{more}")
+
+    rows = board(tenant)["data"]
+    assert all(set(row) == BOARD for row in rows)
+    mine = next(row for row in rows if row["sha256"] == sha256.split("=")[1])
+    assert mine["kind"] == "DEVICE" and mine["name"] == device.body["name"]
+    assert mine["id"] == {"entityType": "DEVICE", "id": device.id}
+    assert mine["state"] == "EXPIRING" and mine["daysLeft"] in (9, 10) and mine["key"] == "P-256"
+    assert {row["kind"] for row in board(sysadmin)["data"]} == {"SERVER", "SERVER_CA"}
+    assert {"SERVER", "SERVER_CA"} < {row["kind"] for row in rows}
+    ends = [row["notAfter"] for row in rows]
+    assert ends == sorted(ends)
+    one_by_one = [board(tenant, 1, page) for page in range(len(rows))]
+    assert [it["data"][0] for it in one_by_one] == rows
+    assert {it["totalElements"] for it in one_by_one} == {len(rows)}
+    assert board(tenant, more=f"&before={mine['notAfter'] + 1}")["data"] == rows[:rows.index(mine) + 1]
+    assert tenant.get("/api/thingport/certificates?pageSize=0&page=0").status_code == 400
+    assert tenant.get("/api/thingport/certificates").status_code == 400

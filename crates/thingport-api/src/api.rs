@@ -90,6 +90,11 @@ impl Api {
         self
     }
 
+    /// The server's own certificates.
+    pub(crate) fn server_certificates(&self) -> Vec<ServerCertificate> {
+        (self.server_certificates)()
+    }
+
     /// Closes all WebSocket sessions with 1012 and opens no new ones (W-5).
     pub fn drain(&self) {
         self.draining.send_replace(true);

@@ -5,6 +5,7 @@
 pub(crate) mod account;
 pub(crate) mod address;
 pub(crate) mod auth;
+pub(crate) mod certificate;
 pub(crate) mod credentials;
 pub(crate) mod device;
 pub(crate) mod id;

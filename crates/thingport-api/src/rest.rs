@@ -1,6 +1,7 @@
 //! The REST resources, one file each; every file lists its routes.
 
 mod auth;
+mod certificates;
 mod credentials;
 mod customers;
 mod devices;
@@ -31,6 +32,7 @@ pub(crate) fn routes() -> Vec<Route> {
         telemetry::routes(),
         telemetry::attributes::routes(),
         events::routes(),
+        certificates::routes(),
         system::routes(),
     ];
     parts.into_iter().flatten().collect()

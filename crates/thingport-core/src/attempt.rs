@@ -15,25 +15,25 @@ pub fn shown(security: Option<&Security>) -> Attempt {
     Attempt {
         tls_version: security.version.to_owned(),
         cipher: security.cipher.to_owned(),
-        chain: chain.map(|der| presented(der)).collect(),
+        chain: chain.map(|der| facts(der)).collect(),
         presented: u8::try_from(security.chain.len()).unwrap_or(u8::MAX),
         ..Attempt::default()
     }
 }
 
 /// The facts of one certificate; of one that cannot be read, its fingerprints.
-fn presented(der: &[u8]) -> PresentedCertificate {
+pub(crate) fn facts(der: &[u8]) -> PresentedCertificate {
     let [fingerprint, sha256] = digests(der).map(Fingerprint);
     let unread = PresentedCertificate { fingerprint, sha256, ..PresentedCertificate::default() };
     let Ok(certificate) = Certificate::from_der(der) else { return unread };
-    let facts = certificate.facts();
+    let said = certificate.facts();
     PresentedCertificate {
-        subject: facts.subject.clone(),
-        issuer: facts.issuer.clone(),
-        serial: facts.serial.clone(),
-        not_before: Some(Timestamp(facts.not_before_ms)),
-        not_after: Some(Timestamp(facts.not_after_ms)),
-        key: facts.key.to_string(),
+        subject: said.subject.clone(),
+        issuer: said.issuer.clone(),
+        serial: said.serial.clone(),
+        not_before: Some(Timestamp(said.not_before_ms)),
+        not_after: Some(Timestamp(said.not_after_ms)),
+        key: said.key.to_string(),
         ..unread
     }
 }
