@@ -175,15 +175,19 @@ def secured():
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory):
-    """A self-signed device certificate and its key, by openssl."""
-    directory = tmp_path_factory.mktemp("certificates")
-    key, certificate = directory / "key.pem", directory / "cert.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                    "-days", "10", "-subj", "/CN=unknown meter/O=Example", "-keyout", key, "-out", certificate],
-                   check=True, capture_output=True)
+    """A self-signed device certificate and its key, by openssl, and its fingerprint."""
+    key, certificate = self_signed(tmp_path_factory.mktemp("certificates"), "/CN=unknown meter/O=Example", 10)
     print_it = ["openssl", "x509", "-in", certificate, "-noout", "-fingerprint", "-sha256"]
     sha256 = subprocess.run(print_it, check=True, capture_output=True, text=True).stdout.strip()
     return key, certificate, sha256
+
+
+def self_signed(directory, subject, days):
+    key, certificate = directory / "key.pem", directory / "cert.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-days", str(days), "-subj", subject, "-keyout", key, "-out", certificate],
+                   check=True, capture_output=True)
+    return key, certificate
 
 
 def knock(server, key, certificate):
@@ -223,12 +227,19 @@ def test_a_refused_certificate_is_kept_with_its_facts(secured, chain):
 
 
 @pytest.mark.process
-def test_the_board_lists_what_expires_soonest_first(secured, chain):
+def test_the_board_lists_what_expires_soonest_first(secured, chain, tmp_path):
     tenant = Person.login(secured.url, "tenant@thingsboard.org", "tenant")
     sysadmin = Person.login(secured.url, "sysadmin@thingsboard.org", "sysadmin")
     _, certificate, sha256 = chain
     device = tenant.new_device()
     tenant.save_credentials(device, "X509_CERTIFICATE", None, certificate.read_text())
+    maker = self_signed(tmp_path, "/CN=Maker", 5)[1].read_text()
+    profile = tenant.new_profile("DEFAULT")
+    profile["provisionType"] = "X509_CERTIFICATE_CHAIN"
+    profile["profileData"]["provisionConfiguration"] = {
+        "type": "X509_CERTIFICATE_CHAIN", "provisionDeviceSecret": maker, "certificateRegExPattern": "(.*)",
+        "allowCreateNewDevicesByX509Certificate": True}
+    profile = tenant.ok("POST", "/api/deviceProfile", profile)
 
     def board(person, size=100, page=0, more=""):
         return person.ok("GET", f"/api/thingport/certificates?pageSize={size}&page={page}{more}")
@@ -239,6 +250,9 @@ def test_the_board_lists_what_expires_soonest_first(secured, chain):
     assert mine["kind"] == "DEVICE" and mine["name"] == device.body["name"]
     assert mine["id"] == {"entityType": "DEVICE", "id": device.id}
     assert mine["state"] == "EXPIRING" and mine["daysLeft"] in (9, 10) and mine["key"] == "P-256"
+    ca = next(row for row in rows if row["kind"] == "DEVICE_PROFILE")
+    assert (ca["id"], ca["name"]) == (profile["id"], profile["name"]) and "Maker" in ca["subject"]
+    assert ca["daysLeft"] in (4, 5) and rows.index(ca) < rows.index(mine)
     assert {row["kind"] for row in board(sysadmin)["data"]} == {"SERVER", "SERVER_CA"}
     assert {"SERVER", "SERVER_CA"} < {row["kind"] for row in rows}
     ends = [row["notAfter"] for row in rows]
