@@ -242,6 +242,10 @@ reasons! {
         "The quality of service asked for does not exist.",
         "Use QoS 0, 1 or 2.";
 
+    TextMessage = 308, "packet.text_message", Device,
+        "A WebSocket client sent a text message, but MQTT over WebSocket is binary.",
+        "Let the client send binary messages, as every MQTT library does.";
+
     // 4xx: topics and payloads.
     TopicUnknown = 400, "publish.topic_unknown", Device,
         "The topic is not one of the device API.",

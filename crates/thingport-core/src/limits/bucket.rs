@@ -23,8 +23,8 @@ struct Window {
 /// Which part has too little, and for how long; none: it never holds as much as was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Short {
-    pub(super) window: RateWindow,
-    pub(super) wait_ms: Option<u64>,
+    pub(crate) window: RateWindow,
+    pub(crate) wait_ms: Option<u64>,
 }
 
 impl Bucket {
