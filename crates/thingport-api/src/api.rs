@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use axum::body::Bytes;
+use thingport_core::allowance::Allowances;
+use thingport_core::error::Error;
 use thingport_core::node::Node;
 use thingport_core::registry::certificates::ServerCertificate;
 use thingport_model::reading::Readings;
@@ -11,11 +13,13 @@ use thingport_model::time::Timestamp;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::auth::password::Hashing;
+use crate::auth::policy::SecuritySettings;
 use crate::auth::sessions::EndedSessions;
 use crate::auth::throttle::Throttle;
 use crate::auth::token::JwtKeys;
 use crate::config::ApiConfig;
 use crate::error::Refusal;
+use crate::limits::RuleBook;
 
 /// The server's own certificates, for the certificate board. Asked at each request, since they may
 /// change while the server runs.
@@ -47,9 +51,10 @@ pub struct Api {
     pub(crate) hashing: Hashing,
     pub(crate) throttle: Throttle,
     pub(crate) ended: EndedSessions,
-    /// Held while the login record of a user is read and written back: two such writers would
-    /// otherwise undo each other.
-    pub(crate) login_records: Mutex<()>,
+    /// Password policy and the like; none before they were asked for.
+    pub(crate) security: Mutex<Option<Arc<SecuritySettings>>>,
+    pub(crate) rules: RuleBook,
+    pub(crate) allowances: Allowances,
     bodies: Arc<Semaphore>,
     pub(crate) requests: Semaphore,
     feeds: AtomicUsize,
@@ -68,7 +73,9 @@ impl Api {
             hashing: Hashing::new(config.hashing_max, config.logins_waiting_max),
             throttle: Throttle::new(),
             ended: EndedSessions::new(),
-            login_records: Mutex::const_new(()),
+            security: Mutex::const_new(None),
+            rules: RuleBook::new(),
+            allowances: Allowances::new(Arc::clone(&node.metrics)),
             bodies: Arc::new(Semaphore::new(config.bodies_max / ROOM_UNIT)),
             requests: Semaphore::new(config.requests_max),
             feeds: AtomicUsize::new(0),
@@ -93,6 +100,16 @@ impl Api {
     /// The server's own certificates.
     pub(crate) fn server_certificates(&self) -> Vec<ServerCertificate> {
         (self.server_certificates)()
+    }
+
+    /// Remembers what the store kept of sessions that ended. To be called before anybody is served, or
+    /// tokens of people who logged out would work again.
+    ///
+    /// # Errors
+    /// Whatever the store answers.
+    pub async fn recall(&self) -> Result<(), Error> {
+        self.ended.recall(self.node.registry.ended_sessions().await?);
+        Ok(())
     }
 
     /// Closes all WebSocket sessions with 1012 and opens no new ones (W-5).

@@ -1,6 +1,10 @@
 //! Who asks: from a credential to a [`Caller`], and from a login to tokens (REST API section 2).
 
+pub(crate) mod key;
 pub mod password;
+pub(crate) mod policy;
+pub(crate) mod prove;
+pub(crate) mod remote;
 pub(crate) mod sessions;
 pub(crate) mod throttle;
 pub mod token;
@@ -15,8 +19,8 @@ use axum::response::{IntoResponse, Response};
 use thingport_core::access::Caller;
 use thingport_core::clock::Entropy;
 use thingport_core::error::Error;
-use thingport_model::id::{CustomerId, NIL};
-use thingport_model::user::Authority;
+use thingport_model::id::{CustomerId, NIL, UserId};
+use thingport_model::user::{Authority, KeyHash, User};
 use uuid::Uuid;
 
 use crate::api::Api;
@@ -28,8 +32,25 @@ use token::{Claims, Holder, Purpose, Terms, TokenError};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SignedIn {
     pub(crate) caller: Caller,
-    /// The session the token belongs to.
-    pub(crate) session: Uuid,
+    pub(crate) by: Credential,
+}
+
+/// What was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Credential {
+    /// A token of this session.
+    Session(Uuid),
+    /// The API key whose value has this hash.
+    Key(KeyHash),
+}
+
+/// What a request presents.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presented<'a> {
+    /// `Bearer <jwt>`.
+    Token(&'a str),
+    /// `ApiKey <value>`.
+    Key(&'a str),
 }
 
 /// Found only behind [`must_sign_in`]: a handler that asks for it on a public route answers 500.
@@ -55,36 +76,66 @@ pub(crate) async fn must_sign_in(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let token = bearer(request.headers());
-    let signed_in = match token {
-        Ok(token) => sign_in(&door.api, token).await,
-        Err(refusal) => Err(refusal),
-    };
-    match signed_in {
-        Ok(signed_in) if door.roles.contains(&signed_in.caller.authority) => {
+    match pass(&door, request.headers()).await {
+        Ok(signed_in) => {
             request.extensions_mut().insert(signed_in);
             next.run(request).await
         }
-        Ok(_) => Refusal::denied("your role does not allow this").into_response(),
         Err(refusal) => refusal.into_response(),
     }
 }
 
-/// The person behind an access token.
-pub(crate) async fn sign_in(api: &Api, token: &str) -> Result<SignedIn, Refusal> {
-    let claims = api.keys().verify(token, Purpose::Access, api.now()).map_err(refusal)?;
-    let (caller, _) = holder(api, &claims).await?;
-    Ok(SignedIn { caller, session: claims.session_id })
+async fn pass(door: &Door, headers: &HeaderMap) -> Result<SignedIn, Refusal> {
+    let signed_in = sign_in(&door.api, presented(headers)?).await?;
+    door.api.count_request(&signed_in.caller).await?;
+    if door.roles.contains(&signed_in.caller.authority) {
+        return Ok(signed_in);
+    }
+    Err(Refusal::denied("your role does not allow this"))
+}
+
+/// The person behind an access token or API key.
+pub(crate) async fn sign_in(api: &Api, presented: Presented<'_>) -> Result<SignedIn, Refusal> {
+    match presented {
+        Presented::Token(token) => {
+            let claims = api.keys().verify(token, Purpose::Access, api.now()).map_err(refusal)?;
+            let (caller, _) = holder(api, &claims).await?;
+            Ok(SignedIn { caller, by: Credential::Session(claims.session_id) })
+        }
+        Presented::Key(value) => {
+            let hash = key::hash(value);
+            let user = owner(api, &hash).await?;
+            Ok(SignedIn { caller: Caller::of(&user), by: Credential::Key(hash) })
+        }
+    }
 }
 
 /// Whether the session of somebody who signed in before still holds (W-5).
 pub(crate) async fn still_signed_in(api: &Api, signed_in: &SignedIn) -> Result<(), Refusal> {
-    let session = signed_in.session;
-    if signed_in.caller.read_only {
-        return not_ended(api, session);
+    match signed_in.by {
+        Credential::Key(hash) => owner(api, &hash).await.map(drop),
+        Credential::Session(session) if signed_in.caller.read_only => not_ended(api, session),
+        Credential::Session(session) => {
+            let standing = Standing { session, user: signed_in.caller.user_id };
+            standing.check(api).await.map(drop)
+        }
     }
-    let claims = Standing { session, user: signed_in.caller.user_id };
-    claims.check(api).await.map(drop)
+}
+
+/// The user whose rights an API key has, if the key works now.
+async fn owner(api: &Api, hash: &KeyHash) -> Result<User, Refusal> {
+    let refused = || Refusal::unauthenticated("the API key is not known, disabled or expired");
+    let registry = &api.node().registry;
+    let key = registry.api_key_by_hash(hash).await.map_err(Error::from)?.ok_or_else(refused)?;
+    if !key.enabled || key.expires_at.is_some_and(|at| at <= api.now()) {
+        return Err(refused());
+    }
+    let user = registry.user_of_token(key.user_id).await?.ok_or_else(refused)?;
+    let login = registry.user_credentials(key.user_id).await?.ok_or_else(refused)?;
+    if login.enabled {
+        return Ok(user);
+    }
+    Err(Refusal::unauthenticated("the user of the API key is locked or not active"))
 }
 
 /// A pair of tokens of one session.
@@ -101,8 +152,15 @@ pub(crate) fn issue(api: &Api, holder: &Holder, session: Uuid) -> Result<TokenPa
 }
 
 /// A pair of tokens of a new session.
-pub(crate) fn begin_session(api: &Api, holder: &Holder) -> Result<TokenPair, Refusal> {
-    issue(api, holder, token::new_session(api.now(), &*api.node().entropy))
+pub(crate) async fn begin_session(api: &Api, holder: &Holder) -> Result<TokenPair, Refusal> {
+    let mut begins_at = api.now();
+    if let Holder::User(user) = holder {
+        // The clock may have been set back since the last change of the password; a session that
+        // seems to be older than that would not work.
+        let login = api.node().registry.user_credentials(user.id).await?;
+        begins_at = begins_at.max(login.map_or(begins_at, |login| login.tokens_valid_from));
+    }
+    issue(api, holder, token::new_session(begins_at, &*api.node().entropy))
 }
 
 /// Trades a refresh token for a new pair of the same session.
@@ -153,18 +211,19 @@ async fn holder(api: &Api, claims: &Claims) -> Result<(Caller, Holder), Refusal>
 /// A session and whose it is.
 struct Standing {
     session: Uuid,
-    user: thingport_model::id::UserId,
+    user: UserId,
 }
 
 impl Standing {
-    async fn check(&self, api: &Api) -> Result<thingport_model::user::User, Refusal> {
+    async fn check(&self, api: &Api) -> Result<User, Refusal> {
         not_ended(api, self.session)?;
         let registry = &api.node().registry;
         let gone = || Refusal::unauthenticated("the user no longer exists");
         let user = registry.user_of_token(self.user).await?.ok_or_else(gone)?;
         let login = registry.user_credentials(self.user).await?.ok_or_else(gone)?;
-        if !login.enabled {
-            return Err(Refusal::unauthenticated("the user is locked or not active"));
+        // Who is not active yet has a token only when an administrator asked for one (2.3).
+        if !login.enabled && login.password_hash.is_some() {
+            return Err(Refusal::unauthenticated("the user is locked"));
         }
         if token::session_began(self.session) < login.tokens_valid_from {
             return Err(Refusal::expired("the session has ended; log in again"));
@@ -190,22 +249,26 @@ fn refusal(error: TokenError) -> Refusal {
     }
 }
 
-/// The token of the request: `X-Authorization` before `Authorization`, `Bearer <jwt>` (2.1).
-fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
+/// The credential of the request: `X-Authorization` before `Authorization`, `Bearer <jwt>` or
+/// `ApiKey <value>` (2.1).
+fn presented(headers: &HeaderMap) -> Result<Presented<'_>, Refusal> {
     let presented = ["x-authorization", "authorization"].into_iter().find_map(|name| {
         let text = headers.get(name)?.to_str().ok()?.trim();
         (!text.is_empty()).then_some(text)
     });
-    let presented =
-        presented.ok_or_else(|| Refusal::unauthenticated("this needs a token; log in first"))?;
-    let (scheme, token) = presented.split_once(' ').unwrap_or((presented, ""));
+    let presented = presented.ok_or_else(|| {
+        Refusal::unauthenticated("this needs a token or an API key; log in first")
+    })?;
+    let (scheme, value) = presented.split_once(' ').unwrap_or((presented, ""));
     if scheme.eq_ignore_ascii_case("Bearer") {
-        return Ok(token.trim());
+        return Ok(Presented::Token(value.trim()));
     }
     if scheme.eq_ignore_ascii_case("ApiKey") {
-        return Err(Refusal::unauthenticated("API keys are not offered by this server yet"));
+        return Ok(Presented::Key(value.trim()));
     }
-    Err(Refusal::unauthenticated("the authorization header must read: Bearer <token>"))
+    Err(Refusal::unauthenticated(
+        "the authorization header must read: Bearer <token>, or: ApiKey <key>",
+    ))
 }
 
 const KEY_SETTING: &str = "api.jwt.key";
@@ -216,25 +279,29 @@ mod tests {
     use axum::http::HeaderValue;
 
     #[test]
-    fn the_token_is_found_in_either_header() {
+    fn the_credential_is_found_in_either_header() {
         type Headers = &'static [(&'static str, &'static str)];
-        let rows: [(Headers, Option<&str>); 9] = [
-            (&[("x-authorization", "Bearer a")], Some("a")),
-            (&[("authorization", "Bearer a")], Some("a")),
-            (&[("authorization", "bearer  a ")], Some("a")),
-            (&[("x-authorization", "Bearer a"), ("authorization", "Basic b")], Some("a")),
-            (&[("x-authorization", ""), ("authorization", "Bearer b")], Some("b")),
+        let token = |text| Some(Presented::Token(text));
+        let key = |text| Some(Presented::Key(text));
+        let rows: [(Headers, Option<Presented<'static>>); 11] = [
+            (&[("x-authorization", "Bearer a")], token("a")),
+            (&[("authorization", "Bearer a")], token("a")),
+            (&[("authorization", "bearer  a ")], token("a")),
+            (&[("x-authorization", "Bearer a"), ("authorization", "Basic b")], token("a")),
+            (&[("x-authorization", ""), ("authorization", "Bearer b")], token("b")),
             (&[], None),
             (&[("authorization", "")], None),
             (&[("authorization", "Basic a")], None),
-            (&[("x-authorization", "ApiKey a")], None),
+            (&[("x-authorization", "ApiKey a")], key("a")),
+            (&[("authorization", "apikey a")], key("a")),
+            (&[("x-authorization", "ApiKey a"), ("authorization", "Bearer b")], key("a")),
         ];
         for (headers, expected) in rows {
             let map = headers.iter().map(|(name, value)| {
                 (axum::http::HeaderName::from_static(name), HeaderValue::from_static(value))
             });
             let map: HeaderMap = map.collect();
-            assert_eq!(bearer(&map).ok(), expected, "{headers:?}");
+            assert!(presented(&map).ok() == expected, "{headers:?}");
         }
     }
 }

@@ -13,6 +13,8 @@ pub struct ApiConfig {
     pub issuer: String,
     /// Version shown by `GET /api/system/info`.
     pub version: String,
+    /// Whether administrators may get tokens of their users (`GET /api/user/{id}/token`).
+    pub user_token_access: bool,
     /// Largest request body in bytes (G-4).
     pub body_max: usize,
     /// Bytes of large request bodies held at the same time; more wait.
@@ -72,6 +74,7 @@ impl Default for ApiConfig {
             refresh_lifetime_s: 604_800,
             issuer: "thingport".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            user_token_access: false,
             body_max: 16 * MIB,
             bodies_max: 128 * MIB,
             requests_max: 1_024,

@@ -18,6 +18,8 @@ pub struct Refusal {
     message: String,
     /// Members that only some codes have, such as `limit` of code 41.
     extra: Vec<(&'static str, Value)>,
+    /// In how many seconds trying again may help (`Retry-After`).
+    retry_after_s: Option<u64>,
 }
 
 impl Refusal {
@@ -37,6 +39,32 @@ impl Refusal {
     #[must_use]
     pub fn expired(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, 11, message)
+    }
+
+    /// 401, code 15: the password is right and too old; `reset_token` allows to set a new one.
+    #[must_use]
+    pub fn password_expired(reset_token: &str) -> Self {
+        let text = "the password has expired; set a new one";
+        Self::new(StatusCode::UNAUTHORIZED, 15, text).with("resetToken", reset_token)
+    }
+
+    /// 401, code 45: the password is right and breaks the policy of today.
+    #[must_use]
+    pub fn password_too_weak(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, 45, message)
+    }
+
+    /// 429, code 33: more requests than the tenant or customer may send.
+    #[must_use]
+    pub fn too_many_requests(message: impl Into<String>, retry_after_s: u64) -> Self {
+        let refusal = Self::new(StatusCode::TOO_MANY_REQUESTS, 33, message);
+        Self { retry_after_s: Some(retry_after_s.max(1)), ..refusal }
+    }
+
+    /// 409, code 31: a link that leads nowhere.
+    #[must_use]
+    pub fn stale_link(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, 31, message)
     }
 
     /// 403, code 20: authenticated, but not allowed.
@@ -75,6 +103,12 @@ impl Refusal {
         self.status
     }
 
+    /// In how many seconds trying again may help, if it may.
+    #[must_use]
+    pub const fn retry_after_s(&self) -> Option<u64> {
+        self.retry_after_s
+    }
+
     /// ThingsBoard's `errorCode`.
     #[must_use]
     pub const fn code(&self) -> u16 {
@@ -88,7 +122,8 @@ impl Refusal {
     }
 
     fn new(status: StatusCode, code: u16, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), extra: Vec::new() }
+        let retry_after_s = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
+        Self { status, code, message: message.into(), extra: Vec::new(), retry_after_s }
     }
 
     fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
@@ -162,6 +197,15 @@ pub(crate) fn too_large(limit: usize) -> Response {
     let json = HeaderValue::from_static("application/json");
     (StatusCode::PAYLOAD_TOO_LARGE, [(header::CONTENT_TYPE, json)], text.to_string())
         .into_response()
+}
+
+/// Leads a browser on, with GET whatever it asked with (303).
+#[must_use]
+pub(crate) fn see_other(location: &str) -> Response {
+    match HeaderValue::from_str(location) {
+        Ok(location) => (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response(),
+        Err(_) => Refusal::bad_request("the link has characters that no link has").into_response(),
+    }
 }
 
 /// A page in place of one that does not exist.

@@ -73,6 +73,15 @@ impl World {
         Self { router: router(Arc::clone(&api)), api, clock }
     }
 
+    /// The same house after a restart of the people's side: what was only in memory is gone.
+    pub(crate) async fn restarted(&self) -> Self {
+        let keys = JwtKeys::new(&[7; SECRET_BYTES]).expect("long enough");
+        let (node, config) = (Arc::clone(self.api.node()), self.api.config().clone());
+        let api = Arc::new(Api::new(node, config, keys, decode()));
+        api.recall().await.expect("the store answers");
+        Self { router: router(Arc::clone(&api)), api, clock: Arc::clone(&self.clock) }
+    }
+
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.expect("infallible");
         let (parts, body) = response.into_parts();
@@ -134,6 +143,10 @@ pub(crate) struct FakeClock(AtomicU64);
 impl FakeClock {
     pub(crate) fn advance(&self, ms: u64) {
         self.0.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    pub(crate) fn set_back(&self, ms: u64) {
+        self.0.fetch_sub(ms, Ordering::SeqCst);
     }
 }
 

@@ -16,10 +16,12 @@ pub mod error;
 mod extract;
 #[cfg(test)]
 mod fake;
+mod limits;
 mod openapi;
 mod render;
 mod rest;
 mod route;
 pub mod router;
+mod settings;
 mod ui;
 mod ws;

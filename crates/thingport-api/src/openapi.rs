@@ -11,7 +11,9 @@ use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::schema::{ComponentsBuilder, ObjectBuilder, Type};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::{
     Components, HttpMethod, OpenApiBuilder, PathItem, PathsBuilder, RefOr, Required, Schema,
 };
@@ -64,7 +66,8 @@ fn operation(route: &Route, schemas: &mut Schemas) -> OperationBuilder {
     }
     if matches!(route.who, Who::People(_)) {
         let token = SecurityRequirement::new("token", Vec::<String>::new());
-        operation = operation.security(token);
+        let key = SecurityRequirement::new("apiKey", Vec::<String>::new());
+        operation = operation.security(token).security(key);
     }
     operation
 }
@@ -107,9 +110,11 @@ fn text_parameter(name: &str, place: ParameterIn, required: bool, about: &str) -
 
 fn components(schemas: Schemas) -> Components {
     let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+    let key = ApiKey::Header(ApiKeyValue::with_description("X-Authorization", KEY_FORM));
     ComponentsBuilder::new()
         .schemas_from_iter::<Vec<(String, RefOr<Schema>)>, RefOr<Schema>, String>(schemas)
         .security_scheme("token", SecurityScheme::Http(token))
+        .security_scheme("apiKey", SecurityScheme::ApiKey(key))
         .build()
 }
 
@@ -155,11 +160,13 @@ fn who(who: Who) -> String {
 fn method(method: &Method) -> HttpMethod {
     match *method {
         Method::POST => HttpMethod::Post,
+        Method::PUT => HttpMethod::Put,
         Method::DELETE => HttpMethod::Delete,
         _ => HttpMethod::Get,
     }
 }
 
+const KEY_FORM: &str = "An API key of a user, as: ApiKey VALUE";
 const ABOUT: &str = "The part of ThingsBoard's REST API that Thingport serves, with additions of its \
     own under /api/thingport. Log in with POST /api/auth/login and send the token as \
     X-Authorization: Bearer TOKEN.";

@@ -29,8 +29,8 @@ fn show(api: &Api, mut response: Response) -> Response {
     let Some(refusal) = response.extensions_mut().remove::<Refusal>() else { return response };
     let body = axum::Json(refusal.body(api.now()));
     let mut rendered = (refusal.status(), body).into_response();
-    if refusal.status().as_u16() == 503 {
-        rendered.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    if let Some(seconds) = refusal.retry_after_s() {
+        rendered.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     rendered
 }

@@ -1,5 +1,6 @@
 //! The REST resources, one file each; every file lists its routes.
 
+mod admin;
 mod auth;
 mod certificates;
 mod credentials;
@@ -21,7 +22,11 @@ use crate::route::Route;
 pub(crate) fn routes() -> Vec<Route> {
     let parts = [
         auth::routes(),
+        auth::links::routes(),
+        auth::keys::routes(),
         users::routes(),
+        users::own::routes(),
+        admin::routes(),
         tenants::routes(),
         tenants::profiles::routes(),
         customers::routes(),

@@ -73,6 +73,10 @@ impl Route {
         Self::new(Method::POST, path, on(MethodFilter::POST, run))
     }
 
+    pub(crate) fn put<H: Handler<A, Arc<Api>>, A: 'static>(path: &'static str, run: H) -> Self {
+        Self::new(Method::PUT, path, on(MethodFilter::PUT, run))
+    }
+
     pub(crate) fn delete<H: Handler<A, Arc<Api>>, A: 'static>(path: &'static str, run: H) -> Self {
         Self::new(Method::DELETE, path, on(MethodFilter::DELETE, run))
     }

@@ -17,7 +17,9 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::get("/", start).about("What runs here."),
         Route::get("/activate", activate).about("Where a new user sets its password."),
-        Route::get("/activate.js", activate_script).about("Part of that page."),
+        Route::get("/reset-password", activate).about("Where a user sets a new password."),
+        Route::get("/activate.js", activate_script).about("Part of those pages."),
+        Route::get("/link-expired", link_expired).about("Says that a link is too old."),
         Route::get("/swagger-ui.html", moved).about("Leads to the page of this description."),
         Route::get("/swagger-ui/index.html", browse).about("This description as a page."),
         Route::get("/swagger-ui/browse.js", browse_script).about("Part of that page."),
@@ -65,6 +67,10 @@ async fn activate() -> Response {
     page("text/html; charset=utf-8", include_str!("pages/activate.html").to_owned())
 }
 
+async fn link_expired() -> Response {
+    page("text/html; charset=utf-8", include_str!("pages/link-expired.html").to_owned())
+}
+
 async fn activate_script() -> Response {
     page("text/javascript; charset=utf-8", include_str!("pages/activate.js").to_owned())
 }
@@ -101,6 +107,7 @@ mod tests {
             include_str!("pages/start.html"),
             include_str!("pages/browse.html"),
             include_str!("pages/activate.html"),
+            include_str!("pages/link-expired.html"),
             include_str!("pages/browse.js"),
             include_str!("pages/activate.js"),
             include_str!("pages/page.css"),

@@ -16,12 +16,13 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgr
 use axum::response::Response;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
+use thingport_core::allowance::{NoPlace, PeopleRules, Place, UpdateAllowance, Whom};
 use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use crate::api::Api;
-use crate::auth::{SignedIn, sign_in, still_signed_in};
+use crate::auth::{Presented, SignedIn, sign_in, still_signed_in};
 use crate::error::Refusal;
 use crate::extract::Params;
 use crate::route::{Route, Who, optional};
@@ -97,8 +98,11 @@ struct Session {
     outbox: Outbox,
     signed_in: SignedIn,
     feeds: HashMap<i64, Running>,
-    /// Held for the bound on sessions.
-    _place: crate::api::FeedPlace,
+    /// What the tenant profile says about people.
+    rules: Arc<PeopleRules>,
+    allowance: Arc<UpdateAllowance>,
+    /// Held for the bounds on sessions: the server's and the tenant's.
+    _places: (crate::api::FeedPlace, Place),
 }
 
 impl Drop for Session {
@@ -107,12 +111,16 @@ impl Drop for Session {
     }
 }
 
-/// A subscription's task, ended when dropped.
-struct Running(AbortHandle);
+/// A subscription's task, ended when dropped, and its place among those of the tenant.
+struct Running {
+    task: AbortHandle,
+    /// None for a question that is answered and over.
+    _place: Option<Place>,
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
@@ -128,16 +136,23 @@ impl Session {
         let (signed_in, commands) = match token {
             Some(token) => {
                 let bad = |_| Some(end(UNEXPECTED, "the token is not valid or has expired"));
-                (sign_in(api, &token).await.map_err(bad)?, Vec::new())
+                (sign_in(api, Presented::Token(&token)).await.map_err(bad)?, Vec::new())
             }
             None => first_message(api, stream).await?,
         };
         let place = api.take_feed().ok_or(Some(end(POLICY, "too many sessions")))?;
         drop(stranger);
-        let feeds = HashMap::new();
-        let api = Arc::clone(api);
+        let caller = signed_in.caller;
+        let failed = |_| Some(end(UNEXPECTED, "the limits of the tenant cannot be read"));
+        let rules = api.rules_of(caller.tenant_id).await.map_err(failed)?;
+        let own = api.allowances.session(&caller, &rules);
+        let own = own.map_err(|refused| Some(end(POLICY, no_session(refused.whom))))?;
+        outbox.narrow(rules.queue_max);
+        let now_ms = api.node().clock.monotonic_ms();
+        let allowance = Arc::new(UpdateAllowance::of(&rules.updates, now_ms));
+        let (api, feeds, _places) = (Arc::clone(api), HashMap::new(), (place, own));
         api.node().metrics.websockets.add(1);
-        let mut session = Self { api, outbox, signed_in, feeds, _place: place };
+        let mut session = Self { api, outbox, signed_in, feeds, rules, allowance, _places };
         commands.into_iter().for_each(|command| session.obey(command));
         Ok(session)
     }
@@ -155,7 +170,7 @@ impl Session {
             tokio::select! {
                 message = stream.next() => match message {
                     Some(Ok(Message::Pong(_))) => heard_at = Instant::now(),
-                    Some(Ok(Message::Text(text))) => match self.read(&text) {
+                    Some(Ok(Message::Text(text))) => match self.read(&text).await {
                         Ok(()) => {}
                         Err(ended) => return Some(ended),
                     },
@@ -185,9 +200,13 @@ impl Session {
     }
 
     /// Obeys the commands of a message.
-    fn read(&mut self, text: &Utf8Bytes) -> Result<(), End> {
+    async fn read(&mut self, text: &Utf8Bytes) -> Result<(), End> {
         if text.len() > self.api.config().ws.message_max {
             return Err(TOO_LONG);
+        }
+        // They may have changed; if nobody can tell, the former ones hold.
+        if let Ok(rules) = self.api.rules_of(self.signed_in.caller.tenant_id).await {
+            self.rules = rules;
         }
         match Incoming::parse(text) {
             Ok(incoming) => incoming.commands.into_iter().for_each(|command| self.obey(command)),
@@ -207,9 +226,13 @@ impl Session {
             {
                 self.unsubscribe(&it);
             }
-            Command::Series(it) => self.begin(it, |feed| tokio::spawn(feed.series())),
-            Command::Attributes(it) => self.begin(it, |feed| tokio::spawn(feed.attributes())),
-            Command::History(it) => self.begin(it, |feed| tokio::spawn(feed.history())),
+            Command::Series(it) => self.subscribe(it, |feed| tokio::spawn(feed.series())),
+            Command::Attributes(it) => self.subscribe(it, |feed| tokio::spawn(feed.attributes())),
+            Command::History(it) => {
+                if self.make_room(it.cmd_id) {
+                    self.begin(it, None, |feed| tokio::spawn(feed.history()));
+                }
+            }
         }
     }
 
@@ -221,26 +244,62 @@ impl Session {
         }
     }
 
-    /// Starts a subscription in place of the one with the same id (W-17).
-    fn begin(
+    /// Starts a subscription in place of the one with the same id (W-17), if the tenant may have one
+    /// more.
+    fn subscribe(
         &mut self,
         command: Subscription,
         start: impl FnOnce(Feed) -> tokio::task::JoinHandle<()>,
     ) {
-        let id = command.cmd_id;
+        if !self.make_room(command.cmd_id) {
+            return;
+        }
+        let caller = self.signed_in.caller;
+        let take = |session: &Self| session.api.allowances.subscription(&caller, &session.rules);
+        let mut place = take(self);
+        if place.is_err() {
+            // Those that ended by themselves still hold theirs.
+            self.feeds.retain(|_, running| !running.task.is_finished());
+            place = take(self);
+        }
+        match place {
+            Ok(place) => self.begin(command, Some(place), start),
+            Err(NoPlace { whom, max }) => {
+                let text = format!(
+                    "the tenant profile allows this {} {max} subscriptions, and there are as many",
+                    whom.name()
+                );
+                self.outbox.send(error(command.cmd_id, BAD_REQUEST, &text));
+            }
+        }
+    }
+
+    /// Ends the command with this id. False, and the client is told, when there are too many others.
+    fn make_room(&mut self, id: i64) -> bool {
         self.feeds.remove(&id);
         let max = self.api.config().ws.subscriptions_max;
         if self.feeds.len() >= max {
-            self.feeds.retain(|_, running| !running.0.is_finished());
+            self.feeds.retain(|_, running| !running.task.is_finished());
         }
-        if self.feeds.len() >= max {
-            let text = format!("this session has {max} subscriptions already");
-            self.outbox.send(error(id, BAD_REQUEST, &text));
-            return;
+        if self.feeds.len() < max {
+            return true;
         }
+        let text = format!("this session has {max} subscriptions already");
+        self.outbox.send(error(id, BAD_REQUEST, &text));
+        false
+    }
+
+    fn begin(
+        &mut self,
+        command: Subscription,
+        place: Option<Place>,
+        start: impl FnOnce(Feed) -> tokio::task::JoinHandle<()>,
+    ) {
+        let id = command.cmd_id;
         let (api, caller) = (Arc::clone(&self.api), self.signed_in.caller);
-        let feed = Feed { api, caller, outbox: self.outbox.clone(), command };
-        self.feeds.insert(id, Running(start(feed).abort_handle()));
+        let (outbox, allowance) = (self.outbox.clone(), Arc::clone(&self.allowance));
+        let task = start(Feed { api, caller, outbox, allowance, command }).abort_handle();
+        self.feeds.insert(id, Running { task, _place: place });
     }
 }
 
@@ -275,8 +334,12 @@ async fn first_message(
     let incoming = Incoming::parse(&text).map_err(|_| missing())?;
     let auth = incoming.auth.ok_or_else(missing)?;
     let bad = || Some(end(INVALID, "the credential is not valid"));
-    let token = auth.token.ok_or_else(bad)?;
-    let signed_in = sign_in(api, &token).await.map_err(|_| bad())?;
+    let presented = match (&auth.token, &auth.api_key) {
+        (Some(token), _) => Presented::Token(token),
+        (None, Some(key)) => Presented::Key(key),
+        (None, None) => return Err(bad()),
+    };
+    let signed_in = sign_in(api, presented).await.map_err(|_| bad())?;
     Ok((signed_in, incoming.commands))
 }
 
@@ -303,6 +366,16 @@ async fn write(
         let frame = CloseFrame { code: ended.code, reason: Utf8Bytes::from_static(ended.text) };
         // A reader that is too slow for the rest is too slow for this as well.
         let _ = timeout(GOODBYE, sink.send(Message::Close(Some(frame)))).await;
+    }
+}
+
+/// What a client is told that is one session too many (W-6).
+const fn no_session(whom: Whom) -> &'static str {
+    match whom {
+        Whom::Tenant(_) => "the tenant has as many sessions as its profile allows",
+        Whom::Customer(_) => "the customer has as many sessions as the tenant profile allows",
+        Whom::User(_) => "you have as many sessions as the tenant profile allows",
+        Whom::Guest(_) => "there are as many guests as the tenant profile allows",
     }
 }
 

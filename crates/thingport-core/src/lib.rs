@@ -9,6 +9,7 @@
 
 pub mod access;
 pub mod admit;
+pub mod allowance;
 pub mod attempt;
 pub mod attributes;
 pub mod clock;

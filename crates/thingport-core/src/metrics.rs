@@ -76,12 +76,16 @@ bounds! {
     AcceptRate = "accept_rate_max",
     /// Addresses whose failed logins are remembered; further ones are not counted.
     GuardedAddresses = "guarded_addresses_max",
-    /// Connections whose PROXY header is waited for; the newcomer is closed at accept.
-    ProxyHeaders = "proxy_headers_max",
     /// Rate limits remembered for devices that are not connected; some begin afresh.
     LimitBuckets = "limit_buckets_max",
     /// TLS handshakes under way; the newcomer is closed at accept.
     TlsHandshakes = "tls_handshakes_max",
+    /// Requests of a tenant or customer in a time (tenant profile); the request is answered 429.
+    RestRateLimits = "rest_rate_limits",
+    /// WebSocket sessions or subscriptions of somebody (tenant profile); the newcomer is refused.
+    WebSocketLimits = "websocket_limits",
+    /// Updates of a WebSocket session in a time (tenant profile); further ones are dropped.
+    WebSocketUpdates = "websocket_updates",
     /// Password checks at once; the next one waits.
     PasswordChecks = "password_checks_max",
     /// Provisioning requests worked at at once; the next one waits.

@@ -144,6 +144,10 @@ async fn serve(
     let api = api.with_server_certificates(server_certificates(tls.clone()));
     let api = Arc::new(api.with_ca_pem(ca_pem(tls.clone())));
 
+    api.recall()
+        .await
+        .map_err(|error| Failure::new(format!("the sessions that ended: {error:?}")))?;
+
     let routes = thingport_api::router::router(Arc::clone(&api))
         .merge(thingport_transport::http::router(Arc::clone(&node)))
         .merge(observe::routes(Arc::clone(&node), Arc::clone(&drain), tls.clone()));
@@ -318,6 +322,7 @@ fn api_config(config: &Config) -> ApiConfig {
         token_lifetime_s: seconds(config.auth.token_lifetime),
         refresh_lifetime_s: seconds(config.auth.refresh_lifetime),
         issuer: config.auth.issuer.clone(),
+        user_token_access: config.auth.user_token_access,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         body_max: config.http.body_max.as_usize(),
         ..ApiConfig::default()

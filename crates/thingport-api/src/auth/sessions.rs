@@ -1,11 +1,13 @@
 //! Sessions that were ended by a logout before their tokens expired.
 //!
-//! Kept in memory and bounded; a session is forgotten once its tokens have expired by themselves.
+//! The store keeps them, so that a restart brings no token back; each request is judged by the copy in
+//! memory. Both forget a session once its tokens have expired by themselves.
 
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
 use thingport_model::time::Timestamp;
+use thingport_model::user::EndedSession;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -17,21 +19,40 @@ pub(crate) struct EndedSessions {
     bell: watch::Sender<u64>,
 }
 
+/// Whose session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// A user's.
+    Users,
+    /// A guest's: whoever wants can have any number of them, so they get a part of the room only.
+    Guests,
+}
+
 impl EndedSessions {
     pub(crate) fn new() -> Self {
         Self { ended: Mutex::default(), bell: watch::Sender::new(0) }
     }
 
+    /// Takes over what the store kept.
+    pub(crate) fn recall(&self, kept: Vec<EndedSession>) {
+        let kept = kept.into_iter().map(|it| (it.session, it.expires_at));
+        self.ended.lock().extend(kept);
+    }
+
     /// Ends a session whose last token expires at `expires_at`. False when there is no room left: the
     /// caller must then end it another way.
-    pub(crate) fn end(&self, session: Uuid, expires_at: Timestamp, now: Timestamp) -> bool {
+    pub(crate) fn end(&self, session: EndedSession, whose: Whose, now: Timestamp) -> bool {
+        let room = match whose {
+            Whose::Users => ENDED_MAX,
+            Whose::Guests => GUESTS_MAX,
+        };
         let mut ended = self.ended.lock();
-        if ended.len() >= ENDED_MAX {
+        if ended.len() >= room {
             ended.retain(|_, expires_at| *expires_at > now);
         }
-        let fits = ended.len() < ENDED_MAX;
+        let fits = ended.len() < room;
         if fits {
-            ended.insert(session, expires_at);
+            ended.insert(session.session, session.expires_at);
         }
         drop(ended);
         self.ring();
@@ -55,6 +76,8 @@ impl EndedSessions {
 
 /// Ended sessions remembered (some 3 MiB).
 const ENDED_MAX: usize = 65_536;
+/// How many there may be for a guest's to be remembered too.
+const GUESTS_MAX: usize = ENDED_MAX / 4;
 
 #[cfg(test)]
 mod tests {
@@ -63,12 +86,20 @@ mod tests {
     #[test]
     fn an_ended_session_is_remembered_until_its_tokens_expire() {
         let sessions = EndedSessions::new();
-        for n in 0..ENDED_MAX as u128 {
-            assert!(sessions.end(Uuid::from_u128(n), Timestamp(10), Timestamp(0)));
+        let ended = |n, expires_at| EndedSession {
+            session: Uuid::from_u128(n),
+            expires_at: Timestamp(expires_at),
+        };
+        let end = |it, whose, now| sessions.end(it, whose, Timestamp(now));
+        sessions.recall((0..GUESTS_MAX as u128).map(|n| ended(n, 10)).collect());
+        assert!(sessions.contains(Uuid::from_u128(7)), "what the store kept");
+        assert!(!end(ended(u128::MAX, 10), Whose::Guests, 0));
+        for n in GUESTS_MAX as u128..ENDED_MAX as u128 {
+            assert!(end(ended(n, 10), Whose::Users, 0));
         }
-        assert!(!sessions.end(Uuid::from_u128(u128::MAX), Timestamp(10), Timestamp(9)));
+        assert!(!end(ended(u128::MAX, 10), Whose::Users, 9));
         assert!(sessions.contains(Uuid::from_u128(0)));
-        assert!(sessions.end(Uuid::from_u128(u128::MAX), Timestamp(20), Timestamp(10)));
+        assert!(end(ended(u128::MAX, 20), Whose::Guests, 10));
         assert!(!sessions.contains(Uuid::from_u128(0)));
         assert!(sessions.contains(Uuid::from_u128(u128::MAX)));
     }

@@ -88,6 +88,7 @@ pub(crate) enum Purpose {
     Access,
     Refresh,
     Activate,
+    Reset,
 }
 
 /// What a token says; the names are the contract (REST API 2.3).
@@ -161,6 +162,11 @@ impl Claims {
         Self { scopes: vec![ACTIVATE_SCOPE.to_owned()], ..Self::bare(holder, terms) }
     }
 
+    /// What proves that whoever sets a new password of a user was given the link.
+    pub(crate) fn reset(holder: &Holder, terms: &Terms<'_>) -> Self {
+        Self { scopes: vec![RESET_SCOPE.to_owned()], ..Self::bare(holder, terms) }
+    }
+
     pub(crate) const fn user(&self) -> UserId {
         UserId(self.user_id)
     }
@@ -194,6 +200,7 @@ impl Claims {
         match scope.as_str() {
             REFRESH_SCOPE => Some(Purpose::Refresh),
             ACTIVATE_SCOPE => Some(Purpose::Activate),
+            RESET_SCOPE => Some(Purpose::Reset),
             role => Authority::from_name(role).map(|_| Purpose::Access),
         }
     }
@@ -237,6 +244,7 @@ pub const SECRET_BYTES: usize = 64;
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
 const REFRESH_SCOPE: &str = "REFRESH_TOKEN";
 const ACTIVATE_SCOPE: &str = "ACTIVATION_TOKEN";
+const RESET_SCOPE: &str = "PASSWORD_RESET_TOKEN";
 
 #[cfg(test)]
 mod tests {
@@ -302,6 +310,7 @@ mod tests {
         let access = keys.sign(&Claims::access(&user(), &terms())).expect("signed");
         let refresh = keys.sign(&Claims::refresh(&user(), &terms(), NIL)).expect("signed");
         let activation = keys.sign(&Claims::activation(&user(), &terms())).expect("signed");
+        let reset = keys.sign(&Claims::reset(&user(), &terms())).expect("signed");
         let last = Timestamp(1_767_234_599_999);
         let over = Timestamp(1_767_234_600_000);
         let rows = [
@@ -314,6 +323,11 @@ mod tests {
             (&refresh, Purpose::Access, NOW, Some(TokenError::WrongPurpose)),
             (&activation, Purpose::Activate, NOW, None),
             (&activation, Purpose::Access, NOW, Some(TokenError::WrongPurpose)),
+            (&activation, Purpose::Reset, NOW, Some(TokenError::WrongPurpose)),
+            (&reset, Purpose::Reset, NOW, None),
+            (&reset, Purpose::Reset, over, Some(TokenError::Expired)),
+            (&reset, Purpose::Activate, NOW, Some(TokenError::WrongPurpose)),
+            (&reset, Purpose::Refresh, NOW, Some(TokenError::WrongPurpose)),
         ];
         for (token, purpose, now, expected) in rows {
             assert_eq!(keys.verify(token, purpose, now).err(), expected, "{purpose:?} at {now:?}");

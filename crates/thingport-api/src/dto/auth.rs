@@ -1,7 +1,11 @@
 //! Logging in (REST API section 2).
 
 use serde::{Deserialize, Serialize};
+use thingport_model::time::Timestamp;
+use thingport_model::user::ApiKey;
 use utoipa::ToSchema;
+
+use super::id::{EntityId, IdInput};
 
 /// User name and password.
 #[derive(Clone, Deserialize, ToSchema)]
@@ -49,41 +53,74 @@ pub(crate) struct ActivateInput {
     pub(crate) password: String,
 }
 
-/// What a password must look like (2.5).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = UserPasswordPolicy)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct PasswordPolicy {
-    minimum_length: usize,
-    maximum_length: usize,
-    minimum_uppercase_letters: Option<u32>,
-    minimum_lowercase_letters: Option<u32>,
-    minimum_digits: Option<u32>,
-    minimum_special_characters: Option<u32>,
-    allow_whitespaces: bool,
-    force_user_to_reset_password_if_not_valid: bool,
-    password_expiration_period_days: Option<u32>,
-    password_reuse_frequency_days: Option<u32>,
+/// An e-mail address whose owner forgot the password.
+#[derive(Clone, Deserialize, ToSchema)]
+#[schema(as = ResetPasswordEmailRequest)]
+pub(crate) struct ForgottenInput {
+    /// The address; whether anybody has it is not told.
+    #[allow(dead_code)] // read by whoever sends mail; this server does not
+    pub(crate) email: String,
 }
 
-impl PasswordPolicy {
-    /// The policy in force.
-    pub(crate) const IN_FORCE: Self = Self {
-        minimum_length: 6,
-        maximum_length: 72,
-        minimum_uppercase_letters: None,
-        minimum_lowercase_letters: None,
-        minimum_digits: None,
-        minimum_special_characters: None,
-        allow_whitespaces: true,
-        force_user_to_reset_password_if_not_valid: false,
-        password_expiration_period_days: None,
-        password_reuse_frequency_days: None,
-    };
+/// A new password and the token that allows to set it.
+#[derive(Clone, Deserialize, ToSchema)]
+#[schema(as = ResetPasswordRequest)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ResetInput {
+    pub(crate) reset_token: String,
+    pub(crate) password: String,
+}
 
-    /// Whether `password` may be chosen.
-    pub(crate) fn allows(&self, password: &str) -> bool {
-        let length = password.chars().count();
-        (self.minimum_length..=self.maximum_length).contains(&length)
+/// An API key to be made, or changed when it has an id.
+#[derive(Clone, Deserialize, ToSchema)]
+#[schema(as = ApiKeyRequest)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ApiKeyInput {
+    pub(crate) id: Option<IdInput>,
+    pub(crate) user_id: Option<IdInput>,
+    pub(crate) description: Option<String>,
+    pub(crate) enabled: Option<bool>,
+    /// Milliseconds since 1970; 0 or null for never.
+    pub(crate) expiration_time: Option<i64>,
+}
+
+/// An API key without its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ApiKeyInfo)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ApiKeyBody {
+    id: EntityId,
+    created_time: i64,
+    tenant_id: EntityId,
+    user_id: EntityId,
+    /// Milliseconds since 1970; 0 for never.
+    expiration_time: i64,
+    description: String,
+    enabled: bool,
+    expired: bool,
+}
+
+impl ApiKeyBody {
+    pub(crate) fn of(key: &ApiKey, now: Timestamp) -> Self {
+        Self {
+            id: EntityId::api_key(key.id),
+            created_time: key.created_at.ms(),
+            tenant_id: key.tenant_id.entity().into(),
+            user_id: key.user_id.entity().into(),
+            expiration_time: key.expires_at.map_or(0, Timestamp::ms),
+            description: key.description.clone(),
+            enabled: key.enabled,
+            expired: key.expires_at.is_some_and(|at| at <= now),
+        }
     }
+}
+
+/// An API key with its value, which is shown this once; null for a key that existed before.
+#[derive(Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ApiKey)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct NewApiKeyBody {
+    #[serde(flatten)]
+    pub(crate) key: ApiKeyBody,
+    pub(crate) value: Option<String>,
 }

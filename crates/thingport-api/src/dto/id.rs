@@ -1,7 +1,7 @@
 //! `{"entityType":"DEVICE","id":"..."}` and back (REST API 1.2).
 
 use serde::{Deserialize, Serialize};
-use thingport_model::id::{CredentialsId, CustomerId, EntityKind, EntityRef, NIL};
+use thingport_model::id::{ApiKeyId, CredentialsId, CustomerId, EntityKind, EntityRef, NIL};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -25,6 +25,16 @@ impl From<EntityRef> for EntityId {
 }
 
 impl EntityId {
+    /// The id of an API key; it is no entity that owns readings, so it has no kind of its own.
+    pub(crate) fn api_key(id: ApiKeyId) -> Self {
+        Self { entity_type: API_KEY, id: id.0 }
+    }
+
+    /// The id of a setting of the installation.
+    pub(crate) fn setting(id: Uuid) -> Self {
+        Self { entity_type: "ADMIN_SETTINGS", id }
+    }
+
     /// The customer, or the nil id that stands for none (G-13).
     pub(crate) fn customer(customer: Option<CustomerId>) -> Self {
         customer.unwrap_or(CustomerId(NIL)).entity().into()
@@ -61,13 +71,21 @@ pub(crate) struct IdInput {
 }
 
 impl IdInput {
+    /// The id of an API key, if the kind fits.
+    pub(crate) fn api_key(&self) -> Result<ApiKeyId, Refusal> {
+        self.of_kind(API_KEY).map(ApiKeyId)
+    }
+
     /// The UUID, if the kind fits.
     pub(crate) fn of(&self, kind: EntityKind) -> Result<Uuid, Refusal> {
+        self.of_kind(kind.name())
+    }
+
+    fn of_kind(&self, kind: &str) -> Result<Uuid, Refusal> {
         match &self.entity_type {
-            Some(named) if named != kind.name() => Err(Refusal::bad_request(format!(
-                "an id of type {} is due here, not {named}",
-                kind.name()
-            ))),
+            Some(named) if named != kind => {
+                Err(Refusal::bad_request(format!("an id of type {kind} is due here, not {named}")))
+            }
             _ => Ok(self.id),
         }
     }
@@ -103,3 +121,5 @@ pub(crate) fn parse_entity(kind: &str, id: &str) -> Result<EntityRef, Refusal> {
     })?;
     Ok(EntityRef { kind, id: parse_id(id)? })
 }
+
+const API_KEY: &str = "API_KEY";

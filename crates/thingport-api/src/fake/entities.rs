@@ -23,7 +23,7 @@ use uuid::Uuid;
 #[derive(Default)]
 pub(super) struct FakeEntities(Mutex<Tables>);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Tables {
     tenants: BTreeMap<TenantId, Tenant>,
     tenant_profiles: BTreeMap<TenantProfileId, TenantProfile>,
@@ -135,7 +135,10 @@ type Rows<T> = Result<Page<T>, PortError>;
 impl Entities for FakeEntities {
     async fn write(&self, writes: Vec<Write>) -> Result<(), PortError> {
         let mut tables = self.0.lock();
-        writes.into_iter().try_for_each(|write| tables.apply(write))
+        let mut next = tables.clone();
+        writes.into_iter().try_for_each(|write| next.apply(write))?;
+        *tables = next;
+        Ok(())
     }
 
     async fn tenant(&self, id: TenantId) -> Found<Tenant> {

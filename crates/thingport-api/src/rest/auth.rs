@@ -1,4 +1,7 @@
-//! Login, refresh, logout, passwords (REST API 2.2).
+//! Login, refresh, logout, the own password (REST API 2.2).
+
+pub(super) mod keys;
+pub(super) mod links;
 
 use std::sync::Arc;
 
@@ -8,17 +11,18 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use thingport_core::access::Caller;
 use thingport_model::id::CustomerId;
-use thingport_model::user::{User, UserCredentials};
+use thingport_model::user::{EndedSession, User, UserCredentials};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::Api;
-use crate::auth::token::{Holder, Purpose};
-use crate::auth::{SignedIn, begin_session, renew};
+use crate::auth::prove::{Claim, prove, set_password};
+use crate::auth::remote::Remote;
+use crate::auth::sessions::Whose;
+use crate::auth::token::Holder;
+use crate::auth::{Credential, SignedIn, begin_session, renew};
 use crate::dto::account::UserBody;
-use crate::dto::auth::{
-    ActivateInput, ChangePasswordInput, LoginInput, PasswordPolicy, RefreshInput, TokenPair,
-};
+use crate::dto::auth::{ChangePasswordInput, LoginInput, RefreshInput, TokenPair};
 use crate::error::Refusal;
 use crate::extract::Body;
 use crate::route::{Route, S_T_C, Who};
@@ -52,15 +56,6 @@ pub(super) fn routes() -> Vec<Route> {
             .about("Change the own password; tokens given before stop working.")
             .body::<ChangePasswordInput>()
             .answer::<TokenPair>(),
-        Route::get("/api/noauth/userPasswordPolicy", password_policy)
-            .who(Who::Public)
-            .about("What a password must look like.")
-            .answer::<PasswordPolicy>(),
-        Route::post("/api/noauth/activate", activate)
-            .who(Who::Public)
-            .about("Set the first password of a user with the token of an activation link.")
-            .body::<ActivateInput>()
-            .answer::<TokenPair>(),
     ]
 }
 
@@ -74,17 +69,24 @@ struct PublicInput {
 
 async fn login(
     State(api): State<Arc<Api>>,
+    from: Remote,
     Body(input): Body<LoginInput>,
 ) -> Result<Json<TokenPair>, Refusal> {
-    let user = prove(&api, &input.username, input.password).await?;
-    {
-        let _writing = api.login_records.lock().await;
-        // On a full disk people must still be able to look: only the time of the login is lost.
-        if let Err(error) = api.node().registry.record_login(user.id).await {
-            tracing::warn!(?error, "the time of a login could not be kept");
-        }
+    let claim = Claim { name: &input.username, password: &input.password, from };
+    let (user, login) = prove(&api, &claim).await?;
+    let policy = &api.security().await?.password_policy;
+    if policy.force_user_to_reset_password_if_not_valid {
+        policy.judge(&input.password).map_err(Refusal::password_too_weak)?;
     }
-    begin_session(&api, &Holder::User(user)).map(Json)
+    if policy.has_expired(&login, api.now()) {
+        let token = links::reset_token(&api, user).await?;
+        return Err(Refusal::password_expired(&token));
+    }
+    // On a full disk people must still be able to look: only the time of the login is lost.
+    if let Err(error) = api.node().registry.record_login(user.id).await {
+        tracing::warn!(?error, "the time of a login could not be kept");
+    }
+    begin_session(&api, &Holder::User(user)).await.map(Json)
 }
 
 async fn login_public(
@@ -94,7 +96,7 @@ async fn login_public(
     let customer = api.node().registry.public_customer_by_id(CustomerId(input.public_id)).await;
     let customer =
         customer.map_err(|_| Refusal::unauthenticated("there is no such public customer"))?;
-    begin_session(&api, &Holder::Guest(customer)).map(Json)
+    begin_session(&api, &Holder::Guest(customer)).await.map(Json)
 }
 
 async fn refresh(
@@ -106,15 +108,23 @@ async fn refresh(
 
 async fn logout(
     State(api): State<Arc<Api>>,
-    SignedIn { caller, session }: SignedIn,
+    SignedIn { caller, by }: SignedIn,
 ) -> Result<StatusCode, Refusal> {
+    let Credential::Session(session) = by else {
+        return Err(Refusal::bad_request(
+            "an API key has no session to end; disable or delete the key instead",
+        ));
+    };
     let lifetime = api.config().refresh_lifetime_s.max(api.config().token_lifetime_s);
     let expires_at = api.now().plus_ms(i64::from(lifetime) * 1_000);
-    let remembered = api.ended.end(session, expires_at, api.now());
-    if !remembered && !caller.read_only {
+    let ended = EndedSession { session, expires_at };
+    let whose = if caller.read_only { Whose::Guests } else { Whose::Users };
+    let registry = &api.node().registry;
+    if api.ended.end(ended, whose, api.now()) {
+        registry.end_session(ended).await?;
+    } else if !caller.read_only {
         // No room to remember one session: end all of this user instead.
-        let _writing = api.login_records.lock().await;
-        api.node().registry.end_tokens(caller.user_id).await?;
+        registry.end_tokens(caller.user_id).await?;
     }
     Ok(StatusCode::OK)
 }
@@ -130,84 +140,19 @@ async fn who_am_i(
 async fn change_password(
     State(api): State<Arc<Api>>,
     SignedIn { caller, .. }: SignedIn,
+    from: Remote,
     Body(input): Body<ChangePasswordInput>,
 ) -> Result<Json<TokenPair>, Refusal> {
     let (user, _) = own_login(&api, &caller).await?;
-    check_policy(&input.new_password)?;
-    let proven = prove(&api, &user.email, input.current_password).await;
+    let claim = Claim { name: &user.email, password: &input.current_password, from };
+    let proven = prove(&api, &claim).await;
     // The caller is authenticated: a wrong old password is a wrong parameter, not a missing login.
-    let user = proven.map_err(|refusal| Refusal::bad_request(refusal.message()))?;
-    set_password(&api, &user, input.new_password).await?;
-    begin_session(&api, &Holder::User(user)).map(Json)
-}
-
-async fn password_policy() -> Json<PasswordPolicy> {
-    Json(PasswordPolicy::IN_FORCE)
-}
-
-async fn activate(
-    State(api): State<Arc<Api>>,
-    Body(input): Body<ActivateInput>,
-) -> Result<Json<TokenPair>, Refusal> {
-    let wrong = || Refusal::bad_request("the activation token is not valid or no longer valid");
-    let claims = api.keys().verify(&input.activate_token, Purpose::Activate, api.now());
-    let claims = claims.map_err(|_| wrong())?;
-    check_policy(&input.password)?;
-    let registry = &api.node().registry;
-    let user = registry.user_of_token(claims.user()).await?.ok_or_else(wrong)?;
-    let login = registry.user_credentials(user.id).await?.ok_or_else(wrong)?;
-    if login.password_hash.is_some() {
-        return Err(Refusal::bad_request("the user is active already"));
-    }
-    set_password(&api, &user, input.password).await?;
-    begin_session(&api, &Holder::User(user)).map(Json)
-}
-
-/// The user, if name and password are right, at the same cost whether they are or not.
-async fn prove(api: &Api, name: &str, password: String) -> Result<User, Refusal> {
-    let turn = api.hashing.turn().await?;
-    let clock = &api.node().clock;
-    if api.throttle.is_locked(name, clock.monotonic_ms()) {
-        return Err(Refusal::unauthenticated(
-            "too many wrong passwords for this account; try again in a minute",
-        ));
-    }
-    let registry = &api.node().registry;
-    let user = registry.user_by_email(name).await?;
-    let login = match &user {
-        Some(user) => registry.user_credentials(user.id).await?,
-        None => None,
-    };
-    let hash = login.filter(|login| login.enabled).and_then(|login| login.password_hash);
-    let fits = api.hashing.verify(&turn, password, hash).await?;
-    let Some(user) = user.filter(|_| fits) else {
-        api.throttle.failed(name, clock.monotonic_ms());
-        return Err(Refusal::unauthenticated("wrong user name or password"));
-    };
-    api.throttle.succeeded(name);
-    Ok(user)
-}
-
-/// Stores a new password; every session begun before ends.
-async fn set_password(api: &Api, user: &User, password: String) -> Result<(), Refusal> {
-    let mut salt = [0; 16];
-    api.node().entropy.fill(&mut salt);
-    let turn = api.hashing.turn().await?;
-    let hash = api.hashing.hash(&turn, password, salt).await?;
-    drop(turn);
-    {
-        let _writing = api.login_records.lock().await;
-        api.node().registry.set_password(user.id, &hash, None).await?;
-    }
-    api.ended.ring();
-    Ok(())
-}
-
-fn check_policy(password: &str) -> Result<(), Refusal> {
-    if PasswordPolicy::IN_FORCE.allows(password) {
-        return Ok(());
-    }
-    Err(Refusal::bad_request("a password has 6 to 72 characters"))
+    let (user, login) = proven.map_err(|refusal| match refusal.status().as_u16() {
+        401 => Refusal::bad_request(refusal.message()),
+        _ => refusal,
+    })?;
+    set_password(&api, &login, input.new_password, None).await?;
+    begin_session(&api, &Holder::User(user)).await.map(Json)
 }
 
 async fn own_login(api: &Api, caller: &Caller) -> Result<(User, UserCredentials), Refusal> {

@@ -94,7 +94,9 @@ async fn save_tenant(
         address: input.address.into(),
         additional_info: opaque::object(input.additional_info)?,
     };
-    Ok(Json(api.node().registry.save_tenant(&caller, draft).await?.into()))
+    let saved = api.node().registry.save_tenant(&caller, draft).await?;
+    api.rules.forget_all();
+    Ok(Json(saved.into()))
 }
 
 async fn delete_tenant(
@@ -103,6 +105,7 @@ async fn delete_tenant(
     Segments(id): Segments<Uuid>,
 ) -> Result<StatusCode, Refusal> {
     api.node().registry.delete_tenant(&caller, TenantId(id)).await?;
+    api.rules.forget_all();
     api.ended.ring();
     Ok(StatusCode::OK)
 }

@@ -1,21 +1,23 @@
 //! People (REST API section 5).
 
+pub(super) mod own;
+
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use thingport_core::access::Caller;
+use axum::http::StatusCode;
 use thingport_core::registry::accounts::UserDraft;
 use thingport_model::id::{CustomerId, EntityKind, TenantId, UserId};
-use thingport_model::user::{Authority, User};
+use thingport_model::user::Authority;
 use uuid::Uuid;
 
 use super::found_only;
 use crate::api::Api;
-use crate::auth::SignedIn;
-use crate::auth::token::{Claims, Holder, Terms, new_session};
-use crate::dto::account::{ActivationLinkBody, UserBody, UserInput, UserNameBody};
+use crate::auth::token::Holder;
+use crate::auth::{SignedIn, begin_session};
+use crate::dto::account::{UserBody, UserInput, UserNameBody};
+use crate::dto::auth::TokenPair;
 use crate::dto::id::optional_id;
 use crate::dto::opaque;
 use crate::dto::page::PageBody;
@@ -27,7 +29,6 @@ use crate::route::{
 
 pub(super) fn routes() -> Vec<Route> {
     let mut routes = one_user();
-    routes.extend(activation());
     routes.extend(lists());
     routes
 }
@@ -36,7 +37,7 @@ fn one_user() -> Vec<Route> {
     vec![
         Route::get("/api/user/tokenAccessEnabled", token_access)
             .who(S_T_C)
-            .about("Whether administrators may take the place of a user; never, here.")
+            .about("Whether administrators may get tokens of their users.")
             .answer::<bool>(),
         Route::get("/api/user/{userId}", user).who(S_T_C).about("One user.").answer::<UserBody>(),
         Route::post("/api/user", save_user)
@@ -51,23 +52,14 @@ fn one_user() -> Vec<Route> {
         Route::delete("/api/user/{userId}", delete_user)
             .who(S_T)
             .about("Delete a user; the last administrator stays."),
+        Route::get("/api/user/{userId}/token", user_token)
+            .who(S_T)
+            .about("A pair of tokens of another user; only if the operator allows it.")
+            .answer::<TokenPair>(),
         Route::post("/api/user/{userId}/userCredentialsEnabled", enable_user)
             .who(S_T)
             .about("Lock or unlock a user.")
             .query(&[required("userCredentialsEnabled", "true or false.")]),
-    ]
-}
-
-fn activation() -> Vec<Route> {
-    vec![
-        Route::get("/api/user/{userId}/activationLink", activation_link)
-            .who(S_T)
-            .about("The link by which a new user sets its password.")
-            .answer_text(),
-        Route::get("/api/user/{userId}/activationLinkInfo", activation_link_body)
-            .who(S_T)
-            .about("The activation link and how long it works.")
-            .answer::<ActivationLinkBody>(),
     ]
 }
 
@@ -102,8 +94,37 @@ fn lists() -> Vec<Route> {
     ]
 }
 
-async fn token_access(_: SignedIn) -> Json<bool> {
-    Json(false)
+async fn token_access(State(api): State<Arc<Api>>, _: SignedIn) -> Json<bool> {
+    Json(api.config().user_token_access)
+}
+
+async fn user_token(
+    State(api): State<Arc<Api>>,
+    SignedIn { caller, .. }: SignedIn,
+    Segments(id): Segments<Uuid>,
+) -> Result<Json<TokenPair>, Refusal> {
+    let registry = &api.node().registry;
+    let user = registry.user(&caller, UserId(id)).await?;
+    let may = matches!(
+        (caller.authority, user.authority),
+        (Authority::SysAdmin, Authority::TenantAdmin)
+            | (Authority::TenantAdmin, Authority::CustomerUser)
+    );
+    if !may {
+        return Err(Refusal::denied(
+            "system administrators get tokens of tenant administrators, and these of customer users",
+        ));
+    }
+    if !api.config().user_token_access {
+        return Err(Refusal::denied(
+            "tokens of users are not given out; the operator may allow it with auth.user_token_access",
+        ));
+    }
+    let login = registry.user_credentials(user.id).await?;
+    if login.is_none_or(|login| !login.enabled && login.password_hash.is_some()) {
+        return Err(Refusal::bad_request("the user is locked"));
+    }
+    begin_session(&api, &Holder::User(user)).await.map(Json)
 }
 
 async fn user(
@@ -153,31 +174,9 @@ async fn enable_user(
 ) -> Result<StatusCode, Refusal> {
     params.required("userCredentialsEnabled")?;
     let enabled = params.flag("userCredentialsEnabled", true)?;
-    {
-        let _writing = api.login_records.lock().await;
-        api.node().registry.set_user_enabled(&caller, UserId(id), enabled).await?;
-    }
+    api.node().registry.set_user_enabled(&caller, UserId(id), enabled).await?;
     api.ended.ring();
     Ok(StatusCode::OK)
-}
-
-async fn activation_link(
-    State(api): State<Arc<Api>>,
-    SignedIn { caller, .. }: SignedIn,
-    Segments(id): Segments<Uuid>,
-    headers: HeaderMap,
-) -> Result<String, Refusal> {
-    link(&api, &caller, UserId(id), &headers).await
-}
-
-async fn activation_link_body(
-    State(api): State<Arc<Api>>,
-    SignedIn { caller, .. }: SignedIn,
-    Segments(id): Segments<Uuid>,
-    headers: HeaderMap,
-) -> Result<Json<ActivationLinkBody>, Refusal> {
-    let value = link(&api, &caller, UserId(id), &headers).await?;
-    Ok(Json(ActivationLinkBody { value, ttl_ms: i64::from(ACTIVATION_LIFETIME_S) * 1_000 }))
 }
 
 async fn users(
@@ -258,41 +257,6 @@ fn draft(input: UserInput) -> Result<UserDraft, Refusal> {
     })
 }
 
-/// Clients take everything behind `activateToken=` as the token, so it stands last (2.5).
-async fn link(
-    api: &Api,
-    caller: &Caller,
-    id: UserId,
-    headers: &HeaderMap,
-) -> Result<String, Refusal> {
-    let user = inactive_user(api, caller, id).await?;
-    let session = new_session(api.now(), &*api.node().entropy);
-    let issuer = &api.config().issuer;
-    let terms = Terms { issuer, session, now: api.now(), lifetime_s: ACTIVATION_LIFETIME_S };
-    let token = api.keys().sign(&Claims::activation(&Holder::User(user), &terms));
-    let token = token.map_err(|_| Refusal::internal("the token cannot be signed"))?;
-    Ok(format!("{}/activate?activateToken={token}", base_url(headers)))
-}
-
-async fn inactive_user(api: &Api, caller: &Caller, id: UserId) -> Result<User, Refusal> {
-    let registry = &api.node().registry;
-    let user = registry.user(caller, id).await?;
-    caller.may_write_user(&user)?;
-    let login = registry.user_credentials(id).await?;
-    if login.is_some_and(|login| login.password_hash.is_some()) {
-        return Err(Refusal::bad_request("the user is active already"));
-    }
-    Ok(user)
-}
-
-/// The address by which the client reached us.
-fn base_url(headers: &HeaderMap) -> String {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let scheme = if text("x-forwarded-proto") == Some("https") { "https" } else { "http" };
-    format!("{scheme}://{}", text("host").unwrap_or("localhost"))
-}
-
-const ACTIVATION_LIFETIME_S: u32 = 24 * 60 * 60;
 const USERS: &[Query] = &[
     PAGE_SIZE,
     PAGE,

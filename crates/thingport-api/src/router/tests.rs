@@ -1,5 +1,7 @@
 //! The API as its clients meet it, on an invented node.
 
+mod accounts;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -17,9 +19,13 @@ const PUBLIC: &[&str] = &[
     "GET /",
     "GET /activate",
     "GET /activate.js",
+    "GET /api/noauth/activate",
+    "GET /api/noauth/resetPassword",
     "GET /api/noauth/userPasswordPolicy",
     "GET /api/ws",
     "GET /api/ws/plugins/telemetry",
+    "GET /link-expired",
+    "GET /reset-password",
     "GET /swagger-ui.html",
     "GET /swagger-ui/browse.js",
     "GET /swagger-ui/index.html",
@@ -30,6 +36,8 @@ const PUBLIC: &[&str] = &[
     "POST /api/auth/login/public",
     "POST /api/auth/token",
     "POST /api/noauth/activate",
+    "POST /api/noauth/resetPassword",
+    "POST /api/noauth/resetPasswordByEmail",
 ];
 
 fn concrete(path: &str) -> String {
@@ -38,6 +46,8 @@ fn concrete(path: &str) -> String {
         "{entityType}" => "DEVICE",
         "{scope}" => "SHARED_SCOPE",
         "{ttl}" => "60",
+        "{enabled}" => "true",
+        "{key}" => "general",
         part if part.starts_with('{') => id,
         part => part,
     });

@@ -14,9 +14,10 @@ pub(crate) struct Incoming {
 
 /// A credential inside a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub(crate) struct Auth {
     pub(crate) token: Option<String>,
+    pub(crate) api_key: Option<String>,
 }
 
 /// One command.
@@ -48,6 +49,9 @@ pub(crate) struct Subscription {
     interval: Option<i64>,
     limit: Option<i64>,
     agg: Option<String>,
+    interval_type: Option<String>,
+    #[serde(alias = "timeZone")]
+    time_zone_id: Option<String>,
 }
 
 impl Subscription {
@@ -94,6 +98,12 @@ impl Subscription {
 
     pub(crate) const fn limit(&self) -> Option<i64> {
         self.limit
+    }
+
+    /// The calendar unit that buckets have, and in which time zone.
+    pub(crate) fn calendar(&self) -> (Option<&str>, Option<&str>) {
+        let unit = self.interval_type.as_deref().filter(|text| !text.is_empty());
+        (unit, self.time_zone_id.as_deref().filter(|text| !text.is_empty()))
     }
 
     pub(crate) fn aggregation(&self) -> &str {
@@ -262,6 +272,8 @@ pub(crate) const INTERNAL: u8 = 1;
 pub(crate) const BAD_REQUEST: u8 = 2;
 /// `errorCode`: not allowed.
 pub(crate) const NOT_ALLOWED: u8 = 3;
+/// `errorCode`: more updates than the tenant profile allows (W-7).
+pub(crate) const TOO_MANY_UPDATES: u8 = 34;
 /// The subscription id that answers a message nobody understood (W-8).
 pub(crate) const NO_SUBSCRIPTION: i64 = 1;
 
@@ -285,7 +297,7 @@ mod tests {
     #[test]
     fn the_general_format_is_read_with_its_credential() {
         let incoming = Incoming::parse(include_str!("../../testdata/17-B.json")).expect("parses");
-        assert_eq!(incoming.auth, Some(Auth { token: Some("eyJ".into()) }));
+        assert_eq!(incoming.auth, Some(Auth { token: Some("eyJ".into()), api_key: None }));
         let [Command::Attributes(command)] = incoming.commands.as_slice() else {
             panic!("{incoming:?}")
         };

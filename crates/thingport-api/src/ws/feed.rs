@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use thingport_core::access::Caller;
+use thingport_core::allowance::UpdateAllowance;
+use thingport_core::metrics::Bound;
 use thingport_core::watch::Watch;
 use thingport_model::attribute::{Attribute, Scope};
 use thingport_model::id::{DeviceId, EntityKind, EntityRef};
@@ -16,11 +18,14 @@ use thingport_model::time::Timestamp;
 use thingport_model::user::Authority;
 use thingport_model::value::Value;
 
-use super::command::{BAD_REQUEST, INTERNAL, NOT_ALLOWED, Subscription, Update, error};
+use super::command::{
+    BAD_REQUEST, INTERNAL, NOT_ALLOWED, Subscription, TOO_MANY_UPDATES, Update, error,
+};
 use super::outbox::Outbox;
 use crate::api::Api;
 use crate::dto::id::parse_entity;
 use crate::error::Refusal;
+use crate::rest::telemetry::calendar;
 use crate::rest::telemetry::query::{self, History, Select};
 
 /// What a subscription needs to work.
@@ -28,6 +33,8 @@ pub(crate) struct Feed {
     pub(crate) api: Arc<Api>,
     pub(crate) caller: Caller,
     pub(crate) outbox: Outbox,
+    /// Updates that may be sent to the whole session.
+    pub(crate) allowance: Arc<UpdateAllowance>,
     pub(crate) command: Subscription,
 }
 
@@ -92,6 +99,7 @@ impl Feed {
     }
 
     async fn follow_series(&self, subject: &Subject, mut watch: Watch, mut sent: Sent) {
+        let mut held_back = false;
         while let Some(change) = self.next(&mut watch).await {
             let mut update = Update::default();
             match &*change {
@@ -107,7 +115,7 @@ impl Feed {
                 Committed::Purged => return,
                 Committed::AttributesSet(..) | Committed::AttributesDeleted(..) => {}
             }
-            if !self.deliver(subject.entity, update).await {
+            if !self.deliver(subject.entity, update, &mut held_back).await {
                 return;
             }
         }
@@ -160,6 +168,7 @@ impl Feed {
     }
 
     async fn follow_attributes(&self, subject: &Subject, scopes: &[Scope], mut watch: Watch) {
+        let mut held_back = false;
         while let Some(change) = self.next(&mut watch).await {
             let mut update = Update::default();
             match &*change {
@@ -175,7 +184,7 @@ impl Feed {
                 | Committed::Telemetry(_)
                 | Committed::TelemetryDeleted(_) => {}
             }
-            if !self.deliver(subject.entity, update).await {
+            if !self.deliver(subject.entity, update, &mut held_back).await {
                 return;
             }
         }
@@ -237,9 +246,14 @@ impl Feed {
     fn select(&self, start: Timestamp, end: Timestamp) -> Result<Select, Refusal> {
         let range = query::checked_range(start, end)?;
         let aggregation = query::aggregation(self.command.aggregation())?;
-        match (aggregation, self.command.interval()) {
-            (Some(aggregation), interval) if interval != 0 => {
-                Select::equal(range, aggregation, interval, self.api.config().buckets_max)
+        let (unit, zone) = self.command.calendar();
+        let buckets_max = self.api.config().buckets_max;
+        match (aggregation, calendar::of(unit, zone)?, self.command.interval()) {
+            (Some(aggregation), Some(calendar), _) => {
+                Select::calendar(range, aggregation, &calendar, buckets_max)
+            }
+            (Some(aggregation), None, interval) if interval != 0 => {
+                Select::equal(range, aggregation, interval, buckets_max)
             }
             _ => {
                 let limit = query::limit(self.command.limit())?;
@@ -257,15 +271,26 @@ impl Feed {
         change
     }
 
-    /// Sends an update that says something. False when the caller may no longer see it (W-19).
-    async fn deliver(&self, entity: EntityRef, update: Update) -> bool {
+    /// Sends an update that says something, or says once that the session has had too many (W-7);
+    /// `held_back` remembers that it was said. False when the caller may no longer see it (W-19).
+    async fn deliver(&self, entity: EntityRef, update: Update, held_back: &mut bool) -> bool {
         if update.is_empty() {
             return true;
         }
         if !self.may_still_read(entity).await {
             return false;
         }
-        self.outbox.send(update.message(self.command.cmd_id));
+        let node = self.api.node();
+        let allowed = self.allowance.take(node.clock.monotonic_ms());
+        if allowed {
+            self.outbox.send(update.message(self.command.cmd_id));
+        } else {
+            node.metrics.count_bound(Bound::WebSocketUpdates);
+            if !*held_back {
+                self.outbox.send(error(self.command.cmd_id, TOO_MANY_UPDATES, HELD_BACK));
+            }
+        }
+        *held_back = !allowed;
         true
     }
 
@@ -331,6 +356,8 @@ fn put<'a>(update: &mut Update, attributes: impl Iterator<Item = &'a Attribute>)
     }
 }
 
+const HELD_BACK: &str = "more updates than the tenant profile allows this session \
+                         (wsUpdatesPerSessionRateLimit); updates are left out until there is room again";
 /// Points of one answer, all keys together.
 const POINTS_MAX: usize = 50_000;
 

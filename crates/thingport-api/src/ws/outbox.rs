@@ -23,6 +23,9 @@ pub(crate) struct Waiting {
 #[derive(Debug, Default)]
 struct Shared {
     bytes: AtomicUsize,
+    messages: AtomicUsize,
+    /// Messages that may wait; 0 for as many as the queue holds.
+    messages_max: AtomicUsize,
     overflow: Notify,
 }
 
@@ -34,6 +37,13 @@ pub(crate) fn outbox(messages_max: usize) -> (Outbox, Waiting) {
 }
 
 impl Outbox {
+    /// Lets at most `messages` wait from now on, if that is less than the queue holds; 0 stands for what
+    /// the queue holds.
+    pub(crate) fn narrow(&self, messages: u64) {
+        let messages = usize::try_from(messages).unwrap_or(usize::MAX);
+        self.shared.messages_max.store(messages, Ordering::Relaxed);
+    }
+
     /// Puts a text in line.
     pub(crate) fn send(&self, text: String) {
         self.push(Message::text(text));
@@ -58,8 +68,12 @@ impl Outbox {
         let length = bytes(&message);
         // One message of any size always fits an empty line.
         let waiting = self.shared.bytes.fetch_add(length, Ordering::Relaxed);
-        if waiting > BYTES_MAX || self.queue.try_send(message).is_err() {
+        let before = self.shared.messages.fetch_add(1, Ordering::Relaxed);
+        let max = self.shared.messages_max.load(Ordering::Relaxed);
+        let full = waiting > BYTES_MAX || (max > 0 && before >= max);
+        if full || self.queue.try_send(message).is_err() {
             self.shared.bytes.fetch_sub(length, Ordering::Relaxed);
+            self.shared.messages.fetch_sub(1, Ordering::Relaxed);
             self.overflow();
         }
     }
@@ -70,6 +84,7 @@ impl Waiting {
     pub(crate) async fn next(&mut self) -> Option<Message> {
         let message = self.queue.recv().await?;
         self.shared.bytes.fetch_sub(bytes(&message), Ordering::Relaxed);
+        self.shared.messages.fetch_sub(1, Ordering::Relaxed);
         Some(message)
     }
 }
@@ -108,6 +123,15 @@ mod tests {
             few.send("a".into());
             assert_eq!(few.overflowed().now_or_never(), expected);
         }
+        let (narrow, mut waiting) = outbox(10);
+        narrow.narrow(1);
+        for expected in [None, Some(())] {
+            narrow.send("a".into());
+            assert_eq!(narrow.overflowed().now_or_never(), expected);
+        }
+        assert!(waiting.next().await.is_some());
+        narrow.send("b".into());
+        assert_eq!(narrow.overflowed().now_or_never(), None, "there is room again");
         let (large, _waiting) = outbox(10);
         for expected in [None, Some(())] {
             large.send("a".repeat(BYTES_MAX + 1));

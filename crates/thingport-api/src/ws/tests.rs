@@ -5,12 +5,14 @@ use std::sync::Arc;
 use axum::extract::ws::Message;
 use axum::http::Method;
 use serde_json::{Value, json};
+use thingport_core::allowance::UpdateAllowance;
+use thingport_model::limit::RateLimit;
 use tokio::task::JoinHandle;
 
 use super::command::{Command, Incoming};
 use super::feed::Feed;
 use super::outbox::{Waiting, outbox};
-use crate::auth::sign_in;
+use crate::auth::{Presented, sign_in};
 use crate::fake::{World, token};
 
 /// A subscription that runs, and what it sends.
@@ -21,13 +23,23 @@ struct Running {
 
 impl Running {
     async fn begin(world: &World, token: &str, text: &str) -> Self {
+        Self::begin_limited(world, token, text, "").await
+    }
+
+    /// With a limit of updates.
+    async fn begin_limited(world: &World, token: &str, text: &str, limit: &str) -> Self {
         let (outbox, waiting) = outbox(100);
-        let caller = sign_in(&world.api, token).await.expect("a good token").caller;
+        let signed_in = sign_in(&world.api, Presented::Token(token)).await;
+        let caller = signed_in.expect("a good token").caller;
+        let limit = RateLimit::parse(limit).expect("a limit");
+        let now_ms = world.api.node().clock.monotonic_ms();
+        let allowance = Arc::new(UpdateAllowance::of(&limit, now_ms));
         let [command] = &Incoming::parse(text).expect("parses").commands[..] else {
             panic!("one command: {text}")
         };
         let api = Arc::clone(&world.api);
-        let feed = |it: &super::Subscription| Feed { api, caller, outbox, command: it.clone() };
+        let feed =
+            |it: &super::Subscription| Feed { api, caller, outbox, allowance, command: it.clone() };
         let task = match command {
             Command::Series(it) => tokio::spawn(feed(it).series()),
             Command::Attributes(it) => tokio::spawn(feed(it).attributes()),
@@ -187,5 +199,57 @@ async fn commands_that_cannot_be_obeyed_have_an_error_code() {
         let answer = &answers[0];
         assert_eq!(answer["errorCode"], code, "{text}");
         assert!(answer["data"].is_null() && answer["errorMsg"].is_string(), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn updates_beyond_the_limit_are_left_out_and_said_once() {
+    let world = World::new().await;
+    let admin = world.tenant().await;
+    let id = device(&world, &admin, "A1").await;
+    let path = format!("{id}/timeseries/ANY");
+    let text = subscribe("tsSubCmds", &id, "");
+    let mut feed = Running::begin_limited(&world, &admin, &text, "2:1").await;
+    feed.next().await;
+    for ts in 1..=5 {
+        write(&world, &admin, &path, &format!(r#"{{"ts":{ts},"values":{{"a":{ts}}}}}"#)).await;
+        // The watch may hand several changes over at once only if they wait.
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(feed.next().await["data"], json!({"a": [[1, "1"]]}));
+    assert_eq!(feed.next().await["data"], json!({"a": [[2, "2"]]}));
+    let told = feed.next().await;
+    assert_eq!((&told["subscriptionId"], &told["errorCode"]), (&json!(7), &json!(34)));
+    assert!(told["errorMsg"].is_string());
+    world.clock.advance(500);
+    write(&world, &admin, &path, r#"{"ts":6,"values":{"a":6}}"#).await;
+    assert_eq!(feed.next().await["data"], json!({"a": [[6, "6"]]}));
+    write(&world, &admin, &path, r#"{"ts":7,"values":{"a":7}}"#).await;
+    assert_eq!(feed.next().await["errorCode"], 34, "a new phase is told again");
+    feed.task.abort();
+}
+
+#[tokio::test]
+async fn histories_may_have_calendar_buckets_in_a_time_zone() {
+    let world = World::new().await;
+    let admin = world.tenant().await;
+    let id = device(&world, &admin, "A1").await;
+    // 2024-03-31, when Berlin's clocks go forward: the last hour of March and the first of April.
+    for ts in [1_711_918_800_000_i64, 1_711_922_400_000] {
+        let body = format!(r#"{{"ts":{ts},"values":{{"a":1}}}}"#);
+        write(&world, &admin, &format!("{id}/timeseries/ANY"), &body).await;
+    }
+    let buckets = |zone: &str| {
+        let rest = format!(
+            r#","keys":"a","startTs":1711900000000,"endTs":1711930000000,"agg":"COUNT",
+            "intervalType":"MONTH","timeZoneId":"{zone}""#
+        );
+        subscribe("historyCmds", &id, &rest)
+    };
+    for (zone, counts) in [("Europe/Berlin", 2), ("UTC", 1), ("Mars/Olympus", 0)] {
+        let answers = Running::begin(&world, &admin, &buckets(zone)).await.ends().await;
+        let points = answers[0]["data"]["a"].as_array().map_or(0, Vec::len);
+        assert_eq!(points, counts, "{zone}: {}", answers[0]);
+        assert_eq!(answers[0]["errorCode"] == 0, counts > 0, "{zone}");
     }
 }

@@ -107,6 +107,9 @@ sections! {
         /// How long a refresh token is good: after so long without use a person logs in again.
         /// The default is ThingsBoard's.
         refresh_lifetime: Duration = "7d" from "1m" to "3650d";
+        /// Whether administrators may get tokens of their users, that is act as them
+        /// (`GET /api/user/{userId}/token`).
+        user_token_access: bool = "false";
         /// The `iss` claim of tokens. Give each installation its own name when one program talks to several.
         issuer: String = "thingport";
     }

@@ -1,18 +1,23 @@
-//! Calendar buckets: weeks, months and quarters (REST API 14.3, `intervalType`).
+//! Calendar buckets: weeks, months and quarters in a time zone (REST API 14.3, `intervalType`).
 //!
-//! Time zones are UTC and fixed offsets. Named zones need the history of their clock changes, which
-//! this server does not carry; they are refused with a sentence that says so.
+//! A unit begins at the first moment of its first local day, so a week with a clock change has 167 or
+//! 169 hours. The history of clock changes is compiled in: what a question is answered with does not
+//! depend on the machine.
 
+use std::sync::LazyLock;
+
+use jiff::civil::{Date, Weekday};
+use jiff::tz::{Offset, TimeZone, TimeZoneDatabase};
+use jiff::{ToSpan, Zoned};
 use thingport_model::time::{TimeRange, Timestamp};
 
 use crate::error::Refusal;
 
-/// Buckets of calendar units at a fixed distance from UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Buckets of calendar units in one time zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Calendar {
     unit: Unit,
-    /// Local time minus UTC.
-    offset_ms: i64,
+    zone: TimeZone,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,158 +44,227 @@ pub(crate) fn of(unit: Option<&str>, zone: Option<&str>) -> Result<Option<Calend
             )));
         }
     };
-    let zone = zone.unwrap_or("UTC");
-    let offset_ms = offset_ms(zone).ok_or_else(|| {
+    let name = zone.unwrap_or("UTC");
+    let zone = zone_of(name).ok_or_else(|| {
         Refusal::bad_request(format!(
-            "the time zone {zone:?} is not known here; use UTC or an offset such as +02:00"
+            "the time zone {name:?} is not known; use a name such as Europe/Berlin, UTC, or an offset \
+             such as +02:00"
         ))
     })?;
-    Ok(Some(Calendar { unit, offset_ms }))
+    Ok(Some(Calendar { unit, zone }))
+}
+
+/// Why a range has no buckets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoBuckets {
+    /// There would be more than allowed.
+    TooMany,
+    /// It reaches beyond the years that a calendar has, -9999 to 9999.
+    OutsideCalendar,
 }
 
 impl Calendar {
-    /// The borders of all units that the range touches, cut to it. None when there would be more than
-    /// `buckets_max` buckets.
-    pub(crate) fn borders(&self, range: TimeRange, buckets_max: usize) -> Option<Vec<Timestamp>> {
-        // A unit is at least 7 days: a range of more weeks than that needs no counting.
-        let span = range.end.since_ms(range.start);
-        if span / (7 * DAY_MS) > i64::try_from(buckets_max).unwrap_or(i64::MAX).saturating_mul(14) {
-            return None;
-        }
+    /// The borders of all units that the range touches, cut to it.
+    pub(crate) fn borders(
+        &self,
+        range: TimeRange,
+        buckets_max: usize,
+    ) -> Result<Vec<Timestamp>, NoBuckets> {
         let mut borders = vec![range.start];
-        let mut border = self.next(range.start);
-        while border < range.end {
-            if borders.len() >= buckets_max {
-                return None;
+        let mut border = self.first(range.start).ok_or(NoBuckets::OutsideCalendar)?;
+        loop {
+            let at = Timestamp(self.start_of(border).ok_or(NoBuckets::OutsideCalendar)?);
+            if at >= range.end {
+                break;
             }
-            borders.push(border);
-            border = self.next(border);
+            // The unit that the range begins with has its border already.
+            if at > range.start {
+                if borders.len() >= buckets_max {
+                    return Err(NoBuckets::TooMany);
+                }
+                borders.push(at);
+            }
+            border = self.after(border).ok_or(NoBuckets::OutsideCalendar)?;
         }
         borders.push(range.end);
-        Some(borders)
+        Ok(borders)
     }
 
-    /// The first border behind `at`.
-    fn next(&self, at: Timestamp) -> Timestamp {
-        let day = at.ms().saturating_add(self.offset_ms).div_euclid(DAY_MS);
-        let next = match self.unit {
-            // Day 0, 1970-01-01, was a Thursday.
-            Unit::Week => day - (day + 4).rem_euclid(7) + 7,
-            Unit::WeekIso => day - (day + 3).rem_euclid(7) + 7,
-            Unit::Month => month_start(month_of(day) + 1),
-            Unit::Quarter => month_start((month_of(day).div_euclid(3) + 1) * 3),
+    /// First day of the unit that `at` lies in.
+    fn first(&self, at: Timestamp) -> Option<Date> {
+        let at = jiff::Timestamp::from_millisecond(at.ms()).ok()?;
+        let day = Zoned::new(at, self.zone.clone()).date();
+        match self.unit {
+            Unit::Week => week_from(day, Weekday::Sunday),
+            Unit::WeekIso => week_from(day, Weekday::Monday),
+            Unit::Month => Some(day.first_of_month()),
+            Unit::Quarter => Date::new(day.year(), (day.month() - 1) / 3 * 3 + 1, 1).ok(),
+        }
+    }
+
+    /// First day of the unit behind the one that begins with `day`.
+    fn after(&self, day: Date) -> Option<Date> {
+        let length = match self.unit {
+            Unit::Week | Unit::WeekIso => 7.days(),
+            Unit::Month => 1.months(),
+            Unit::Quarter => 3.months(),
         };
-        Timestamp(next.saturating_mul(DAY_MS).saturating_sub(self.offset_ms))
+        day.checked_add(length).ok()
+    }
+
+    /// The first moment of a local day, which is not midnight where clocks go forward then.
+    fn start_of(&self, day: Date) -> Option<i64> {
+        let start = day.to_zoned(self.zone.clone()).ok()?.start_of_day().ok()?;
+        Some(start.timestamp().as_millisecond())
     }
 }
 
-/// Months since January of the year 0 that day `day` since 1970 lies in.
-fn month_of(day: i64) -> i64 {
-    // Years are counted from March, so that the leap day comes last; 719468 days lie between
-    // 0000-03-01 and 1970-01-01, 146097 days make 400 years.
-    let day = day + 719_468;
-    let era = day.div_euclid(146_097);
-    let of_era = day.rem_euclid(146_097);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    (era * 400 + year) * 12 + from_march + 2
+fn week_from(day: Date, first: Weekday) -> Option<Date> {
+    day.tomorrow().ok()?.nth_weekday(-1, first).ok()
 }
 
-/// Day since 1970 on which month `month` (counted as by [`month_of`]) begins.
-fn month_start(month: i64) -> i64 {
-    let from_march = month - 2;
-    let (year, of_year) = (from_march.div_euclid(12), from_march.rem_euclid(12));
-    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let days = (153 * of_year + 2) / 5;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + days - 719_468
-}
-
-/// Local time minus UTC of `UTC`, `GMT`, `Z`, `Etc/UTC` or an offset: `+02:00`, `UTC-3`.
-fn offset_ms(zone: &str) -> Option<i64> {
-    let zone = zone.strip_prefix("Etc/").filter(|rest| !rest.contains(['+', '-'])).unwrap_or(zone);
-    if zone == "Z" {
-        return Some(0);
+/// A name of the time zone database, `Z`, or an offset: `+02:00`, `UTC-3`.
+fn zone_of(name: &str) -> Option<TimeZone> {
+    if matches!(name, "" | "Z") {
+        return Some(TimeZone::UTC);
     }
+    let seconds = offset_s(name);
+    if let Some(offset) = seconds.and_then(|seconds| Offset::from_seconds(seconds).ok()) {
+        return Some(TimeZone::fixed(offset));
+    }
+    ZONES.get(name).ok()
+}
+
+/// Local time minus UTC of `+02:00`, `-1`, `UTC-3`, `GMT+1`.
+fn offset_s(zone: &str) -> Option<i32> {
     let zone =
         ["UTC", "GMT", "UT"].into_iter().find_map(|name| zone.strip_prefix(name)).unwrap_or(zone);
-    if zone.is_empty() {
-        return Some(0);
-    }
     let (sign, digits) = match zone.split_at_checked(1)? {
         ("+", rest) => (1, rest),
         ("-", rest) => (-1, rest),
         _ => return None,
     };
     let (hours, minutes) = digits.split_once(':').unwrap_or((digits, "0"));
-    let number = |text: &str| text.parse::<u8>().ok().filter(|_| text.len() <= 2).map(i64::from);
+    let number = |text: &str| text.parse::<u8>().ok().filter(|_| text.len() <= 2).map(i32::from);
     let (hours, minutes) = (number(hours)?, number(minutes)?);
-    (hours <= 18 && minutes < 60).then_some(sign * (hours * 60 + minutes) * 60_000)
+    (hours <= 18 && minutes < 60).then_some(sign * (hours * 60 + minutes) * 60)
 }
 
-const DAY_MS: i64 = 86_400_000;
+/// The database of the crate, never a file of the machine.
+static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// 2024-02-28T12:00Z, a Wednesday of a leap year.
-    const START: Timestamp = Timestamp(1_709_121_600_000);
-
-    fn borders(unit: &str, zone: &str, days: i64) -> Vec<i64> {
+    /// Borders of the range between two moments, as UTC without seconds.
+    fn borders(unit: &str, zone: &str, start: &str, end: &str) -> Vec<String> {
+        let moment = |text: &str| {
+            let at: jiff::Timestamp = format!("{text}:00Z").parse().expect("a moment");
+            Timestamp(at.as_millisecond())
+        };
         let calendar = of(Some(unit), Some(zone)).expect("known").expect("a calendar");
-        let range = TimeRange { start: START, end: START.plus_ms(days * DAY_MS) };
+        let range = TimeRange { start: moment(start), end: moment(end) };
         let borders = calendar.borders(range, 700).expect("few");
-        borders.into_iter().map(Timestamp::ms).collect()
+        let text = |at: &Timestamp| {
+            let at = jiff::Timestamp::from_millisecond(at.ms()).expect("in range");
+            at.strftime("%Y-%m-%dT%H:%M").to_string()
+        };
+        // The first and the last are the range's own.
+        borders[1..borders.len() - 1].iter().map(text).collect()
     }
 
     #[test]
     fn units_begin_where_the_calendar_says() {
-        let start = START.ms();
-        let end = |days| start + days * DAY_MS;
-        // Sunday 2024-03-03, Monday 2024-03-04, Friday 2024-03-01, Monday 2024-04-01.
-        let (sunday, monday) = (1_709_424_000_000, 1_709_510_400_000);
-        let (march, april) = (1_709_251_200_000, 1_711_929_600_000);
-        let rows = [
-            ("WEEK", "UTC", 5, vec![start, sunday, end(5)]),
-            ("WEEK_ISO", "Z", 5, vec![start, monday, end(5)]),
-            ("MONTH", "Etc/UTC", 40, vec![start, march, april, end(40)]),
-            ("QUARTER", "GMT", 40, vec![start, april, end(40)]),
-            ("MONTH", "+02:00", 2, vec![start, march - 7_200_000, end(2)]),
-            ("MONTH", "UTC-3", 2, vec![start, march + 10_800_000, end(2)]),
-            ("MONTH", "UTC", 1, vec![start, end(1)]),
+        let (start, end) = ("2024-02-28T12:00", "2024-04-02T00:00");
+        let rows: [(&str, &str, &[&str]); 7] = [
+            ("MONTH", "UTC", &["2024-03-01T00:00", "2024-04-01T00:00"]),
+            ("QUARTER", "GMT", &["2024-04-01T00:00"]),
+            ("MONTH", "+02:00", &["2024-02-29T22:00", "2024-03-31T22:00"]),
+            ("MONTH", "UTC-3", &["2024-03-01T03:00", "2024-04-01T03:00"]),
+            ("MONTH", "Etc/GMT+5", &["2024-03-01T05:00", "2024-04-01T05:00"]),
+            // In between, Berlin's clocks go forward (2024-03-31 01:00 UTC).
+            ("MONTH", "Europe/Berlin", &["2024-02-29T23:00", "2024-03-31T22:00"]),
+            // And New York's (2024-03-10 07:00 UTC).
+            ("MONTH", "America/New_York", &["2024-03-01T05:00", "2024-04-01T04:00"]),
         ];
-        for (unit, zone, days, expected) in rows {
-            assert_eq!(borders(unit, zone, days), expected, "{unit} {zone}");
+        for (unit, zone, expected) in rows {
+            assert_eq!(borders(unit, zone, start, end), expected, "{unit} {zone}");
         }
     }
 
     #[test]
-    fn months_and_days_agree_for_centuries() {
-        for month in 0..12 * 3_000 {
-            let first = month_start(month);
-            assert_eq!(month_of(first), month);
-            assert_eq!(month_of(first - 1), month - 1);
+    fn weeks_begin_on_their_day_across_clock_changes() {
+        let (start, end) = ("2024-10-18T12:00", "2024-11-05T00:00");
+        let rows: [(&str, &str, &[&str]); 4] = [
+            ("WEEK", "UTC", &["2024-10-20T00:00", "2024-10-27T00:00", "2024-11-03T00:00"]),
+            ("WEEK_ISO", "UTC", &["2024-10-21T00:00", "2024-10-28T00:00", "2024-11-04T00:00"]),
+            // Berlin leaves summer time on 2024-10-27: that week has 169 hours.
+            (
+                "WEEK_ISO",
+                "Europe/Berlin",
+                &["2024-10-20T22:00", "2024-10-27T23:00", "2024-11-03T23:00"],
+            ),
+            // New York leaves it on 2024-11-03, a Sunday, two hours after the week began.
+            (
+                "WEEK",
+                "America/New_York",
+                &["2024-10-20T04:00", "2024-10-27T04:00", "2024-11-03T04:00"],
+            ),
+        ];
+        for (unit, zone, expected) in rows {
+            assert_eq!(borders(unit, zone, start, end), expected, "{unit} {zone}");
         }
-        assert_eq!(month_start(1970 * 12), 0);
-        assert_eq!(month_start(2024 * 12 + 2), 19_783);
+        let sunday = borders("WEEK", "UTC", "2024-03-03T00:00", "2024-03-10T00:01");
+        assert_eq!(sunday, ["2024-03-10T00:00"], "a range that begins with a unit");
     }
 
     #[test]
-    fn zones_are_utc_and_offsets() {
-        let rows = [
-            ("UTC", Some(0)),
-            ("+05:30", Some(19_800_000)),
-            ("-1", Some(-3_600_000)),
-            ("GMT+1", Some(3_600_000)),
-            ("Europe/Berlin", None),
-            ("+19:00", None),
-            ("+1:60", None),
-            ("", Some(0)),
-            ("Etc/GMT+5", None),
-        ];
-        for (zone, expected) in rows {
-            assert_eq!(offset_ms(zone), expected, "{zone}");
+    fn a_day_without_midnight_begins_at_its_first_moment() {
+        // Sao Paulo went forward at midnight of Sunday 2018-11-04: the day began at 01:00, 03:00 UTC.
+        let found = borders("WEEK", "America/Sao_Paulo", "2018-11-01T00:00", "2018-11-06T00:00");
+        assert_eq!(found, ["2018-11-04T03:00"]);
+        // Havana goes back at 01:00: midnight comes twice on 2024-11-03, the day begins with the first.
+        let found = borders("WEEK", "America/Havana", "2024-11-01T00:00", "2024-11-05T00:00");
+        assert_eq!(found, ["2024-11-03T04:00"]);
+        // Samoa left out 2011-12-30; the week of that Sunday began a day earlier than it seems.
+        let found = borders("MONTH", "Pacific/Apia", "2011-12-20T00:00", "2012-01-05T00:00");
+        assert_eq!(found, ["2011-12-31T10:00"]);
+    }
+
+    #[test]
+    fn a_range_without_buckets_says_why() {
+        let month = of(Some("MONTH"), Some("Asia/Kathmandu")).expect("known").expect("a calendar");
+        let range = |start, end| TimeRange { start: Timestamp(start), end: Timestamp(end) };
+        let year = 31_536_000_000;
+        assert_eq!(month.borders(range(0, 60 * year), 700), Err(NoBuckets::TooMany));
+        assert_eq!(month.borders(range(0, i64::MAX), 700), Err(NoBuckets::TooMany));
+        for edge in [(i64::MIN, 0), (i64::MAX - 1, i64::MAX)] {
+            let answer = month.borders(range(edge.0, edge.1), 700);
+            assert_eq!(answer, Err(NoBuckets::OutsideCalendar), "{edge:?}");
+        }
+    }
+
+    #[test]
+    fn zones_have_names_or_offsets() {
+        for known in [
+            "UTC",
+            "Z",
+            "",
+            "+05:30",
+            "-1",
+            "GMT+1",
+            "Europe/Berlin",
+            "europe/berlin",
+            "Etc/GMT+5",
+            "GMT",
+            "America/Argentina/Buenos_Aires",
+            "US/Pacific",
+        ] {
+            assert!(zone_of(known).is_some(), "{known}");
+        }
+        for unknown in ["+19:00", "+1:60", "Mars/Olympus", "Berlin", "+", "../etc/passwd"] {
+            assert!(zone_of(unknown).is_none(), "{unknown}");
         }
     }
 }

@@ -8,7 +8,7 @@ use thingport_model::port::ledger::RangeQuery;
 use thingport_model::time::{TimeRange, Timestamp};
 use thingport_model::value::Value;
 
-use super::calendar::{self, Calendar};
+use super::calendar::{self, Calendar, NoBuckets};
 use crate::api::Api;
 use crate::error::Refusal;
 use crate::extract::Params;
@@ -75,7 +75,8 @@ impl Select {
             .ok_or_else(|| too_many(buckets_max))
     }
 
-    fn calendar(
+    /// Buckets of calendar units.
+    pub(crate) fn calendar(
         range: TimeRange,
         aggregation: Aggregation,
         calendar: &Calendar,
@@ -85,7 +86,12 @@ impl Select {
             return Ok(Self::Buckets(aggregation, None));
         }
         let borders = calendar.borders(range, buckets_max);
-        let borders = borders.ok_or_else(|| too_many(buckets_max))?;
+        let borders = borders.map_err(|fault| match fault {
+            NoBuckets::TooMany => too_many(buckets_max),
+            NoBuckets::OutsideCalendar => {
+                Refusal::bad_request("the time reaches beyond the years that a calendar has")
+            }
+        })?;
         Ok(Self::Buckets(aggregation, Buckets::with_borders(borders)))
     }
 }

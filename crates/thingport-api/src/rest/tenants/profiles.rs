@@ -100,6 +100,7 @@ async fn save_profile(
     if wants_default && !saved.is_default {
         saved = registry.make_tenant_profile_default(&caller, saved.id).await?;
     }
+    api.rules.forget_all();
     Ok(Json(saved.into()))
 }
 
@@ -163,7 +164,8 @@ fn named(profile: TenantProfile) -> Named {
 
 fn draft(input: TenantProfileInput) -> Result<TenantProfileDraft, Refusal> {
     let data = input.profile_data.map(crate::dto::opaque::Opaque::into_text);
-    let data = data.unwrap_or_else(|| DEFAULT_PROFILE_DATA.to_owned());
+    let data = complete(&data.unwrap_or_else(|| DEFAULT_PROFILE_DATA.to_owned()))?;
+    crate::limits::check(&data)?;
     let limits = limits(&data)?;
     Ok(TenantProfileDraft {
         id: optional_id(input.id.as_ref(), EntityKind::TenantProfile, TenantProfileId)?,
@@ -178,6 +180,21 @@ fn draft(input: TenantProfileInput) -> Result<TenantProfileDraft, Refusal> {
         rate_limits: rate_limits(&limits)?,
         profile_data: data,
     })
+}
+
+/// `profileData` with the default of every member that was left out: clients read it, change one member
+/// and send all of it back.
+fn complete(data: &str) -> Result<String, Refusal> {
+    let wrong = || Refusal::bad_request("profileData needs a member configuration, an object");
+    let mut data: Map<String, Value> = serde_json::from_str(data).map_err(|_| wrong())?;
+    let mut complete: Map<String, Value> =
+        serde_json::from_str(DEFAULT_PROFILE_DATA).map_err(|_| wrong())?;
+    let Some(Value::Object(sent)) = data.remove("configuration") else { return Err(wrong()) };
+    if let Some(Value::Object(members)) = complete.get_mut("configuration") {
+        members.extend(sent);
+    }
+    complete.extend(data);
+    Ok(Value::Object(complete).to_string())
 }
 
 /// The members of `profileData.configuration`, with every rate limit checked for its form.
@@ -260,10 +277,35 @@ mod tests {
             r#"{"profileData":{}}"#,
             r#"{"profileData":{"configuration":{"maxDevices":"many"}}}"#,
             r#"{"profileData":{"configuration":{"transportTenantMsgRateLimit":"20"}}}"#,
+            r#"{"profileData":{"configuration":{"tenantServerRestLimitsConfiguration":"1:x"}}}"#,
+            r#"{"profileData":{"configuration":{"customerServerRestLimitsConfiguration":5}}}"#,
+            r#"{"profileData":{"configuration":{"wsUpdatesPerSessionRateLimit":"1"}}}"#,
+            r#"{"profileData":{"configuration":{"maxWsSessionsPerTenant":"1"}}}"#,
+            r#"{"profileData":{"configuration":{"maxUsers":1.5}}}"#,
+            r#"{"profileData":{"configuration":[]}}"#,
             r#"{"profileData":{"configuration":{"transportDeviceMsgRateLimit":20}}}"#,
             r#"{"profileData":{"configuration":{"transportDeviceTelemetryMsgRateLimit":"1:1,2:1"}}}"#,
         ] {
             assert_eq!(draft(wrong).expect_err(wrong).code(), 31, "{wrong}");
         }
+    }
+
+    #[test]
+    fn members_that_were_left_out_have_their_default_and_unknown_ones_stay() {
+        let sent = r#"{"configuration":{"type":"DEFAULT","maxDevices":5,"ofTomorrow":[1]},"x":{}}"#;
+        let data: Value = serde_json::from_str(&complete(sent).expect("fine")).expect("JSON");
+        let it = &data["configuration"];
+        assert_eq!(
+            (&it["maxDevices"], &it["ofTomorrow"]),
+            (&Value::from(5), &serde_json::json!([1]))
+        );
+        assert_eq!((&it["maxCustomers"], &it["smsEnabled"]), (&Value::from(0), &Value::Null));
+        assert_eq!(it["maxDataPointsPerRollingArg"], 1_000);
+        assert_eq!(
+            (&data["queueConfiguration"], &data["x"]),
+            (&Value::Null, &serde_json::json!({}))
+        );
+        let whole = complete(DEFAULT_PROFILE_DATA).expect("fine");
+        assert_eq!(whole, DEFAULT_PROFILE_DATA.trim_end(), "a whole one stays as it is");
     }
 }

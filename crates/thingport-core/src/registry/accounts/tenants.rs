@@ -99,8 +99,11 @@ impl Registry {
         Ok(())
     }
 
-    /// The profile that limits a tenant.
-    pub(super) async fn profile_of_tenant(&self, id: TenantId) -> Result<TenantProfile, Error> {
+    /// The profile that limits a tenant; without a caller, since everybody is held to it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the tenant is gone.
+    pub async fn profile_of_tenant(&self, id: TenantId) -> Result<TenantProfile, Error> {
         let tenant = self.entities.tenant(id).await?.ok_or_else(|| missing("tenant"))?;
         let profile = self.entities.tenant_profile(tenant.tenant_profile_id).await?;
         profile.ok_or_else(|| missing("tenant profile"))
