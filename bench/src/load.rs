@@ -4,9 +4,11 @@ mod connection;
 mod fleet;
 mod meter;
 mod report;
+mod wire;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
@@ -63,6 +65,18 @@ pub(crate) struct Options {
     /// Handshakes under way at once at most.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     in_flight: u16,
+    /// Speak TLS 1.3 and trust this CA, a PEM file, for the name localhost.
+    #[arg(long)]
+    ca: Option<PathBuf>,
+    /// With --ca: speak TLS 1.2.
+    #[arg(long)]
+    tls12: bool,
+    /// With --ca: take up earlier TLS sessions.
+    #[arg(long)]
+    resume: bool,
+    /// With --ca: certificate and key of every client, one PEM file.
+    #[arg(long)]
+    identity: Option<PathBuf>,
     /// Process whose CPU time and memory are the server's.
     #[arg(long)]
     pid: Option<u32>,

@@ -3,13 +3,12 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 
-use mio::net::TcpStream;
-
+use super::wire::Wire;
 use crate::packet::{self, CONNACK, kind};
 
 /// A connection and its unacknowledged messages, oldest first.
 pub(crate) struct Connection {
-    pub stream: TcpStream,
+    stream: Wire,
     /// The beginning of a packet whose end has not arrived.
     unread: Vec<u8>,
     /// What the socket had no room for.
@@ -31,7 +30,7 @@ pub(crate) struct Received {
 
 impl Connection {
     /// Sends CONNECT; `started` is when the TCP connection was asked for.
-    pub(crate) fn new(stream: TcpStream, connect: &[u8], started: u64) -> io::Result<Self> {
+    pub(crate) fn new(stream: Wire, connect: &[u8], started: u64) -> io::Result<Self> {
         let mut connection = Self {
             stream,
             unread: Vec::new(),
@@ -75,7 +74,7 @@ impl Connection {
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        self.stream.flush()
     }
 
     /// Reads once (more only when `input` was filled or the peer has closed) and calls `answered` with the start time of
@@ -100,7 +99,7 @@ impl Connection {
             let consumed = self.take(&input[..end], &mut received, &mut answered)?;
             self.unread.clear();
             self.unread.extend_from_slice(&input[consumed..end]);
-            if end < input.len() && !peer_closed {
+            if end < input.len() && !peer_closed && !self.stream.must_be_emptied() {
                 break;
             }
         }

@@ -2,21 +2,25 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use rustls::ClientConfig;
 use socket2::{Domain, Socket, Type};
 
 use super::Options;
 use super::connection::Connection;
 use super::meter::Meter;
+use super::wire::{self, Wire};
 use crate::histogram::Histogram;
 use crate::packet;
 
 /// The devices. An error on any of them ends the run.
 pub(crate) struct Fleet {
     options: Options,
+    tls: Option<Arc<ClientConfig>>,
     poll: Poll,
     events: Events,
     epoch: Instant,
@@ -37,6 +41,7 @@ impl Fleet {
     pub(crate) fn new(options: &Options) -> io::Result<Self> {
         Ok(Self {
             options: options.clone(),
+            tls: wire::tls(options)?,
             poll: Poll::new()?,
             events: Events::with_capacity(1024),
             epoch: Instant::now(),
@@ -106,6 +111,7 @@ impl Fleet {
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut stream, Token(index), interest)?;
         let connect = packet::connect(&self.options.token(index), self.options.keep_alive);
+        let stream = Wire::new(stream, self.tls.as_ref())?;
         self.connections.push(Connection::new(stream, &connect, started)?);
         Ok(())
     }
