@@ -60,6 +60,20 @@ impl Registry {
         Ok(())
     }
 
+    /// Creates the demo devices with what they belong to: they can connect while passwords, which are
+    /// slow on purpose, are hashed.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the store does not answer.
+    pub async fn found_demo_devices(&self) -> Result<(), Error> {
+        self.ensure_default_tenant_profile().await?;
+        let caller = Caller::tenant(self.ensure_tenant(FIRST_TENANT).await?.id);
+        for row in DEMO_DEVICES {
+            self.ensure_device(&caller, row).await?;
+        }
+        Ok(())
+    }
+
     /// Creates the demo accounts, customers, profiles and devices with their well-known passwords and
     /// tokens.
     ///
@@ -69,18 +83,13 @@ impl Registry {
         let people = FirstPeople {
             system_email: "sysadmin@thingsboard.org".to_owned(),
             system_password: "sysadmin".to_owned(),
-            tenant_title: "Tenant".to_owned(),
+            tenant_title: FIRST_TENANT.to_owned(),
             tenant_email: "tenant@thingsboard.org".to_owned(),
             tenant_password: "tenant".to_owned(),
         };
-        // Devices first: they can connect while passwords, which are slow on purpose, are hashed.
-        self.ensure_default_tenant_profile().await?;
-        let tenant = self.ensure_tenant(&people.tenant_title).await?;
-        let caller = Caller::tenant(tenant.id);
-        for row in DEMO_DEVICES {
-            self.ensure_device(&caller, row).await?;
-        }
+        self.found_demo_devices().await?;
         self.found(&people, hash).await?;
+        let caller = Caller::tenant(self.ensure_tenant(FIRST_TENANT).await?.id);
         for (title, emails) in DEMO_CUSTOMERS {
             let customer = self.ensure_customer(&caller, title).await?;
             for email in *emails {
@@ -194,6 +203,9 @@ impl DemoDevice {
         Self { name, token, profile, customer: None, description }
     }
 }
+
+/// Title of the demo's tenant.
+const FIRST_TENANT: &str = "Tenant";
 
 const DEMO_CUSTOMERS: &[(&str, &[&str])] = &[
     ("Customer A", &["customer@thingsboard.org", "customerA@thingsboard.org"]),
