@@ -136,14 +136,6 @@ def test_acceptance_says_what_is_granted(wire, device):
     assert w.ASSIGNED_CLIENT_ID not in stated and w.SERVER_KEEP_ALIVE not in stated
 
 
-def test_provisioning_is_refused_with_a_reason(wire, sysadmin):
-    """AU-001 names it by user or client id; this version does not offer it."""
-    for client_id, user in (("any", "provision"), ("provision", "x")):
-        assert wire(V5).ask(connect(V5, client_id, user), CONNACK).code == 0x87
-        assert wire(V311).ask(connect(V311, client_id, user), CONNACK).code == 5
-    sysadmin.event("login.provisioning_unavailable")
-
-
 # row, first bytes of a connection, what follows. The rows of sections 2 and 3 that concern CONNECT.
 TOKEN = "@"  # replaced by a device's token
 CONNECT_TABLE = [

@@ -88,6 +88,8 @@ bounds! {
     WebSocketUpdates = "websocket_updates",
     /// Password checks at once; the next one waits.
     PasswordChecks = "password_checks_max",
+    /// Downlinks that wait until a client acknowledges earlier ones; the newest is lost.
+    Downlinks = "downlinks_max",
     /// Provisioning requests worked at at once; the next one waits.
     Provisions = "provisions_max",
     /// Connections that wait to be provisioned; the newcomer is refused.
@@ -129,6 +131,10 @@ pub struct Metrics {
     pub messages_rejected: Counter,
     /// PUBACK and PUBREC packets that promise durability.
     pub acknowledged: Counter,
+    /// Messages sent to devices, or waiting for their acknowledgements to go out.
+    pub downlinks: Counter,
+    /// Messages that devices acknowledged.
+    pub downlinks_delivered: Counter,
     /// Bytes read from devices.
     pub bytes_in: Counter,
     /// Bytes written to devices.
@@ -162,6 +168,8 @@ impl Default for Metrics {
             points: Counter::default(),
             messages_rejected: Counter::default(),
             acknowledged: Counter::default(),
+            downlinks: Counter::default(),
+            downlinks_delivered: Counter::default(),
             bytes_in: Counter::default(),
             bytes_out: Counter::default(),
             watches: Counter::default(),

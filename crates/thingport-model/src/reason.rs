@@ -216,6 +216,10 @@ reasons! {
         "A connection that logged in as provision may subscribe to /provision/response only.",
         "Log in with the device's own credentials to subscribe to anything else.";
 
+    ProvisionGuesses = 255, "provision.guesses", Device,
+        "A connection that logged in as provision asked too often with a wrong key or secret.",
+        "Correct key and secret in the device before it connects again.";
+
     // 3xx: packets.
     MalformedPacket = 300, "packet.malformed", Device,
         "A packet could not be read as MQTT.",
@@ -334,9 +338,9 @@ reasons! {
         "Give the device a profile with transport type DEFAULT or MQTT.";
 
     ProvisioningDone = 620, "disconnect.provisioned", Nobody,
-        "The peer was given its answer and did not leave within a minute.", "";
+        "The peer was given its answer and did not leave by itself.", "";
     ProvisioningIdle = 621, "disconnect.provisioning_idle", Device,
-        "A connection that logged in as provision did not ask for anything within a minute.",
+        "A connection that logged in as provision did not ask for anything in time.",
         "Publish to /provision/request, or log in with the device's own credentials.";
 
     // 7xx: the server's own troubles.

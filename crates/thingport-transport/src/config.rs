@@ -18,6 +18,9 @@ pub struct Config {
     pub tls: Option<TlsConfig>,
     /// Connections of this process; further ones are closed at accept.
     pub connections_max: u64,
+    /// How long a provisioning session may stay without a request, and after its first answer (PR-004,
+    /// PR-008), in milliseconds.
+    pub provisioning_timeout_ms: u64,
     /// What each session is granted.
     pub bounds: Bounds,
     /// How values of devices are typed.

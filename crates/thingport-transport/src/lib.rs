@@ -5,13 +5,15 @@
 //! has a lock. Buffers belong to the thread, not to the connection: an idle connection owns none.
 //!
 //! Start at `door`, through which every stream comes in, and at `mqtt::connection`; `mqtt::answer` is the
-//! one map from reasons to MQTT codes.
+//! one map from reasons to MQTT codes, `http::answer` the one from reasons to HTTP statuses.
 
 pub mod config;
 pub mod door;
 pub mod drain;
+pub mod http;
 pub mod listen;
 pub mod mqtt;
+mod provision;
 mod shared;
 pub mod stream;
 mod timers;

@@ -294,6 +294,7 @@ fn listen_mqtt(
         tls: mqtt_tls(config, tls)?,
         proxy: None,
         rate_limit_disconnect: false,
+        provisioning_timeout_ms: ms(mqtt.provisioning_timeout),
         connections_max: u64::from(mqtt.connections_max),
         bounds,
         typing: Typing::default(),

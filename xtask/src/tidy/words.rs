@@ -176,8 +176,9 @@ const BANS: &[Ban] = &[
 const REASON_CODE_FILES: &[&str] =
     &["crates/thingport-mqtt/", "crates/thingport-transport/src/mqtt/answer.rs"];
 
-/// Files that may name HTTP statuses: the map, and health, whose status is its answer and no error.
+/// Files that may name HTTP statuses: the map for people, the one for devices (a device is told by its
+/// reason, not by an error of the domain), and health, whose status is its answer and no error.
 const STATUS_CODE_FILES: &[&str] =
-    &["crates/thingport-api/src/error.rs", "crates/thingport/src/observe.rs"];
+    &["crates/thingport-api/src/error.rs", "crates/thingport-transport/src/http/answer.rs", "crates/thingport/src/observe.rs"];
 
 const LINES_MAX: usize = 600;

@@ -18,6 +18,9 @@ pub enum Rejection {
     Acknowledge(ReasonCode),
     /// The connection is closed; version 5 gets DISCONNECT with this code.
     Close(ReasonCode),
+    /// Version 5: PUBACK or PUBREC with the first code, then DISCONNECT with the second; others: a plain
+    /// acknowledgement, then a close.
+    AcknowledgeAndClose(ReasonCode, ReasonCode),
 }
 
 /// How a publication rejected for `reason` is answered (classes E-FORMAT, E-TOPIC, E-BACKEND).
@@ -34,6 +37,24 @@ pub fn rejection(reason: Reason, version: Version, qos: Qos, acks_invalid: bool)
         (Class::Format, _) => Rejection::Close(code),
         (Class::Backend, Qos::AtLeastOnce | Qos::ExactlyOnce) if v5 => Rejection::Acknowledge(code),
         (Class::Backend, _) => Rejection::Close(code),
+    }
+}
+
+/// How a publication of a provisioning session is answered that has no answer of its own (PR-003,
+/// PR-005, PR-006).
+#[must_use]
+pub fn provisioning(reason: Reason, version: Version, qos: Qos) -> Rejection {
+    let topic = ReasonCode::TopicNameInvalid;
+    let broken = ReasonCode::ImplementationSpecificError;
+    match reason {
+        Reason::ProvisionTopic if version == Version::V5 => {
+            Rejection::AcknowledgeAndClose(topic, topic)
+        }
+        Reason::ProvisionTopic => Rejection::Close(topic),
+        Reason::ProvisionMalformed | Reason::ProvisionFailed => {
+            Rejection::AcknowledgeAndClose(broken, broken)
+        }
+        _ => rejection(reason, version, qos, false),
     }
 }
 
@@ -54,8 +75,9 @@ pub const fn connack(reason: Reason) -> (ReasonCode, Option<ReturnCode>) {
         | Reason::PasswordWrong
         | Reason::PasswordWithoutUserName
         | Reason::CredentialsTypeUnsupported => (ReasonCode::BadUserNameOrPassword, None),
-        Reason::ProvisioningUnavailable => (ReasonCode::NotAuthorized, None),
-        Reason::TooManyConnections => (ReasonCode::ServerBusy, None),
+        Reason::TooManyConnections | Reason::ProvisioningUnavailable => {
+            (ReasonCode::ServerBusy, None)
+        }
         Reason::RateLimited => (ReasonCode::ConnectionRateExceeded, None),
         Reason::Internal => (ReasonCode::UnspecifiedError, None),
         _ => (ReasonCode::ServerUnavailable, None),
@@ -71,6 +93,8 @@ pub const fn disconnect(reason: Reason) -> ReasonCode {
         Reason::DeviceDeleted | Reason::CredentialsChanged | Reason::ProfileChanged => {
             ReasonCode::AdministrativeAction
         }
+        Reason::ProvisioningDone | Reason::ProvisioningIdle => ReasonCode::MaximumConnectTime,
+        Reason::ProvisionGuesses => ReasonCode::QuotaExceeded,
         Reason::SlowReader => ReasonCode::QuotaExceeded,
         Reason::StorageFull => ReasonCode::QuotaExceeded,
         Reason::StorageFailed | Reason::StorageBusy => ReasonCode::ImplementationSpecificError,
@@ -84,9 +108,10 @@ pub const fn suback(reason: Reason) -> ReasonCode {
     match reason {
         Reason::FilterShared => ReasonCode::SharedSubscriptionsNotSupported,
         Reason::TooManyFilters => ReasonCode::QuotaExceeded,
-        Reason::FilterUnknown | Reason::FilterInvalid | Reason::TopicNotServed => {
-            ReasonCode::TopicFilterInvalid
-        }
+        Reason::FilterUnknown
+        | Reason::FilterInvalid
+        | Reason::ProvisionFilter
+        | Reason::TopicNotServed => ReasonCode::TopicFilterInvalid,
         _ => ReasonCode::ImplementationSpecificError,
     }
 }
@@ -236,6 +261,29 @@ mod tests {
         ];
         for (reason, version, qos, flag, expected) in rows {
             assert_eq!(rejection(reason, version, qos, flag), expected, "{reason:?} {version:?}");
+        }
+    }
+
+    #[test]
+    fn requests_to_be_provisioned_are_refused_in_good_order() {
+        use Qos::AtLeastOnce as Q1;
+        use ReasonCode as C;
+        use Rejection::{Acknowledge, AcknowledgeAndClose, Close};
+        use Version::{V5, V311};
+        let (topic, broken) = (C::TopicNameInvalid, C::ImplementationSpecificError);
+        let format = C::PayloadFormatInvalid;
+        let rows = [
+            (Reason::ProvisionTopic, V5, Q1, AcknowledgeAndClose(topic, topic)),
+            (Reason::ProvisionTopic, V311, Q1, Close(topic)),
+            (Reason::ProvisionMalformed, V5, Q1, AcknowledgeAndClose(broken, broken)),
+            (Reason::ProvisionMalformed, V311, Q1, AcknowledgeAndClose(broken, broken)),
+            (Reason::ProvisionFailed, V5, Q1, AcknowledgeAndClose(broken, broken)),
+            (Reason::PayloadNotJson, V5, Q1, Acknowledge(format)),
+            (Reason::PayloadNotJson, V5, Qos::AtMostOnce, Close(format)),
+            (Reason::PayloadNotJson, V311, Q1, Close(format)),
+        ];
+        for (reason, version, qos, expected) in rows {
+            assert_eq!(provisioning(reason, version, qos), expected, "{reason:?} {version:?}");
         }
     }
 

@@ -10,8 +10,10 @@
 //!
 //! This struct, its place in the timers and its mailbox. Buffers belong to the thread.
 
+mod downlinks;
 mod ending;
 mod messages;
+mod provisioning;
 mod securing;
 mod standing;
 
@@ -33,6 +35,7 @@ use super::answer;
 use super::login::{self, Caller, Decision};
 use super::pending::Pending;
 use super::scratch::{self, Desk, Scratch};
+use provisioning::Candidate;
 use crate::shared::{HandshakeSlot, Shared};
 use crate::stream::Stream;
 use crate::timers::Key;
@@ -65,6 +68,8 @@ enum Stage {
     Deciding(Pin<Box<dyn Future<Output = Decision> + Send>>),
     /// Logged in.
     Open(Open),
+    /// Logged in to be provisioned, as no device.
+    Provisioning(Box<Candidate>),
     /// The device or its profile changed: it is being looked up again.
     Refreshing(Box<Refreshing>),
     /// The session is over; the last bytes are on their way (D-5).
@@ -200,8 +205,12 @@ impl Connection {
 
     /// Whether packets may be handled: nothing else has to happen first.
     const fn is_listening(&self) -> bool {
-        matches!(self.stage, Stage::Arriving | Stage::Open(_) | Stage::Securing { .. })
-            && self.stalled.is_none()
+        let is_free = match &self.stage {
+            Stage::Arriving | Stage::Open(_) | Stage::Securing { .. } => true,
+            Stage::Provisioning(candidate) => candidate.is_idle(),
+            _ => false,
+        };
+        is_free && self.stalled.is_none()
     }
 
     fn handle_kept(&mut self, now_ms: u64, desk: &mut Desk) -> bool {
@@ -246,7 +255,8 @@ impl Connection {
                 self.shared.node.metrics.bytes_in.add(filled.len() as u64);
                 self.handle_bytes(now_ms, filled, desk);
                 // A short read emptied the socket: the next bytes will wake this task.
-                is_full || matches!(self.stage, Stage::Deciding(_)) || self.poll_again(cx)
+                let is_asking = matches!(self.stage, Stage::Deciding(_) | Stage::Provisioning(_));
+                is_full || is_asking || self.poll_again(cx)
             }
         }
     }
@@ -276,16 +286,28 @@ impl Connection {
         match event {
             Event::Connect(connect) => {
                 let caller = Caller::of(&connect, self.stream.take_security());
+                if caller.asks_to_be_provisioned() {
+                    return self.begin_provisioning(caller, now_ms, desk);
+                }
                 let node = Arc::clone(&self.shared.node);
                 self.stage = Stage::Deciding(Box::pin(login::decide(node, caller)));
+            }
+            Event::Publish(publish) if self.is_provisioning() => {
+                self.handle_request(&publish, desk);
+            }
+            Event::Subscribe(packet) if self.is_provisioning() => {
+                self.handle_candidates_subscribe(&packet, now_ms, desk);
+            }
+            Event::Unsubscribe(packet) if self.is_provisioning() => {
+                self.handle_candidates_unsubscribe(&packet, now_ms, desk);
             }
             Event::Publish(publish) => self.handle_publish(&publish, desk),
             Event::Subscribe(packet) => self.handle_subscribe(&packet, now_ms, desk),
             Event::Unsubscribe(packet) => self.handle_unsubscribe(&packet, now_ms, desk),
             Event::Answered(notice) => self.handle_notice(notice),
-            // Downlinks are not sent yet, so nothing waits for their acknowledgement; PINGRESP is in
-            // the output already.
-            Event::Delivered(_) | Event::Ping => {}
+            Event::Delivered(delivered) => self.handle_delivered(delivered),
+            // PINGRESP is in the output already.
+            Event::Ping => {}
             Event::Disconnect(_) if desk.out.is_empty() && self.stream.tls().is_none() => {
                 self.lose(Reason::ClientDisconnected, "")
             }

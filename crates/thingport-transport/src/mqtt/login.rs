@@ -6,6 +6,7 @@ use thingport_core::admit::{Offer, Refused, admit};
 use thingport_core::attempt::shown;
 use thingport_core::journal::{Report, Subject};
 use thingport_core::node::Node;
+use thingport_core::provision::asks_for_it;
 use thingport_core::registry::DeviceLogin;
 use thingport_model::attempt::Attempt;
 use thingport_model::security::Security;
@@ -34,6 +35,11 @@ impl Caller {
             security,
             version: connect.version,
         }
+    }
+
+    /// AU-001: before anything else, also with a certificate.
+    pub(super) fn asks_to_be_provisioned(&self) -> bool {
+        asks_for_it(&self.client_id, self.user_name.as_deref())
     }
 
     fn offer(&self) -> Offer<'_> {

@@ -26,6 +26,9 @@ sections! {
         /// How long a new connection may take until its CONNECT is complete. Shorter frees sockets of
         /// silent strangers earlier; longer helps devices on slow radio links.
         connect_timeout: Duration = "10s" from "1s" to "5m";
+        /// How long a connection may stay that asks to be provisioned: until it has asked, and after its
+        /// first answer. Shorter frees places sooner; longer helps devices that ask for many others.
+        provisioning_timeout: Duration = "60s" from "1s" to "1h";
         /// The longest keep-alive granted to a device; `0` grants what the device asks for. An MQTT 5
         /// device that asks for more is told this value; an older one is held to it.
         keep_alive_max: Duration = "0" from "0" to "65535s";

@@ -15,10 +15,13 @@ use crate::mqtt::login;
 impl Connection {
     /// Keeps an incident of this connection.
     pub(super) fn record(&self, reason: Reason, detail: &str) {
-        let open = match &self.stage {
-            Stage::Open(open) => Some(open),
-            Stage::Refreshing(refreshing) => Some(&refreshing.open),
-            _ => None,
+        let (open, client_id) = match &self.stage {
+            Stage::Open(open) => (Some(open), &*open.client_id),
+            Stage::Refreshing(refreshing) => (Some(&refreshing.open), &*refreshing.open.client_id),
+            // That nobody's device left is nothing to keep.
+            Stage::Provisioning(_) if reason.is_ordinary() => return,
+            Stage::Provisioning(candidate) => (None, &*candidate.client_id),
+            _ => (None, ""),
         };
         let remote = self.remote.to_string();
         self.shared.node.journal.record(&Report {
@@ -26,7 +29,7 @@ impl Connection {
             reason,
             detail,
             remote: &remote,
-            client_id: open.map_or("", |open| &open.client_id),
+            client_id,
             user_name: "",
             protocol: login::protocol(self.session.version()),
             attempt: None,

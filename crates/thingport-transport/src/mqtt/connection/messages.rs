@@ -144,6 +144,12 @@ impl Connection {
             Rejection::Acknowledge(code) => {
                 self.session.acknowledge(delivery, code, Some(&sentence), &mut desk.out);
             }
+            Rejection::AcknowledgeAndClose(code, closing) => {
+                self.session.acknowledge(delivery, code, Some(&sentence), &mut desk.out);
+                self.session.disconnect(closing, Some(&sentence), &mut desk.out);
+                let now_ms = self.shared.node.clock.monotonic_ms();
+                self.linger(now_ms);
+            }
             Rejection::Close(code) => {
                 self.session.disconnect(code, Some(&sentence), &mut desk.out);
                 let now_ms = self.shared.node.clock.monotonic_ms();
@@ -199,7 +205,7 @@ impl Connection {
     }
 
     /// Filters that the session refused by itself, without asking anybody (U-7, U-8, L-4).
-    fn record_refused_filters(&self, packet: &Subscribe<'_>) {
+    pub(super) fn record_refused_filters(&self, packet: &Subscribe<'_>) {
         let looked_at = usize::from(self.shared.bounds.filters_max);
         for request in packet.requests().take(looked_at) {
             if let Some(code) = request.refusal {

@@ -3,6 +3,7 @@
 use core::task::{Context, Poll};
 use std::sync::Arc;
 
+use thingport_core::admit::Refused;
 use thingport_core::registry::DeviceLogin;
 use thingport_device::link::Link;
 use thingport_model::downlink::Downlink;
@@ -23,15 +24,7 @@ impl Connection {
                 if let Poll::Ready((caller, result)) = deciding.as_mut().poll(cx) {
                     match result {
                         Ok(login) => self.accept(caller, login, cx, now_ms, desk),
-                        Err(refused) => {
-                            let remote = self.remote.to_string();
-                            login::record_refusal(&self.shared.node, &caller, &refused, &remote);
-                            let (reason, return_code) = answer::connack(refused.reason);
-                            let sentence = Some(refused.reason.sentence());
-                            let refusal = Refusal { reason, return_code, sentence };
-                            self.session.refuse(&refusal, &mut desk.out);
-                            self.linger(now_ms);
-                        }
+                        Err(refused) => self.turn_away(&caller, &refused, now_ms, desk),
                     }
                 }
             }
@@ -42,12 +35,31 @@ impl Connection {
                     self.handle_mail(cx, desk);
                 }
             }
+            Stage::Provisioning(_) => self.poll_request(cx, now_ms, desk),
             Stage::Securing { .. }
             | Stage::Arriving
             | Stage::Open(_)
             | Stage::Lingering { .. }
             | Stage::Done => {}
         }
+    }
+
+    /// CONNACK with a refusal, and the end.
+    pub(super) fn turn_away(
+        &mut self,
+        caller: &Caller,
+        refused: &Refused,
+        now_ms: u64,
+        desk: &mut Desk,
+    ) {
+        let remote = self.remote.to_string();
+        let node = &self.shared.node;
+        login::record_refusal(node, caller, refused, &remote);
+        let (reason, return_code) = answer::connack(refused.reason);
+        let sentence = Some(refused.reason.sentence());
+        let refusal = Refusal { reason, return_code, sentence };
+        self.session.refuse(&refusal, &mut desk.out);
+        self.linger(now_ms);
     }
 
     /// CONNACK goes out only once everything the client will use is there (C-12).
@@ -69,17 +81,22 @@ impl Connection {
         let client_id = assigned.as_deref().map_or(caller.client_id, Into::into);
         self.stage =
             Stage::Open(Open { login, link, mailbox, client_id, epoch, posts: NEVER_LOOKED });
+        self.welcome(assigned.as_deref(), now_ms, desk);
+        // Registers for mail; another login may have taken the device over already.
+        self.handle_mail(cx, desk);
+    }
+
+    /// CONNACK with success.
+    pub(super) fn welcome(&mut self, assigned: Option<&str>, now_ms: u64, desk: &mut Desk) {
         let terms = Acceptance {
             session_present: false,
-            assigned_client_id: assigned.as_deref(),
+            assigned_client_id: assigned,
             session_expiry: 0,
         };
         if let Err(violation) = self.session.accept(now_ms, &terms, &mut desk.out) {
             self.record(answer::violation(violation), &violation.to_string());
             self.linger(now_ms);
         }
-        // Registers for mail; another login may have taken the device over already.
-        self.handle_mail(cx, desk);
     }
 
     /// A client id for a client that came without one (C-9): random, so that nobody can guess it.
@@ -109,7 +126,8 @@ impl Connection {
 
     /// Ends the session for a reason of ours.
     pub(super) fn close(&mut self, reason: Reason, desk: &mut Desk) {
-        if !matches!(self.stage, Stage::Open(_) | Stage::Arriving | Stage::Deciding(_)) {
+        let is_ended = matches!(self.stage, Stage::Lingering { .. } | Stage::Done);
+        if is_ended || matches!(self.stage, Stage::Refreshing(_) | Stage::Securing { .. }) {
             return;
         }
         self.record(reason, "");
@@ -132,6 +150,7 @@ impl Connection {
         if !self.is_listening() {
             return;
         }
+        self.handle_impatience(now_ms, desk);
         if let Some(violation) = self.session.handle_timeout(now_ms, &mut desk.out) {
             self.record(answer::violation(violation), &violation.to_string());
             self.linger(now_ms);
@@ -144,7 +163,10 @@ impl Connection {
             return;
         }
         match self.stage {
-            Stage::Open(_) | Stage::Deciding(_) => self.close(Reason::ServerShuttingDown, desk),
+            Stage::Provisioning(ref candidate) if !candidate.is_idle() => {}
+            Stage::Open(_) | Stage::Deciding(_) | Stage::Provisioning(_) => {
+                self.close(Reason::ServerShuttingDown, desk);
+            }
             Stage::Securing { .. } | Stage::Arriving => self.linger(now_ms),
             Stage::Refreshing(_) | Stage::Lingering { .. } | Stage::Done => {}
         }
@@ -203,6 +225,7 @@ impl Connection {
     pub(super) fn schedule(&mut self, now_ms: u64) {
         let linger = match self.stage {
             Stage::Lingering { until_ms, .. } => Some(until_ms),
+            Stage::Provisioning(ref candidate) => candidate.deadline(),
             _ => None,
         };
         let unsent = self.unsent.as_ref().map(|unsent| unsent.since_ms + UNSENT_STALL_MS);

@@ -1,0 +1,95 @@
+//! The device API over HTTP, for devices that speak no MQTT (REST API section 16). So far: provisioning.
+//!
+//! Served beside the people's API, on its listener. Refusals have an empty body (H-1, H-5); the reason is
+//! in the journal.
+
+mod answer;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use thingport_core::journal::{Report, Subject};
+use thingport_core::node::Node;
+use thingport_device::provision::{ProvisionAnswer, ProvisionForm, read_json};
+use thingport_model::reason::Reason;
+
+use crate::provision::{Origin, note, provision};
+
+/// The routes. To be served with the peer's address as [`ConnectInfo`]; without a fallback, so that they
+/// can be merged with others.
+pub fn router(node: Arc<Node>) -> Router {
+    Router::new()
+        .route("/api/v1/provision", post(provision_device))
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .with_state(node)
+}
+
+/// `POST /api/v1/provision`: body and answer as over MQTT, always 200 when there is an answer (section 11).
+async fn provision_device(
+    State(node): State<Arc<Node>>,
+    ConnectInfo(remote): ConnectInfo<SocketAddr>,
+    body: Bytes,
+) -> Response {
+    let refuse = |reason, detail: &str| {
+        record(&node, reason, detail, remote);
+        answer::refused(reason)
+    };
+    // A request is a guest while it is answered, like a connection before its login.
+    if let Err(reason) = node.guard.enter(remote.ip(), node.clock.monotonic_ms()) {
+        return refuse(reason, "");
+    }
+    let _guest = Guest { node: &node, remote };
+    let request = match read_json(&body) {
+        Ok(request) => request,
+        Err(reject) => return refuse(reject.reason, &reject.detail),
+    };
+    let provisioned = provision(Arc::clone(&node), request).await;
+    note(&node, &provisioned, &Origin { remote, client_id: "", protocol: PROTOCOL });
+    match &provisioned {
+        Ok(credentials) => json(&ProvisionAnswer::Granted(credentials)),
+        Err(not) => match ProvisionAnswer::of(not.reason) {
+            Some(answer) => json(&answer),
+            None => answer::refused(not.reason),
+        },
+    }
+}
+
+fn json(answer: &ProvisionAnswer<'_>) -> Response {
+    ([(CONTENT_TYPE, "application/json")], answer.write(ProvisionForm::Json)).into_response()
+}
+
+fn record(node: &Node, reason: Reason, detail: &str, remote: SocketAddr) {
+    node.metrics.messages_rejected.add(1);
+    node.journal.record(&Report {
+        subject: Subject::Stranger,
+        reason,
+        detail,
+        remote: &remote.to_string(),
+        client_id: "",
+        user_name: "",
+        protocol: PROTOCOL,
+        attempt: None,
+    });
+}
+
+/// Gives the place back when the request ends, in whatever way.
+struct Guest<'a> {
+    node: &'a Node,
+    remote: SocketAddr,
+}
+
+impl Drop for Guest<'_> {
+    fn drop(&mut self) {
+        self.node.guard.leave(self.remote.ip());
+    }
+}
+
+const PROTOCOL: &str = "HTTP";
+/// As large as an MQTT packet may be by default.
+const BODY_MAX: usize = 64 * 1024;
