@@ -1,14 +1,32 @@
-//! Admission: which device is this, and may it come in? (device API sections 2.1, 2.3, 2.6)
+//! Admission: which device is this, and may it come in? (device API section 2)
+
+mod certificate;
 
 use std::sync::Arc;
 
+use subtle::ConstantTimeEq;
 use thingport_model::credentials::CredentialsType;
 use thingport_model::port::error::PortError;
 use thingport_model::profile::DeviceProfile;
 use thingport_model::reason::Reason;
 use thingport_model::security::Security;
 
+use crate::clock::Clock;
+use crate::provision::Provisions;
 use crate::registry::{DeviceLogin, Registry, hash_one, hash_two};
+
+/// What admission works with.
+#[derive(Clone, Copy)]
+pub struct Entrance<'a> {
+    /// Who is known.
+    pub registry: &'a Registry,
+    /// Makes devices of certificates that a profile's CA issued.
+    pub provisions: &'a Provisions,
+    /// The moment at which certificates are judged.
+    pub clock: &'a dyn Clock,
+    /// Whether a device's certificate may be out of its period (AU-045).
+    pub skip_client_validity: bool,
+}
 
 /// What a client offers at CONNECT.
 #[derive(Clone, Copy, Debug)]
@@ -51,8 +69,15 @@ impl Refused {
 ///
 /// # Errors
 /// The reason why nobody is let in.
-pub async fn admit(registry: &Registry, offer: &Offer<'_>) -> Result<Arc<DeviceLogin>, Refused> {
-    let login = find(registry, offer).await?;
+pub async fn admit(
+    entrance: &Entrance<'_>,
+    offer: &Offer<'_>,
+) -> Result<Arc<DeviceLogin>, Refused> {
+    // AU-002: whoever presents a certificate is not asked for anything else.
+    let login = match offer.security.map(|security| &*security.chain) {
+        Some([leaf, above @ ..]) => certificate::find(entrance, leaf, above).await?,
+        Some([]) | None => find(entrance.registry, offer).await?,
+    };
     if login.profile.transport.speaks_mqtt() {
         return Ok(login);
     }
@@ -165,16 +190,16 @@ fn basic_fits(login: &DeviceLogin, offer: &Offer<'_>) -> Fit {
         return Fit::No;
     }
     let password = stored(&basic.password);
-    if password.is_empty() || same(password.as_bytes(), offer.password.unwrap_or_default()) {
+    if password.is_empty() || same(&password, offer.password.unwrap_or_default()) {
         Fit::Yes
     } else {
         Fit::WrongPassword
     }
 }
 
-/// Comparison whose time does not depend on where the texts differ.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |all, (x, y)| all | (x ^ y)) == 0
+/// Comparison whose time does not tell where the texts differ.
+fn same(stored: &str, offered: &[u8]) -> bool {
+    stored.as_bytes().ct_eq(offered).into()
 }
 
 fn wrong_password(login: Arc<DeviceLogin>, by: &str) -> Refused {

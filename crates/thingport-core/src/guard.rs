@@ -251,9 +251,12 @@ impl Network {
 impl core::fmt::Display for Network {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let ip = Ipv6Addr::from(self.base);
-        match ip.to_ipv4_mapped().filter(|_| self.is_v4) {
-            Some(ip) => write!(f, "{ip}/{}", self.bits - 96),
-            None => write!(f, "{ip}/{}", self.bits),
+        let v4 = ip.to_ipv4_mapped().filter(|_| self.is_v4);
+        match (v4, self.bits) {
+            (Some(ip), 128) => write!(f, "{ip}"),
+            (Some(ip), bits) => write!(f, "{ip}/{}", bits - 96),
+            (None, 128) => write!(f, "{ip}"),
+            (None, bits) => write!(f, "{ip}/{bits}"),
         }
     }
 }

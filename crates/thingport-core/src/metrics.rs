@@ -76,6 +76,8 @@ bounds! {
     AcceptRate = "accept_rate_max",
     /// Addresses whose failed logins are remembered; further ones are not counted.
     GuardedAddresses = "guarded_addresses_max",
+    /// Connections whose PROXY header is waited for; the newcomer is closed at accept.
+    ProxyHeaders = "proxy_headers_max",
     /// Rate limits remembered for devices that are not connected; some begin afresh.
     LimitBuckets = "limit_buckets_max",
     /// TLS handshakes under way; the newcomer is closed at accept.

@@ -9,6 +9,7 @@ use thingport_model::port::ledger::Ledger;
 use thingport_model::reason::Reason;
 use tokio::sync::Notify;
 
+use crate::admit::Entrance;
 use crate::attributes::Attributes;
 use crate::clock::{Clock, Entropy};
 use crate::error::Error;
@@ -30,6 +31,8 @@ pub struct NodeConfig {
     pub default_ttl_s: u32,
     /// What strangers may do.
     pub guard: GuardConfig,
+    /// Whether a device's certificate may be out of its period (AU-045).
+    pub skip_client_validity: bool,
 }
 
 /// Every part of the domain, wired.
@@ -64,6 +67,7 @@ pub struct Node {
     pub entropy: Arc<dyn Entropy>,
     /// Notified when something was deleted and the ledger must be purged of it.
     pub deleted: Arc<Notify>,
+    skip_client_validity: bool,
 }
 
 impl Node {
@@ -107,6 +111,18 @@ impl Node {
             clock,
             entropy,
             deleted,
+            skip_client_validity: config.skip_client_validity,
+        }
+    }
+
+    /// Where devices log in.
+    #[must_use]
+    pub fn entrance(&self) -> Entrance<'_> {
+        Entrance {
+            registry: &self.registry,
+            provisions: &self.provisions,
+            clock: &*self.clock,
+            skip_client_validity: self.skip_client_validity,
         }
     }
 

@@ -148,6 +148,23 @@ impl Provisions {
         Ok(provisioned)
     }
 
+    /// Makes a device that showed a certificate below the profile's CA (AU-053).
+    ///
+    /// # Errors
+    /// Why not; no device is left behind then.
+    pub(crate) async fn make(
+        &self,
+        profile: &DeviceProfile,
+        wish: Wish,
+    ) -> Result<DeviceCredentials, NotMade> {
+        let new = self.registry.draft_device(profile, wish).await?;
+        let id = new.id();
+        self.mark(id).await.map_err(|error| NotMade::Failed(format!("{error:?}")))?;
+        let made = self.registry.make_device(new).await.inspect_err(|_| self.unmark(id))?;
+        self.metrics.provisioned.add(1);
+        Ok(made)
+    }
+
     /// PR-020, PR-029.
     async fn profile(&self, request: &ProvisionRequest) -> Result<DeviceProfile, NotProvisioned> {
         if request.key.is_empty() || request.secret.is_empty() {

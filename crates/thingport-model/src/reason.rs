@@ -246,6 +246,10 @@ reasons! {
         "The quality of service asked for does not exist.",
         "Use QoS 0, 1 or 2.";
 
+    TextMessage = 308, "packet.text_message", Device,
+        "A WebSocket client sent a text message, but MQTT over WebSocket is binary.",
+        "Let the client send binary messages, as every MQTT library does.";
+
     // 4xx: topics and payloads.
     TopicUnknown = 400, "publish.topic_unknown", Device,
         "The topic is not one of the device API.",
@@ -399,6 +403,58 @@ reasons! {
     TooManyHandshakes = 910, "tls.too_many", Server,
         "The server is already busy with as many TLS handshakes as it may be.",
         "The device will succeed when it tries again; if it persists, look for clients that connect and say nothing.";
+
+    CertificateUnknown = 920, "certificate.unknown", Operator,
+        "No device has the certificate, and no device profile names a CA that issued it.",
+        "Paste the certificate into the device's credentials, or its CA's into a device profile; the fingerprint in the detail must be the credentials id.";
+    CertificateExpired = 921, "certificate.expired", Operator,
+        "The certificate of the device has expired.",
+        "Give the device a new certificate and register it; tls.skip_client_validity lets old ones in meanwhile.";
+    CertificateNotYetValid = 922, "certificate.not_yet_valid", Operator,
+        "The certificate of the device is not valid yet.",
+        "Check the server's clock and the clock of the computer that issued the certificate.";
+    CertificateUnreadable = 923, "certificate.unreadable", Device,
+        "The certificate of the device could not be read.",
+        "Make the certificate again with an ordinary tool such as openssl.";
+    CertificateNotExpected = 924, "certificate.other_credentials", Operator,
+        "The certificate names a device whose credentials are not a certificate.",
+        "Set the device's credentials type to X.509, or let it log in the way its credentials ask for.";
+    CertificateRevoked = 925, "certificate.revoked", Operator,
+        "The certificate is on the revocation list of the device's profile.",
+        "Give the device a new certificate, or take the old one from the list.";
+    ChainBroken = 930, "chain.broken", Operator,
+        "The certificate claims to be issued below a profile's CA, but no valid path leads there.",
+        "Let the device present every certificate between its own and the CA's, and make it with the CA's own key.";
+    ChainExpired = 931, "chain.expired", Operator,
+        "A certificate between the device's and the profile's CA, or the CA's own, is out of its period.",
+        "Renew that certificate, and put the new one into the profile or the device's chain.";
+    ChainNotCa = 932, "chain.not_ca", Operator,
+        "A certificate issued another one without being allowed to.",
+        "Make the issuer's certificate with basicConstraints=CA:TRUE and, if it has a keyUsage, keyCertSign.";
+    ChainLeaf = 933, "chain.leaf", Operator,
+        "The certificate is not one for a device to log in with.",
+        "Make it without CA:TRUE and keyCertSign; a keyUsage needs digitalSignature, an extendedKeyUsage clientAuth.";
+    ChainAlgorithm = 934, "chain.algorithm", Operator,
+        "A certificate is signed with an algorithm or a key that is no longer trusted.",
+        "Issue it again with SHA-256 and RSA of at least 2048 bits, P-256, P-384 or Ed25519.";
+    ChainExtension = 935, "chain.extension", Operator,
+        "A certificate has a critical extension that is not understood.",
+        "Issue it again without the extension, or set the profile's chainVerification to COMPATIBLE.";
+    ChainListStale = 936, "chain.list_stale", Operator,
+        "The revocation list of the device profile is older than it may be.",
+        "Put the CA's newest list into the profile.";
+    ChainNameMissing = 940, "chain.name_missing", Operator,
+        "The profile's expression finds no device name in the common name of the certificate.",
+        "Correct certificateRegExPattern in the device profile, or the common name of the certificate.";
+    ChainNameInvalid = 941, "chain.name_invalid", Operator,
+        "What the profile's expression finds in the common name cannot be a device name.",
+        "Let its first group find 1 to 255 characters without control characters.";
+    ChainDeviceUnknown = 942, "chain.device_unknown", Operator,
+        "The certificate is good, but there is no device of its name and the profile creates none.",
+        "Create the device with this profile and X.509 credentials, or allow the profile to create new devices.";
+    ChainDeviceElsewhere = 943, "chain.device_elsewhere", Operator,
+        "The certificate is good, but the device of its name has another profile.",
+        "Move the device to the profile whose CA issued the certificate, or name it otherwise.";
 }
 
 impl Reason {

@@ -48,6 +48,23 @@ impl Registry {
         }
     }
 
+    /// Forgets who a credentials id belongs to: the next look-up asks the store.
+    pub(crate) fn forget_login(&self, credentials_id: &str) {
+        self.logins.forget_logins([credentials_id]);
+    }
+
+    /// Profiles of whatever tenants whose CA has this name; the oldest few.
+    ///
+    /// # Errors
+    /// Whatever the store answers.
+    pub(crate) async fn profiles_by_ca_name(
+        &self,
+        ca_name: &str,
+        limit: u32,
+    ) -> Result<Vec<DeviceProfile>, PortError> {
+        self.entities.profiles_by_ca_name(ca_name, limit).await
+    }
+
     /// Seconds that a tenant's readings are kept unless the writer says otherwise, 0 for ever.
     ///
     /// # Errors

@@ -65,6 +65,25 @@ pub const fn connack(reason: Reason) -> (ReasonCode, Option<ReturnCode>) {
         Reason::TokenMissing => {
             (ReasonCode::NotAuthorized, Some(ReturnCode::BadUserNameOrPassword))
         }
+        // AU-045, AU-046, AU-054.
+        Reason::CertificateUnknown
+        | Reason::CertificateExpired
+        | Reason::CertificateNotYetValid
+        | Reason::CertificateUnreadable
+        | Reason::CertificateNotExpected
+        | Reason::CertificateRevoked
+        | Reason::ChainBroken
+        | Reason::ChainExpired
+        | Reason::ChainNotCa
+        | Reason::ChainLeaf
+        | Reason::ChainAlgorithm
+        | Reason::ChainExtension
+        | Reason::ChainListStale
+        | Reason::ChainNameMissing
+        | Reason::ChainNameInvalid
+        | Reason::ChainDeviceUnknown
+        | Reason::ChainDeviceElsewhere
+        | Reason::ProvisionDeviceLimit => (ReasonCode::NotAuthorized, None),
         Reason::ClientIdUnknown => {
             (ReasonCode::ClientIdentifierNotValid, Some(ReturnCode::BadUserNameOrPassword))
         }
@@ -309,6 +328,11 @@ mod tests {
         assert_eq!(v3(Reason::CredentialsUnknown), R::NotAuthorized);
         assert_eq!(v3(Reason::PasswordWrong), R::NotAuthorized);
         assert_eq!(v3(Reason::ProfileNotMqtt), R::ServerUnavailable);
+        assert_eq!(v3(Reason::CertificateUnknown), R::NotAuthorized);
+        let of_certificates = |reason: &&Reason| (920..960).contains(&reason.number());
+        for reason in Reason::ALL.iter().filter(of_certificates) {
+            assert_eq!(connack(*reason).0.byte(), 0x87, "{reason:?}, AU-045 to AU-054");
+        }
         assert_eq!(connack(Reason::CredentialsUnknown).0.byte(), 0x86);
         assert_eq!(connack(Reason::ClientIdUnknown).0.byte(), 0x85);
         assert_eq!(connack(Reason::TokenMissing).0.byte(), 0x87);

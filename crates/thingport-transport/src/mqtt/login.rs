@@ -54,7 +54,7 @@ impl Caller {
 
 /// Looks the credentials up.
 pub(super) async fn decide(node: Arc<Node>, caller: Caller) -> Decision {
-    let result = admit(&node.registry, &caller.offer()).await;
+    let result = admit(&node.entrance(), &caller.offer()).await;
     (caller, result)
 }
 

@@ -118,6 +118,8 @@ const fn alerted(alert: AlertDescription, is_handshaking: bool) -> Reason {
         AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity => {
             Reason::TlsNoCommonCipher
         }
+        // So does a client that trusts a CA of the same name with another key.
+        AlertDescription::DecryptError if is_handshaking => Reason::ServerCertificateRejected,
         _ if is_handshaking => Reason::TlsHandshakeAborted,
         _ => Reason::ConnectionLost,
     }
@@ -173,6 +175,7 @@ mod tests {
             (A::BadCertificate, Reason::ServerCertificateRejected, "bad_certificate (42)"),
             (A::CertificateUnknown, Reason::ServerCertificateRejected, "certificate_unknown (46)"),
             (A::CertificateExpired, Reason::ServerCertificateRejected, "certificate_expired (45)"),
+            (A::DecryptError, Reason::ServerCertificateRejected, "decrypt_error (51)"),
             (A::ProtocolVersion, Reason::TlsVersionTooOld, "protocol_version (70)"),
             (A::HandshakeFailure, Reason::TlsNoCommonCipher, "handshake_failure (40)"),
             (A::InternalError, Reason::TlsHandshakeAborted, "internal_error (80)"),

@@ -33,6 +33,16 @@ pub(crate) enum Readers {
 
 /// Puts `bytes` at `path` in one step that survives a crash: a new file, synced, renamed into place.
 pub(crate) fn replace(path: &Path, bytes: &[u8], readers: Readers) -> Result<(), Problem> {
+    write(path, bytes, readers, true)
+}
+
+/// As [`replace`], without waiting for the disk: after a power cut the file may be missing or damaged.
+/// For what is made again from other files.
+pub(crate) fn replace_derived(path: &Path, bytes: &[u8], readers: Readers) -> Result<(), Problem> {
+    write(path, bytes, readers, false)
+}
+
+fn write(path: &Path, bytes: &[u8], readers: Readers, synced: bool) -> Result<(), Problem> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -52,6 +62,9 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], readers: Readers) -> Result<(),
             file.set_permissions(fs::Permissions::from_mode(0o644))?;
         }
         file.write_all(bytes)?;
+        if !synced {
+            return fs::rename(&fresh, path);
+        }
         file.sync_all()?;
         fs::rename(&fresh, path)?;
         File::open(folder)?.sync_all()

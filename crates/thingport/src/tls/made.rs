@@ -2,8 +2,9 @@
 //!
 //! Three files, each replaced in one step, so that a crash between any two leaves a usable state:
 //! `ca-key.pem` is the CA, key and certificate together; `ca.pem` its public copy; `server.pem` the
-//! server certificate and its key together. What is missing is made from what is there. A CA is never
-//! replaced: every device would have to be given the new one.
+//! server certificate and its key together. What is missing or damaged is made from what is there, so
+//! only the first is worth waiting for the disk. A CA is never replaced: every device would have to be
+//! given the new one.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
@@ -79,7 +80,7 @@ impl Authority {
                 let authority = Self::read(&secret, &bytes)?;
                 let pem = authority.certificate.to_pem();
                 if file::read(&public).ok().as_deref() != Some(pem.as_bytes()) {
-                    file::replace(&public, pem.as_bytes(), Readers::Everybody)?;
+                    file::replace_derived(&public, pem.as_bytes(), Readers::Everybody)?;
                 }
                 Ok(authority)
             }
@@ -108,7 +109,7 @@ impl Authority {
         let made = issue(&order, key, None)?;
         let text = format!("{}{}", made.pem, made.key.serialize_pem());
         file::replace(secret, text.as_bytes(), Readers::Owner)?;
-        file::replace(public, made.pem.as_bytes(), Readers::Everybody)?;
+        file::replace_derived(public, made.pem.as_bytes(), Readers::Everybody)?;
         tracing::info!(file = %public.display(), "a CA was made: give this file to your devices");
         let certificate = first(secret, made.pem.as_bytes())?;
         Ok(Self { certificate, issuer: Some(made.into_issuer()?) })
@@ -177,7 +178,7 @@ fn renew(
     let order = Order { name, purpose, now_ms, days: SERVER_DAYS };
     let made = issue(&order, new_key(KeyType::P256)?, Some(issuer))?;
     let text = format!("{}{}", made.pem, made.key.serialize_pem());
-    file::replace(path, text.as_bytes(), Readers::Owner)?;
+    file::replace_derived(path, text.as_bytes(), Readers::Owner)?;
     tracing::info!(names = names.join(", "), days = SERVER_DAYS, "a server certificate was made");
     Material::read(PemFile { path, bytes: text.as_bytes() }, None, None)
 }

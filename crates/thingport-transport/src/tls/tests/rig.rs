@@ -166,8 +166,12 @@ async fn echo(mut tls: Tls) -> Seen {
         Seen { received: Vec::new(), security: None, resumed: false, end: Ok(()), kept: (0, 0) };
     let (mut room, mut into) = (Room::default(), vec![0; 64 * 1024]);
     loop {
-        let polled = poll_fn(|cx| poll_step(&mut tls, cx, &mut into, &mut room)).await;
-        seen.kept.0 = seen.kept.0.max(tls.kept.len());
+        let polled = poll_fn(|cx| {
+            let polled = poll_step(&mut tls, cx, &mut into, &mut room);
+            seen.kept.0 = seen.kept.0.max(tls.kept.len());
+            polled
+        });
+        let polled = polled.await;
         if !tls.is_handshaking() && seen.security.is_none() {
             seen.security = Some(*tls.security());
             seen.resumed = tls.is_resumed();
