@@ -33,6 +33,10 @@ pub type ServerCertificates = Arc<dyn Fn() -> Vec<ServerCertificate> + Send + Sy
 pub type DecodeBody =
     Arc<dyn Fn(&[u8], Timestamp, BodyKind, &mut Readings) -> Result<(), String> + Send + Sync>;
 
+/// The CA certificate that devices need to trust this server, PEM; none when there is nothing to give.
+/// Asked at each request, since it may change while the server runs.
+pub type CaPem = Arc<dyn Fn() -> Option<Arc<str>> + Send + Sync>;
+
 /// Which form a body has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyKind {
@@ -48,6 +52,7 @@ pub struct Api {
     config: ApiConfig,
     keys: JwtKeys,
     decode: DecodeBody,
+    ca_pem: CaPem,
     pub(crate) hashing: Hashing,
     pub(crate) throttle: Throttle,
     pub(crate) ended: EndedSessions,
@@ -87,7 +92,15 @@ impl Api {
             config,
             keys,
             decode,
+            ca_pem: Arc::new(|| None),
         }
+    }
+
+    /// Lets devices' owners download what `ca_pem` tells; without it there is nothing to download.
+    #[must_use]
+    pub fn with_ca_pem(mut self, ca_pem: CaPem) -> Self {
+        self.ca_pem = ca_pem;
+        self
     }
 
     /// Lists the certificates that `server` tells among the others; without it there are none.
@@ -131,6 +144,11 @@ impl Api {
     pub(crate) fn set_document(&self, document: String) {
         // A second router has the same routes, so its document may be dropped.
         let _ = self.document.set(document.into());
+    }
+
+    /// The CA certificate to hand out.
+    pub(crate) fn ca_pem(&self) -> Option<Arc<str>> {
+        (self.ca_pem)()
     }
 
     pub(crate) const fn node(&self) -> &Arc<Node> {

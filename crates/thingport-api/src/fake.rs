@@ -69,7 +69,8 @@ impl World {
         ));
         node.registry.found_demo(&hashed).await.expect("demo data");
         let keys = JwtKeys::new(&[7; SECRET_BYTES]).expect("long enough");
-        let api = Arc::new(Api::new(node, config, keys, decode()));
+        let api = Api::new(node, config, keys, decode());
+        let api = Arc::new(api.with_ca_pem(Arc::new(|| Some("the CA".into()))));
         Self { router: router(Arc::clone(&api)), api, clock }
     }
 

@@ -3,6 +3,7 @@
 mod admin;
 mod auth;
 mod certificates;
+mod connectivity;
 mod credentials;
 mod customers;
 mod devices;
@@ -33,7 +34,9 @@ pub(crate) fn routes() -> Vec<Route> {
         profiles::routes(),
         devices::routes(),
         devices::assignment::routes(),
+        devices::import::routes(),
         credentials::routes(),
+        connectivity::routes(),
         telemetry::routes(),
         telemetry::attributes::routes(),
         events::routes(),

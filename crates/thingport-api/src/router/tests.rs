@@ -19,6 +19,7 @@ const PUBLIC: &[&str] = &[
     "GET /",
     "GET /activate",
     "GET /activate.js",
+    "GET /api/device-connectivity/{protocol}/certificate/download",
     "GET /api/noauth/activate",
     "GET /api/noauth/resetPassword",
     "GET /api/noauth/userPasswordPolicy",
