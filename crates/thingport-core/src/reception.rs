@@ -48,6 +48,8 @@ impl Reception {
                 attributes.len(),
                 &self.metrics.attribute_messages,
             ),
+            // Devices' questions are not read yet.
+            _ => return Ok(None),
         };
         let receipt = if points == 0 { None } else { Some(self.append(change)?) };
         messages.add(1);

@@ -119,6 +119,8 @@ impl Connection {
             for downlink in *mail {
                 match downlink {
                     Downlink::Close(reason) => self.close(reason, desk),
+                    // Nobody says anything else yet.
+                    _ => {}
                 }
             }
         }
