@@ -1,7 +1,8 @@
 //! Removing what expired, under the guard that a wrong clock cannot empty the store.
 //!
 //! The guard: the time up to which anything was removed is kept, and each sweep may move it by the real
-//! (monotonic) time since the sweep before plus one hour at most, and never beyond the wall clock. A
+//! (monotonic) time since the sweep before plus one hour at most, and never beyond the wall clock. It
+//! begins where the first chunk expires, so that a clock that is wrong just then sets no mark either. A
 //! clock that jumps ten years ahead thus removes an hour too much per sweep until somebody corrects it;
 //! after a long time switched off, removal catches up an hour per sweep. What a question shows follows
 //! the wall clock at once; only removal is slow to believe.
@@ -21,7 +22,9 @@ pub(crate) fn sweep(book: &Book, since_last: Duration) -> Result<usize, ShelfErr
     let stored = book.shelf.get(Space::Meta, layout::SWEPT)?;
     let swept: Option<i64> = stored.and_then(|it| it.try_into().ok()).map(i64::from_le_bytes);
     let Some(swept) = swept else {
-        remember(book, wall, &Run::default())?;
+        if let Some(first) = first_expiry(book)? {
+            remember(book, wall.min(first), &Run::default())?;
+        }
         return Ok(0);
     };
     let real_ms = i64::try_from(since_last.as_millis()).unwrap_or(i64::MAX);
@@ -34,6 +37,17 @@ pub(crate) fn sweep(book: &Book, since_last: Duration) -> Result<usize, ShelfErr
     let removed = notes.pairs().count();
     remember(book, horizon, &notes)?;
     Ok(removed)
+}
+
+/// When the first chunk expires, at the latest; None when none does.
+fn first_expiry(book: &Book) -> Result<Option<i64>, ShelfError> {
+    let mut first = None;
+    book.shelf.scan(Space::Expiry, &[], &[0xff; 4], Order::Ascending, &mut |key, _| {
+        let hour = key.first_chunk().map(|hour| u32::from_be_bytes(*hour));
+        first = hour.map(|hour| i64::from(hour) * HOUR_MS);
+        ControlFlow::Break(())
+    })?;
+    Ok(first)
 }
 
 /// Notes to be removed, and the chunks that really expired by `horizon`.

@@ -15,6 +15,7 @@ use crate::disk::Disk;
 use crate::disk::sim::SimDisk;
 use crate::shelf::{MemoryShelf, Shelf};
 
+mod clock;
 mod crash;
 mod damage;
 mod kill;
