@@ -178,7 +178,10 @@ const REASON_CODE_FILES: &[&str] =
 
 /// Files that may name HTTP statuses: the map for people, the one for devices (a device is told by its
 /// reason, not by an error of the domain), and health, whose status is its answer and no error.
-const STATUS_CODE_FILES: &[&str] =
-    &["crates/thingport-api/src/error.rs", "crates/thingport-transport/src/http/answer.rs", "crates/thingport/src/observe.rs"];
+const STATUS_CODE_FILES: &[&str] = &[
+    "crates/thingport-api/src/error.rs",
+    "crates/thingport-transport/src/http/answer.rs",
+    "crates/thingport/src/observe.rs",
+];
 
 const LINES_MAX: usize = 600;

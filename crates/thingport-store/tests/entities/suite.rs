@@ -214,6 +214,8 @@ async fn unique_things_are_unique(subject: Subject) {
     key_of_other.provisioning =
         Provisioning::AllowCreate { key: "key".to_owned(), secret: "s".to_owned() };
     subject.write(vec![Write::DeviceProfile(key_of_other.clone())]).await.unwrap();
+    assert_eq!(subject.profile_by_provision_key("key").await, Ok(Some(key_of_other.clone())));
+    assert_eq!(subject.profile_by_provision_key("KEY").await, Ok(None));
     let same_key =
         DeviceProfile { id: DeviceProfileId(new_id()), tenant_id: other.tenant.id, ..key_of_other };
     let rows = [
