@@ -11,6 +11,7 @@ pub mod chain;
 pub mod crl;
 pub mod error;
 pub mod fingerprint;
+pub mod fuzzing;
 pub mod input;
 mod key;
 pub mod moment;
