@@ -82,6 +82,8 @@ bounds! {
     LimitBuckets = "limit_buckets_max",
     /// TLS handshakes under way; the newcomer is closed at accept.
     TlsHandshakes = "tls_handshakes_max",
+    /// HTTPS handshakes under way; the newcomer waits to be accepted.
+    HttpsHandshakes = "https_handshakes_max",
     /// Requests of a tenant or customer in a time (tenant profile); the request is answered 429.
     RestRateLimits = "rest_rate_limits",
     /// WebSocket sessions or subscriptions of somebody (tenant profile); the newcomer is refused.
