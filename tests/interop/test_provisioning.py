@@ -1,6 +1,7 @@
 """Provisioning over MQTT and HTTP: device API 7.2 (PR rows), REST API sections 7.4 and 11, CD-013."""
 
 import json
+import ssl
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -43,13 +44,18 @@ def checking(tenant):
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """What openssl makes for a device."""
+def certificate_files(tmp_path_factory):
+    """What openssl makes for a device: certificate and key."""
     at = tmp_path_factory.mktemp("certificate")
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                     "-keyout", at / "key.pem", "-out", at / "cert.pem", "-days", "30", "-subj",
                     f"/CN={fresh('device')}"], check=True, capture_output=True)
-    return (at / "cert.pem").read_text()
+    return at / "cert.pem", at / "key.pem"
+
+
+@pytest.fixture(scope="module")
+def certificate(certificate_files):
+    return certificate_files[0].read_text()
 
 
 def asked(profile, name=None, **members):
@@ -327,6 +333,19 @@ def test_a_provisioning_session_is_let_in(wire, version, client_id, user):
     connection = wire(version)
     assert connection.ask(connect(version, client_id, user), w.CONNACK).code == 0
     assert connection.is_alive()
+
+
+@pytest.mark.process
+def test_a_certificate_does_not_matter(own, certificate_files):
+    """AU-001: also over TLS, and before the certificate is looked at."""
+    server = own(None).start()
+    context = ssl.create_default_context(cafile=server.directory / "tls" / "ca.pem")
+    context.check_hostname = False
+    context.load_cert_chain(*certificate_files)
+    for user, code in (("provision", 0), ("anybody", 5)):
+        with w.Wire(("127.0.0.1", server.mqtts_port)) as connection:
+            connection.socket = context.wrap_socket(connection.socket)
+            assert connection.ask(connect(V311, "any", user), w.CONNACK).code == code
 
 
 @pytest.mark.parametrize("client_id, user", [("any", "Provision"), ("PROVISION", "x"), ("any", " provision")])
