@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
+use thingport_core::guard::Network;
 use thingport_device::payload::Typing;
 use thingport_mqtt::limits::Bounds;
 
@@ -16,6 +17,8 @@ pub struct Config {
     pub bind: SocketAddr,
     /// The listener with TLS, if there is one.
     pub tls: Option<TlsConfig>,
+    /// Every connection comes through a proxy that says who it is for, on both listeners.
+    pub proxy: Option<ProxyConfig>,
     /// Connections of this process; further ones are closed at accept.
     pub connections_max: u64,
     /// How long a provisioning session may stay without a request, and after its first answer (PR-004,
@@ -25,6 +28,16 @@ pub struct Config {
     pub bounds: Bounds,
     /// How values of devices are typed.
     pub typing: Typing,
+    /// Close a connection when a rate limit refuses its message (P-22); otherwise MQTT 5 clients are
+    /// told and stay (RL-028).
+    pub rate_limit_disconnect: bool,
+}
+
+/// Connections that begin with a PROXY header (device API LS-004).
+#[derive(Clone, Debug)]
+pub struct ProxyConfig {
+    /// Where proxies are. What comes from elsewhere is closed. Empty: anybody is believed.
+    pub trusted: Vec<Network>,
 }
 
 /// The MQTT listener with TLS.
@@ -61,6 +74,8 @@ pub const READ_BUFFER: usize = 128 * 1024;
 pub const UNSENT_MAX: usize = 256 * 1024;
 /// How long a client may leave them unread (L-13).
 pub const UNSENT_STALL_MS: u64 = 10_000;
+/// PROXY headers waited for at once; further connections are closed at accept.
+pub const PROXY_HEADERS_MAX: usize = 2_000;
 /// How long the last packet to a client may take to arrive before the socket is closed (D-5).
 pub const LINGER_MS: u64 = 1_000;
 /// Bytes thrown away meanwhile (D-5).

@@ -13,7 +13,9 @@ use thingport_model::security::Security;
 use tokio::net::TcpStream;
 
 use crate::config::TCP_USER_TIMEOUT_MS;
+use crate::guest::Guest;
 use crate::mqtt::connection::Connection;
+use crate::proxy;
 use crate::shared::{HandshakeSlot, Shared};
 use crate::stream::{Bytes, Stream};
 use crate::tls::Tls;
@@ -30,6 +32,40 @@ impl Door {
         Self { shared }
     }
 
+    /// Serves a TCP stream that was just accepted, by `serve`, once it is known whom it comes from:
+    /// with a proxy in front, that is said by the first bytes.
+    pub(crate) fn arrive(&self, stream: TcpStream, peer: SocketAddr, serve: Serve) {
+        let Some(proxy) = &self.shared.config.proxy else { return serve(self, stream, peer) };
+        let is_trusted = proxy.trusted.iter().any(|network| network.contains(peer.ip()));
+        if !is_trusted && !proxy.trusted.is_empty() {
+            return self.record(Reason::ProxyUntrusted, "", peer);
+        }
+        let Ok(place) = Arc::clone(&self.shared.proxy_headers).try_acquire_owned() else {
+            self.shared.node.metrics.count_bound(Bound::ProxyHeaders);
+            return self.record(Reason::TooManyGuests, "", peer);
+        };
+        let door = self.clone();
+        tokio::spawn(async move {
+            door.read_proxy_header(stream, peer, serve).await;
+            drop(place);
+        });
+    }
+
+    async fn read_proxy_header(&self, mut stream: TcpStream, peer: SocketAddr, serve: Serve) {
+        let patience = Duration::from_millis(self.shared.bounds.connect_timeout_ms);
+        let header = tokio::select! {
+            header = tokio::time::timeout(patience, proxy::read(&mut stream)) => header,
+            () = self.shared.drain.begun() => return,
+        };
+        match header {
+            Ok(Ok(Ok(Some(client)))) => serve(self, stream, client),
+            // The proxy looks whether anybody is here, or it left: nobody's trouble.
+            Ok(Ok(Ok(None)) | Err(_)) => {}
+            Ok(Ok(Err(error))) => self.record(Reason::ProxyHeaderInvalid, error.detail(), peer),
+            Err(_) => self.record(Reason::ProxyHeaderInvalid, "it did not arrive in time", peer),
+        }
+    }
+
     /// Serves MQTT on a stream that somebody else opened, such as a WebSocket. `security` is the
     /// outcome of its TLS handshake. The stream is dropped when there are too many connections.
     ///
@@ -40,17 +76,17 @@ impl Door {
         remote: SocketAddr,
         security: Option<Box<Security>>,
     ) {
-        if self.admits(remote) {
-            self.spawn(Stream::other(stream, security), remote);
+        if let Some(guest) = self.admits(remote) {
+            self.spawn(Stream::other(stream, security), remote, guest);
         }
     }
 
     /// Serves MQTT on a TCP stream as it is. `remote` is where the client is, which need not be
     /// where the stream comes from.
     pub fn serve_plain(&self, stream: TcpStream, remote: SocketAddr) {
-        if self.admits(remote) {
+        if let Some(guest) = self.admits(remote) {
             prepare(&stream);
-            self.spawn(Stream::Plain(stream), remote);
+            self.spawn(Stream::Plain(stream), remote, guest);
         }
     }
 
@@ -58,13 +94,11 @@ impl Door {
     /// TLS, or when there are too many connections or handshakes.
     pub fn serve_tls(&self, stream: TcpStream, remote: SocketAddr) {
         let Some(config) = &self.shared.config.tls else { return };
-        if !self.admits(remote) {
-            return;
-        }
+        let Some(guest) = self.admits(remote) else { return };
         let node = &self.shared.node;
         let Some(slot) = HandshakeSlot::take(node, config.handshakes_max) else {
             node.metrics.count_bound(Bound::TlsHandshakes);
-            self.record(Reason::TooManyHandshakes, remote);
+            self.record(Reason::TooManyHandshakes, "", remote);
             return;
         };
         match UnbufferedServerConnection::new(config.server.load_full()) {
@@ -72,36 +106,43 @@ impl Door {
                 prepare(&stream);
                 let stream = Stream::Tls(Box::new(Tls::new(stream, session)));
                 let shared = Arc::clone(&self.shared);
-                tokio::spawn(Connection::securing(stream, remote, shared, slot));
+                tokio::spawn(Connection::securing(stream, remote, shared, guest, slot));
             }
             Err(error) => {
                 tracing::error!(%error, "a TLS handshake could not begin");
-                self.record(Reason::Internal, remote);
+                self.record(Reason::Internal, "", remote);
             }
         }
     }
 
-    fn spawn(&self, stream: Stream, remote: SocketAddr) {
-        tokio::spawn(Connection::new(stream, remote, Arc::clone(&self.shared)));
+    fn spawn(&self, stream: Stream, remote: SocketAddr, guest: Box<Guest>) {
+        tokio::spawn(Connection::new(stream, remote, Arc::clone(&self.shared), guest));
     }
 
-    /// Whether there is room for one more; tells the journal when there is not.
-    fn admits(&self, remote: SocketAddr) -> bool {
+    /// A place for one more; tells the journal when there is none.
+    fn admits(&self, remote: SocketAddr) -> Option<Box<Guest>> {
         let node = &self.shared.node;
-        if node.metrics.connections.value() < self.shared.config.connections_max {
-            return true;
-        }
-        node.metrics.count_bound(Bound::ConnectionsMax);
-        self.record(Reason::TooManyConnections, remote);
-        false
+        let entered = if node.metrics.connections.value() < self.shared.config.connections_max {
+            Guest::enter(node, remote.ip())
+        } else {
+            node.metrics.count_bound(Bound::ConnectionsMax);
+            Err(Reason::TooManyConnections)
+        };
+        entered.map_err(|reason| self.record(reason, "", remote)).ok()
     }
 
-    fn record(&self, reason: Reason, remote: SocketAddr) {
+    /// The largest packet a client may send, in bytes.
+    pub(crate) fn packet_size_max(&self) -> usize {
+        usize::try_from(self.shared.bounds.packet_size_max).unwrap_or(usize::MAX)
+    }
+
+    /// Keeps a refusal of somebody who has not logged in.
+    pub(crate) fn record(&self, reason: Reason, detail: &str, remote: SocketAddr) {
         let remote = remote.to_string();
         self.shared.node.journal.record(&Report {
             subject: Subject::Stranger,
             reason,
-            detail: "",
+            detail,
             remote: &remote,
             client_id: "",
             user_name: "",
@@ -110,6 +151,9 @@ impl Door {
         });
     }
 }
+
+/// How a stream is served once it is known whom it comes from.
+type Serve = fn(&Door, TcpStream, SocketAddr);
 
 /// Small answers must not wait for more; a dead peer must not be waited for. Should the system refuse
 /// either, the connection works nonetheless.

@@ -10,11 +10,14 @@
 pub mod config;
 pub mod door;
 pub mod drain;
+mod guest;
 pub mod http;
 pub mod listen;
 pub mod mqtt;
 mod provision;
+pub mod proxy;
 mod shared;
 pub mod stream;
 mod timers;
 pub mod tls;
+pub mod websocket;

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use thingport_core::node::Node;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
 
-use crate::config::Config;
+use crate::config::{Config, PROXY_HEADERS_MAX};
 use crate::door::Door;
 use crate::drain::Drain;
 use crate::shared::{Dialects, Shared};
@@ -40,8 +41,10 @@ impl Listener {
         let tls = config.tls.as_ref().map(|tls| open(tls.bind)).transpose();
         let tls = tls.map_err(BindError::Tls)?;
         let bounds = Arc::new(config.bounds.clone());
+        let proxy_headers = Arc::new(Semaphore::new(PROXY_HEADERS_MAX));
         let (timers, dialects) = (Timers::default(), Dialects::default());
-        let shared = Arc::new(Shared { node, config, bounds, timers, drain, dialects });
+        let shared =
+            Arc::new(Shared { node, config, bounds, timers, drain, dialects, proxy_headers });
         Ok(Self { plain, tls, shared })
     }
 
@@ -74,7 +77,7 @@ impl Listener {
         let door = Door::new(Arc::clone(&shared));
         let ticking = tokio::spawn(tick(Arc::clone(&shared)));
         tokio::select! {
-            () = accept(&plain, |stream, remote| door.serve_plain(stream, remote)) => {}
+            () = accept(&plain, |stream, peer| door.arrive(stream, peer, Door::serve_plain)) => {}
             () = accept_tls(tls.as_ref(), &door) => {}
             () = shared.drain.begun() => {}
         }
@@ -100,7 +103,9 @@ fn open(bind: SocketAddr) -> io::Result<TcpListener> {
 
 async fn accept_tls(listener: Option<&TcpListener>, door: &Door) {
     match listener {
-        Some(listener) => accept(listener, |stream, remote| door.serve_tls(stream, remote)).await,
+        Some(listener) => {
+            accept(listener, |stream, peer| door.arrive(stream, peer, Door::serve_tls)).await
+        }
         None => core::future::pending().await,
     }
 }

@@ -67,6 +67,21 @@ pub fn parse(bytes: &[u8]) -> Result<Header, HeaderError> {
     }
 }
 
+/// Panics when a promise of [`parse`] is broken; for fuzzing.
+pub fn check(bytes: &[u8]) {
+    let whole = parse(bytes);
+    for end in 0..bytes.len().min(HEADER_MAX) {
+        match parse(bytes.get(..end).unwrap_or_default()) {
+            // What is shown later changes nothing about a header that was complete, or was none.
+            Ok(Header::Partial) => {}
+            early => return assert_eq!(early, whole, "at {end}"),
+        }
+    }
+    if let Ok(Header::Complete { size, .. }) = whole {
+        assert!(size <= bytes.len() && size <= HEADER_MAX, "{size}");
+    }
+}
+
 /// Takes the header off a stream, and not one byte more.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ use thingport_device::dialect::Dialect;
 use thingport_model::id::DeviceProfileId;
 use thingport_model::profile::DeviceProfile;
 use thingport_mqtt::limits::Bounds;
+use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::drain::Drain;
@@ -21,6 +22,8 @@ pub(crate) struct Shared {
     pub(crate) timers: Timers,
     pub(crate) drain: Arc<Drain>,
     pub(crate) dialects: Dialects,
+    /// Places for connections whose PROXY header is waited for.
+    pub(crate) proxy_headers: Arc<Semaphore>,
 }
 
 /// A place among the handshakes under way; given back when it is dropped.

@@ -140,6 +140,11 @@ impl Stream {
         }
     }
 
+    /// Whether its end is a message of its own, which the peer waits for.
+    pub(crate) const fn says_goodbye(&self) -> bool {
+        !matches!(self, Self::Plain(_))
+    }
+
     /// Passes on what the stream took but still holds.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {

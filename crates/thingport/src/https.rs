@@ -9,6 +9,8 @@ use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request};
 use axum::serve::{IncomingStream, Listener};
 use rustls::ServerConfig;
+use thingport_model::security::Security;
+use thingport_transport::tls::security;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
@@ -93,22 +95,27 @@ async fn shake_hands(
     drop(place);
 }
 
-/// Who sent a request, in the form the listener's library asks for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(SocketAddr);
+/// Who sent a request and how it is secured, in the form the listener's library asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    remote: SocketAddr,
+    security: Security,
+}
 
 impl Connected<IncomingStream<'_, HttpsListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, HttpsListener>) -> Self {
-        Self(*stream.remote_addr())
+        let (_, session) = stream.io().get_ref();
+        Self { remote: *stream.remote_addr(), security: *security(session) }
     }
 }
 
-/// Tells the routes who sent a request the way the plain listener does.
+/// Tells the routes who sent a request the way the plain listener does, and how it was secured.
 pub(crate) async fn as_plain(
-    ConnectInfo(Peer(remote)): ConnectInfo<Peer>,
+    ConnectInfo(Peer { remote, security }): ConnectInfo<Peer>,
     mut request: Request,
 ) -> Request {
     request.extensions_mut().insert(ConnectInfo(remote));
+    request.extensions_mut().insert(security);
     request
 }
 

@@ -15,6 +15,7 @@ use rustix::fs::Mode;
 use thingport_api::api::{Api, BodyKind, CaPem, DecodeBody, ServerCertificates};
 use thingport_api::auth::load_or_create_keys;
 use thingport_api::config::ApiConfig;
+use thingport_core::guard::GuardConfig;
 use thingport_core::node::{Node, NodeConfig};
 use thingport_core::registry::certificates::ServerCertificate;
 use thingport_device::payload::Typing;
@@ -23,7 +24,7 @@ use thingport_mqtt::limits::Bounds;
 use thingport_store::config::LedgerConfig;
 use thingport_store::entities::SqliteEntities;
 use thingport_store::ledger::{LogLedger, Progress};
-use thingport_transport::config::{TLS_HANDSHAKES_MAX, TlsConfig};
+use thingport_transport::config::{ProxyConfig, TLS_HANDSHAKES_MAX, TlsConfig};
 use thingport_transport::drain::Drain;
 use thingport_transport::listen::{BindError, Listener};
 use thingport_x509::certificate::Certificate;
@@ -94,7 +95,7 @@ fn build(config: &Config) -> Result<(Node, Option<Tls>), Failure> {
             ledger,
             clock,
             entropy,
-            NodeConfig { default_ttl_s, ..NodeConfig::default() },
+            NodeConfig { default_ttl_s, guard: guard(config), ..NodeConfig::default() },
         ),
         tls,
     ))
@@ -134,6 +135,7 @@ async fn serve(
     let mqtt = listen_mqtt(config, tls.as_deref(), &node, &drain)?;
     let mqtt_at = mqtt.local_addr().map_err(own_address)?;
     let mqtts_at = mqtt.tls_addr().map_err(own_address)?;
+    let websockets = thingport_transport::websocket::router(mqtt.door());
     let mqtt = tokio::spawn(mqtt.serve());
 
     let people = first_run::prepare(&node, &config.storage.dir, demo).await?;
@@ -150,6 +152,7 @@ async fn serve(
 
     let routes = thingport_api::router::router(Arc::clone(&api))
         .merge(thingport_transport::http::router(Arc::clone(&node)))
+        .merge(websockets)
         .merge(observe::routes(Arc::clone(&node), Arc::clone(&drain), tls.clone()));
     let http = tokio::spawn(serve_http(http, routes.clone(), Arc::clone(&drain)));
     let https = tokio::spawn(serve_https(https, routes, Arc::clone(&drain)));
@@ -292,8 +295,8 @@ fn listen_mqtt(
     let settings = thingport_transport::config::Config {
         bind: address("mqtt.bind", &mqtt.bind)?,
         tls: mqtt_tls(config, tls)?,
-        proxy: None,
-        rate_limit_disconnect: false,
+        proxy: mqtt.proxy_protocol.then(|| ProxyConfig { trusted: mqtt.proxies.0.clone() }),
+        rate_limit_disconnect: config.compat.rate_limit_disconnect,
         provisioning_timeout_ms: ms(mqtt.provisioning_timeout),
         connections_max: u64::from(mqtt.connections_max),
         bounds,
@@ -306,6 +309,17 @@ fn listen_mqtt(
             cannot_bind("mqtt.bind", &mqtt.bind, &error)
         }
     })
+}
+
+fn guard(config: &Config) -> GuardConfig {
+    let mqtt = &config.mqtt;
+    GuardConfig {
+        guests_max: mqtt.guests_max,
+        guests_per_address_max: mqtt.guests_per_address_max,
+        accept_rate_max: mqtt.accept_rate_max,
+        failed_logins_max: mqtt.failed_logins_max,
+        exempt: mqtt.guard_exempt.0.clone(),
+    }
 }
 
 fn mqtt_tls(config: &Config, tls: Option<&Tls>) -> Result<Option<TlsConfig>, Failure> {

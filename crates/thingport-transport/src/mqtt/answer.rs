@@ -18,9 +18,22 @@ pub enum Rejection {
     Acknowledge(ReasonCode),
     /// The connection is closed; version 5 gets DISCONNECT with this code.
     Close(ReasonCode),
-    /// Version 5: PUBACK or PUBREC with the first code, then DISCONNECT with the second; others: a plain
-    /// acknowledgement, then a close.
+    /// Version 5: PUBACK or PUBREC with the first code, then DISCONNECT with the second (P-22); others: a
+    /// plain acknowledgement, then a close.
     AcknowledgeAndClose(ReasonCode, ReasonCode),
+}
+
+impl Rejection {
+    /// The same for a server that is told to let clients stay when a rate limit refused a message
+    /// (RL-028). Older versions than 5 have no other way to be told than a close.
+    #[must_use]
+    pub fn staying(self, version: Version) -> Self {
+        match self {
+            Self::AcknowledgeAndClose(code, _) => Self::Acknowledge(code),
+            Self::Close(ReasonCode::MessageRateTooHigh) if version == Version::V5 => Self::Ignore,
+            other => other,
+        }
+    }
 }
 
 /// How a publication rejected for `reason` is answered (classes E-FORMAT, E-TOPIC, E-BACKEND).
@@ -37,6 +50,10 @@ pub fn rejection(reason: Reason, version: Version, qos: Qos, acks_invalid: bool)
         (Class::Format, _) => Rejection::Close(code),
         (Class::Backend, Qos::AtLeastOnce | Qos::ExactlyOnce) if v5 => Rejection::Acknowledge(code),
         (Class::Backend, _) => Rejection::Close(code),
+        (Class::Limit, Qos::AtLeastOnce | Qos::ExactlyOnce) if v5 => {
+            Rejection::AcknowledgeAndClose(code, ReasonCode::MessageRateTooHigh)
+        }
+        (Class::Limit, _) => Rejection::Close(ReasonCode::MessageRateTooHigh),
     }
 }
 
@@ -126,7 +143,7 @@ pub const fn disconnect(reason: Reason) -> ReasonCode {
 pub const fn suback(reason: Reason) -> ReasonCode {
     match reason {
         Reason::FilterShared => ReasonCode::SharedSubscriptionsNotSupported,
-        Reason::TooManyFilters => ReasonCode::QuotaExceeded,
+        Reason::TooManyFilters | Reason::RateLimited => ReasonCode::QuotaExceeded,
         Reason::FilterUnknown
         | Reason::FilterInvalid
         | Reason::ProvisionFilter
@@ -223,6 +240,8 @@ enum Class {
     Topic,
     /// The server cannot keep it.
     Backend,
+    /// A rate limit refuses it.
+    Limit,
 }
 
 const fn class(reason: Reason) -> Class {
@@ -231,11 +250,10 @@ const fn class(reason: Reason) -> Class {
         | Reason::TopicInvalid
         | Reason::TopicNotServed
         | Reason::NotAGateway => Class::Topic,
-        Reason::StorageFull
-        | Reason::StorageFailed
-        | Reason::StorageBusy
-        | Reason::RateLimited
-        | Reason::Internal => Class::Backend,
+        Reason::StorageFull | Reason::StorageFailed | Reason::StorageBusy | Reason::Internal => {
+            Class::Backend
+        }
+        Reason::RateLimited | Reason::RateSlowed => Class::Limit,
         _ => Class::Format,
     }
 }
@@ -276,11 +294,37 @@ mod tests {
             (Reason::StorageFull, V311, Q1, true, Close(C::QuotaExceeded)),
             (Reason::StorageFull, V5, Q1, true, Acknowledge(C::QuotaExceeded)),
             (Reason::StorageFailed, V5, Q0, true, Close(C::ImplementationSpecificError)),
+            (Reason::RateLimited, V311, Q1, true, Close(C::MessageRateTooHigh)),
+            (Reason::RateLimited, V5, Q0, true, Close(C::MessageRateTooHigh)),
+            (
+                Reason::RateLimited,
+                V5,
+                Q1,
+                true,
+                Rejection::AcknowledgeAndClose(C::QuotaExceeded, C::MessageRateTooHigh),
+            ),
             (Reason::StorageFailed, V311, Q1, true, Close(C::ImplementationSpecificError)),
         ];
         for (reason, version, qos, flag, expected) in rows {
             assert_eq!(rejection(reason, version, qos, flag), expected, "{reason:?} {version:?}");
         }
+    }
+
+    #[test]
+    fn a_server_may_be_told_to_keep_clients_that_are_too_fast() {
+        use ReasonCode as C;
+        use Rejection::{Acknowledge, Close, Ignore};
+        let rows = [
+            (Version::V5, Qos::AtLeastOnce, Acknowledge(C::QuotaExceeded)),
+            (Version::V5, Qos::AtMostOnce, Ignore),
+            (Version::V311, Qos::AtLeastOnce, Close(C::MessageRateTooHigh)),
+        ];
+        for (version, qos, expected) in rows {
+            let rejected = rejection(Reason::RateLimited, version, qos, false);
+            assert_eq!(rejected.staying(version), expected, "{version:?} {qos:?}");
+        }
+        let other = rejection(Reason::PayloadNotJson, Version::V5, Qos::AtMostOnce, false);
+        assert_eq!(other.staying(Version::V5), other);
     }
 
     #[test]

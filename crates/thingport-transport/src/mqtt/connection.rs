@@ -13,6 +13,7 @@
 mod downlinks;
 mod ending;
 mod messages;
+mod pacing;
 mod provisioning;
 mod securing;
 mod standing;
@@ -23,6 +24,7 @@ use core::task::{Context, Poll};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use thingport_core::limits::Quota;
 use thingport_core::presence::Mailbox;
 use thingport_core::registry::DeviceLogin;
 use thingport_device::link::Link;
@@ -30,16 +32,18 @@ use thingport_model::port::ledger::Waiter;
 use thingport_model::reading::Readings;
 use thingport_model::reason::Reason;
 use thingport_mqtt::session::{Delivery, Event, Session};
+use tokio::time::Sleep;
 
 use super::answer;
 use super::login::{self, Caller, Decision};
 use super::pending::Pending;
 use super::scratch::{self, Desk, Scratch};
-use provisioning::Candidate;
+use crate::guest::Guest;
 use crate::shared::{HandshakeSlot, Shared};
 use crate::stream::Stream;
 use crate::timers::Key;
 use crate::tls::{self, Room};
+use provisioning::Candidate;
 
 /// One MQTT connection as a future that ends with it.
 pub(crate) struct Connection {
@@ -49,7 +53,8 @@ pub(crate) struct Connection {
     stage: Stage,
     pending: Pending,
     waiter: Waiter,
-    /// An uplink that found the commit queue full. Nothing is read while it waits.
+    /// An uplink that found the commit queue full, or a limit that was reached. Nothing is read
+    /// meanwhile.
     stalled: Option<Box<Stalled>>,
     /// Bytes the socket did not take.
     unsent: Option<Box<Unsent>>,
@@ -57,6 +62,8 @@ pub(crate) struct Connection {
     /// When the timers will wake this task.
     wakes_at_ms: u64,
     remote: SocketAddr,
+    /// Its place among the connections that have not logged in.
+    guest: Option<Box<Guest>>,
 }
 
 enum Stage {
@@ -82,6 +89,8 @@ struct Open {
     login: Arc<DeviceLogin>,
     link: Link,
     mailbox: Arc<Mailbox>,
+    /// What it may send; none where nothing is limited.
+    quota: Option<Box<Quota>>,
     client_id: Box<str>,
     /// State of the devices' and profiles' changes this connection has seen.
     epoch: u64,
@@ -95,10 +104,20 @@ struct Refreshing {
     found: Pin<Box<dyn Future<Output = Option<Arc<DeviceLogin>>> + Send>>,
 }
 
+/// Something that has to happen before another packet is handled.
 struct Stalled {
-    delivery: Delivery,
-    is_telemetry: bool,
-    readings: Readings,
+    /// When a rate limit gives it its turn.
+    turn: Option<Pin<Box<Sleep>>>,
+    then: Then,
+}
+
+enum Then {
+    /// Tries the uplink.
+    Receive { delivery: Delivery, is_telemetry: bool, readings: Readings },
+    /// Goes on reading.
+    Read,
+    /// Refuses a publication, once all that came before it are answered.
+    Reject { delivery: Delivery, detail: String },
 }
 
 struct Unsent {
@@ -112,15 +131,21 @@ impl Connection {
         stream: Stream,
         remote: SocketAddr,
         shared: Arc<Shared>,
+        guest: Box<Guest>,
         slot: HandshakeSlot,
     ) -> Self {
         let since_ms = shared.node.clock.monotonic_ms();
-        let mut connection = Self::new(stream, remote, shared);
+        let mut connection = Self::new(stream, remote, shared, guest);
         connection.stage = Stage::Securing { since_ms, _slot: slot };
         connection
     }
 
-    pub(crate) fn new(stream: Stream, remote: SocketAddr, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(
+        stream: Stream,
+        remote: SocketAddr,
+        shared: Arc<Shared>,
+        guest: Box<Guest>,
+    ) -> Self {
         let now_ms = shared.node.clock.monotonic_ms();
         let session = Session::new(Arc::clone(&shared.bounds), now_ms);
         shared.node.metrics.connections_accepted.add(1);
@@ -137,6 +162,7 @@ impl Connection {
             key: None,
             wakes_at_ms: u64::MAX,
             remote,
+            guest: Some(guest),
         }
     }
 }
@@ -168,7 +194,7 @@ impl Connection {
             let went_on =
                 self.handle_kept(now_ms, desk) | self.poll_read(cx, now_ms, read, room, desk);
             self.poll_committed(cx, desk);
-            if !went_on && !self.can_go_on() {
+            if !went_on && !self.can_go_on() && !self.is_due_to_reject() {
                 return self.finish_turn(cx, now_ms, room, desk);
             }
         }
@@ -308,11 +334,11 @@ impl Connection {
             Event::Delivered(delivered) => self.handle_delivered(delivered),
             // PINGRESP is in the output already.
             Event::Ping => {}
-            Event::Disconnect(_) if desk.out.is_empty() && self.stream.tls().is_none() => {
+            Event::Disconnect(_) if desk.out.is_empty() && !self.stream.says_goodbye() => {
                 self.lose(Reason::ClientDisconnected, "")
             }
-            // It came behind packets whose answers are still to be written (LS-034), or TLS wants to
-            // say goodbye too.
+            // It came behind packets whose answers are still to be written (LS-034), or the stream wants
+            // to say goodbye too.
             Event::Disconnect(_) => {
                 self.record(Reason::ClientDisconnected, "");
                 self.linger(now_ms);

@@ -1,5 +1,6 @@
 //! From CONNECT to a device, or to a refusal with its reason.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use thingport_core::admit::{Offer, Refused, admit};
@@ -9,6 +10,7 @@ use thingport_core::node::Node;
 use thingport_core::provision::asks_for_it;
 use thingport_core::registry::DeviceLogin;
 use thingport_model::attempt::Attempt;
+use thingport_model::reason::Reason;
 use thingport_model::security::Security;
 use thingport_mqtt::packet::connect::Connect;
 use thingport_mqtt::version::Version;
@@ -54,8 +56,30 @@ impl Caller {
 
 /// Looks the credentials up.
 pub(super) async fn decide(node: Arc<Node>, caller: Caller) -> Decision {
-    let result = admit(&node.entrance(), &caller.offer()).await;
+    let result = match admit(&node.entrance(), &caller.offer()).await {
+        Ok(login) => pace(&node, login).await,
+        refused => refused,
+    };
     (caller, result)
+}
+
+/// Takes the tokens of a login; a little too early is delayed, not refused (RL-020).
+async fn pace(node: &Node, login: Arc<DeviceLogin>) -> Result<Arc<DeviceLogin>, Refused> {
+    let now_ms = node.clock.monotonic_ms();
+    let Some(quota) = node.limits.of_device(&login, now_ms) else { return Ok(login) };
+    match quota.charge(0, now_ms) {
+        Ok(bite) => {
+            let wait_ms = bite.and_then(|bite| bite.wait_ms).unwrap_or(0);
+            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            Ok(login)
+        }
+        Err(bite) => Err(Refused {
+            device: Some(login),
+            detail: bite.to_string(),
+            tried: "the credentials fit, a rate limit does not".to_owned(),
+            ..Reason::RateLimited.into()
+        }),
+    }
 }
 
 /// Keeps a refusal, with the device if its credentials were found.

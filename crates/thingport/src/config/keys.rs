@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::setting::{
-    Bind, ByteSize, Format, Level, Names, OptionalBind, OptionalPath, OptionalText, Secret,
-    TlsVersion,
+    Bind, ByteSize, Format, Level, Names, Networks, OptionalBind, OptionalPath, OptionalText,
+    Secret, TlsVersion,
 };
 use super::table::sections;
 
@@ -38,6 +38,30 @@ sections! {
         /// How many device connections may be open at once. The next one is closed at accept. The limit
         /// of open files (`ulimit -n`) must allow as many.
         connections_max: u32 = "200000" from "1" to "10000000";
+        /// How many connections may be open that have not logged in yet. The next one is closed at
+        /// accept; `0` is no bound. More helps a large fleet that comes back all at once; fewer cost less
+        /// memory when strangers knock.
+        guests_max: u32 = "2000" from "0" to "10000000";
+        /// The same for one address, or one /64 of IPv6. Raise it where many devices share an address;
+        /// `0` is no bound.
+        guests_per_address_max: u32 = "200" from "0" to "10000000";
+        /// How many connections are accepted in a second; further ones are closed. `0` is no bound. Each
+        /// costs a handshake and a login, so more of them slow the devices that are there already.
+        accept_rate_max: u32 = "1000" from "0" to "1000000";
+        /// After so many failed logins from one address within a minute its new connections are closed
+        /// for a minute, or until a device logs in from there; `0` turns this off. The default is
+        /// ThingsBoard's.
+        failed_logins_max: u32 = "10" from "0" to "1000000";
+        /// Addresses and networks that these four bounds do not concern, such as proxies and gateways you
+        /// trust: `["10.0.0.0/8", "::1"]` or the same with commas.
+        guard_exempt: Networks = "127.0.0.0/8, ::1";
+        /// Every connection comes through a proxy that begins it with a PROXY protocol header, version 1
+        /// or 2; the device's address is the one in the header. Connections without one are closed. Holds
+        /// for both listeners, and not for HTTP.
+        proxy_protocol: bool = "false";
+        /// Addresses and networks of the proxies. Connections from elsewhere are closed. Empty: whoever
+        /// reaches the port is believed, so let nobody but the proxy reach it.
+        proxies: Networks = "";
     }
 
     /// The people's side: REST, WebSocket, health and metrics.
@@ -131,6 +155,9 @@ sections! {
         /// Send an MQTT 5 DISCONNECT after a CONNACK that refused, as ThingsBoard does. The standard
         /// forbids it (MQTT 5, section 3.14), so it is off.
         disconnect_after_refusal: bool = "false";
+        /// Close the connection when a rate limit refuses a message. Without, an MQTT 5 device is told by
+        /// PUBACK *quota exceeded* and stays; older versions have no such answer and are closed anyway.
+        rate_limit_disconnect: bool = "true";
     }
 }
 

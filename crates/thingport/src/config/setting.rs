@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use thingport_core::guard::Network;
+
 /// A value as it was found, before it has a type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
@@ -388,6 +390,31 @@ fn is_name(text: &str) -> bool {
     text.parse::<IpAddr>().is_ok() || (text.len() <= 253 && host.split('.').all(is_label))
 }
 
+/// Networks by address and length; may be empty.
+#[derive(Clone, Debug, PartialEq, PartialOrd)]
+pub(crate) struct Networks(pub(crate) Vec<Network>);
+
+impl Setting for Networks {
+    const KIND: &'static str = "list";
+    const EXPECTED: &'static str = "up to 64 addresses or networks such as \"10.0.0.0/8\", as a list of \
+                                    strings or with commas between them";
+
+    fn read(found: &Found) -> Option<Self> {
+        let text = found.text_of(&[Form::String, Form::Array])?;
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        let networks = parts.map(Network::parse).collect::<Option<Vec<_>>>()?;
+        (networks.len() <= NETWORKS_MAX).then_some(Self(networks))
+    }
+
+    fn show(&self) -> String {
+        if self.0.is_empty() {
+            return quoted("");
+        }
+        let networks = self.0.iter().map(|network| quoted(&network.to_string()));
+        format!("[{}]", networks.collect::<Vec<_>>().join(", "))
+    }
+}
+
 /// Not empty, no control characters, and not what is left of bytes that were not UTF-8.
 fn is_plain_text(text: &str) -> bool {
     !text.is_empty() && !text.chars().any(|c| c.is_control() || c == char::REPLACEMENT_CHARACTER)
@@ -458,6 +485,8 @@ fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
+/// Networks that are looked through for each new connection.
+const NETWORKS_MAX: usize = 64;
 /// Names one certificate should not exceed; the machine's own come on top.
 const NAMES_MAX: usize = 32;
 

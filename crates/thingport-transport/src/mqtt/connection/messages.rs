@@ -1,5 +1,6 @@
 //! What a logged-in device sends: publications and subscriptions, and how they are answered.
 
+use core::future::Future;
 use core::task::{Context, Poll};
 
 use thingport_device::reject::Reject;
@@ -12,7 +13,7 @@ use thingport_mqtt::reason::ReasonCode;
 use thingport_mqtt::session::{Delivery, Notice, Publish};
 use thingport_mqtt::version::{Qos, Version};
 
-use super::{Connection, Stage, Stalled};
+use super::{Connection, Stage, Stalled, Then};
 use crate::mqtt::answer::{self, Rejection};
 use crate::mqtt::scratch::Desk;
 
@@ -34,16 +35,28 @@ impl Connection {
             &mut desk.readings,
             &shared.config.typing,
         );
-        match uplink {
-            Ok(uplink) => match shared.node.reception.receive(&open.login, uplink) {
-                Ok(receipt) => self.wait_for(receipt, publish.delivery, &mut desk.out),
-                Err(AppendError::Busy) => {
-                    let is_telemetry = matches!(uplink, Uplink::Telemetry(_));
-                    self.stall(publish.delivery, is_telemetry, desk.readings.clone());
-                }
-                Err(error) => self.reject(answer::append(error), "", publish.delivery, desk),
-            },
-            Err(Reject { reason, detail }) => self.reject(reason, &detail, publish.delivery, desk),
+        let is_telemetry = match uplink {
+            Ok(uplink) => matches!(uplink, Uplink::Telemetry(_)),
+            Err(Reject { reason, detail }) => {
+                return self.reject(reason, &detail, publish.delivery, desk);
+            }
+        };
+        match self.charge(desk.readings.len()) {
+            Ok(None) => self.receive(publish.delivery, is_telemetry, desk),
+            Ok(Some(bite)) => {
+                self.slow_uplink(publish.delivery, is_telemetry, desk.readings.clone(), bite);
+            }
+            Err(bite) => self.reject_in_turn(publish.delivery, bite, desk),
+        }
+    }
+
+    fn receive(&mut self, delivery: Delivery, is_telemetry: bool, desk: &mut Desk) {
+        let Stage::Open(open) = &self.stage else { return };
+        let uplink = uplink_of(is_telemetry, &desk.readings);
+        match self.shared.node.reception.receive(&open.login, uplink) {
+            Ok(receipt) => self.wait_for(receipt, delivery, &mut desk.out),
+            Err(AppendError::Busy) => self.stall(delivery, is_telemetry, desk.readings.clone()),
+            Err(error) => self.reject(answer::append(error), "", delivery, desk),
         }
     }
 
@@ -88,25 +101,43 @@ impl Connection {
     }
 
     pub(super) fn stall(&mut self, delivery: Delivery, is_telemetry: bool, readings: Readings) {
-        self.stalled = Some(Box::new(Stalled { delivery, is_telemetry, readings }));
+        let then = Then::Receive { delivery, is_telemetry, readings };
+        self.stalled = Some(Box::new(Stalled { turn: None, then }));
     }
 
-    /// Tries the uplink again that found the commit queue full.
+    /// Goes on where something had to happen first, once it has. What came behind it was kept by the
+    /// session.
     pub(super) fn poll_stalled(&mut self, cx: &mut Context<'_>, desk: &mut Desk) {
+        if let Some(stalled) = &mut self.stalled
+            && let Some(turn) = &mut stalled.turn
+        {
+            if turn.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            stalled.turn = None;
+        }
+        match self.stalled.as_ref().map(|stalled| &stalled.then) {
+            Some(Then::Receive { .. }) => self.poll_receive(cx, desk),
+            Some(Then::Reject { .. }) if self.pending.is_empty() => {
+                let stalled = self.stalled.take().map(|stalled| stalled.then);
+                if let Some(Then::Reject { delivery, detail }) = stalled {
+                    self.reject(Reason::RateLimited, &detail, delivery, desk);
+                }
+            }
+            Some(Then::Read) => self.stalled = None,
+            Some(Then::Reject { .. }) | None => {}
+        }
+    }
+
+    /// Tries the uplink again that found the commit queue full or a limit reached.
+    fn poll_receive(&mut self, cx: &mut Context<'_>, desk: &mut Desk) {
         let (Some(stalled), Stage::Open(open)) = (&self.stalled, &self.stage) else { return };
-        let uplink = if stalled.is_telemetry {
-            Uplink::Telemetry(&stalled.readings)
-        } else {
-            Uplink::Attributes(&stalled.readings)
-        };
-        let delivery = stalled.delivery;
+        let Then::Receive { delivery, is_telemetry, readings } = &stalled.then else { return };
+        let (delivery, uplink) = (*delivery, uplink_of(*is_telemetry, readings));
         match self.shared.node.reception.receive(&open.login, uplink) {
             Ok(receipt) => {
                 self.stalled = None;
                 self.wait_for(receipt, delivery, &mut desk.out);
-                // What came behind it was kept by the session.
-                let now_ms = self.shared.node.clock.monotonic_ms();
-                self.handle_bytes(now_ms, &[], desk);
             }
             Err(AppendError::Busy) => {
                 if self.shared.node.ledger.poll_ready(cx).is_ready() {
@@ -139,16 +170,19 @@ impl Connection {
         } else {
             format!("{} ({detail})", reason.sentence())
         };
-        match answer::rejection(reason, self.version(), delivery.qos(), acks_invalid) {
+        let (version, qos) = (self.version(), delivery.qos());
+        let rejection = answer::rejection(reason, version, qos, acks_invalid);
+        let closes = self.shared.config.rate_limit_disconnect;
+        match if closes { rejection } else { rejection.staying(version) } {
             Rejection::Ignore => {}
-            Rejection::Acknowledge(code) => {
-                self.session.acknowledge(delivery, code, Some(&sentence), &mut desk.out);
-            }
             Rejection::AcknowledgeAndClose(code, closing) => {
                 self.session.acknowledge(delivery, code, Some(&sentence), &mut desk.out);
                 self.session.disconnect(closing, Some(&sentence), &mut desk.out);
                 let now_ms = self.shared.node.clock.monotonic_ms();
                 self.linger(now_ms);
+            }
+            Rejection::Acknowledge(code) => {
+                self.session.acknowledge(delivery, code, Some(&sentence), &mut desk.out);
             }
             Rejection::Close(code) => {
                 self.session.disconnect(code, Some(&sentence), &mut desk.out);
@@ -184,10 +218,14 @@ impl Connection {
         now_ms: u64,
         desk: &mut Desk,
     ) {
+        let charged = self.charge(0);
         let Stage::Open(open) = &mut self.stage else { return };
         let mut refused = Vec::new();
         let link = &mut open.link;
         let answered = self.session.answer_subscribe(packet, &mut desk.out, |request| {
+            if charged.is_err() {
+                return Err(answer::suback(Reason::RateLimited));
+            }
             link.subscribe(request.filter).map_err(|reject| {
                 let code = answer::suback(reject.reason);
                 refused.push(reject);
@@ -198,6 +236,11 @@ impl Connection {
             self.record(reason, &detail);
         }
         self.record_refused_filters(packet);
+        match charged {
+            Ok(None) => {}
+            Ok(Some(bite)) => self.slow(bite),
+            Err(bite) => self.record(Reason::RateLimited, &bite.to_string()),
+        }
         if let Err(violation) = answered {
             self.record(answer::violation(violation), &violation.to_string());
             self.linger(now_ms);
@@ -234,4 +277,8 @@ impl Connection {
             self.linger(now_ms);
         }
     }
+}
+
+const fn uplink_of(is_telemetry: bool, readings: &Readings) -> Uplink<'_> {
+    if is_telemetry { Uplink::Telemetry(readings) } else { Uplink::Attributes(readings) }
 }

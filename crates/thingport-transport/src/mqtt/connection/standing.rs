@@ -55,6 +55,7 @@ impl Connection {
         let remote = self.remote.to_string();
         let node = &self.shared.node;
         login::record_refusal(node, caller, refused, &remote);
+        node.guard.failed(self.remote.ip(), refused.reason, now_ms);
         let (reason, return_code) = answer::connack(refused.reason);
         let sentence = Some(refused.reason.sentence());
         let refusal = Refusal { reason, return_code, sentence };
@@ -74,13 +75,23 @@ impl Connection {
         let node = &self.shared.node;
         let epoch = node.presence.epoch();
         let mailbox = node.presence.open(login.device_id);
+        let quota = node.limits.of_device(&login, now_ms);
         let link = Link::open(self.shared.dialects.of(&login.profile), login.is_gateway);
+        node.guard.succeeded(self.remote.ip());
+        self.guest = None;
         node.metrics.logins_accepted.add(1);
         node.metrics.sessions.add(1);
         let assigned = caller.client_id.is_empty().then(|| self.assigned_client_id());
         let client_id = assigned.as_deref().map_or(caller.client_id, Into::into);
-        self.stage =
-            Stage::Open(Open { login, link, mailbox, client_id, epoch, posts: NEVER_LOOKED });
+        self.stage = Stage::Open(Open {
+            login,
+            link,
+            mailbox,
+            quota,
+            client_id,
+            epoch,
+            posts: NEVER_LOOKED,
+        });
         self.welcome(assigned.as_deref(), now_ms, desk);
         // Registers for mail; another login may have taken the device over already.
         self.handle_mail(cx, desk);
@@ -88,11 +99,8 @@ impl Connection {
 
     /// CONNACK with success.
     pub(super) fn welcome(&mut self, assigned: Option<&str>, now_ms: u64, desk: &mut Desk) {
-        let terms = Acceptance {
-            session_present: false,
-            assigned_client_id: assigned,
-            session_expiry: 0,
-        };
+        let terms =
+            Acceptance { session_present: false, assigned_client_id: assigned, session_expiry: 0 };
         if let Err(violation) = self.session.accept(now_ms, &terms, &mut desk.out) {
             self.record(answer::violation(violation), &violation.to_string());
             self.linger(now_ms);
@@ -213,6 +221,8 @@ impl Connection {
             if login.profile.id == open.login.profile.id {
                 open.link.change_dialect(self.shared.dialects.of(&login.profile));
             }
+            // A limit that stayed the same keeps its fill (RL-004).
+            open.quota = self.shared.node.limits.of_device(&login, now_ms);
             open.login = login;
         }
         self.stage = Stage::Open(open);
