@@ -6,6 +6,7 @@ use x509_parser::prelude::{FromDer, ParsedExtension, X509Certificate};
 
 use crate::error::NotACertificate;
 use crate::fingerprint::{hash_bytes, hash_one, hex, sha256};
+use crate::guess::what_else;
 use crate::name;
 
 pub use crate::key::KeyKind;
@@ -96,8 +97,7 @@ impl Certificate {
         if der.len() > CERTIFICATE_DER_MAX {
             return Err(NotACertificate::TooLong { max: CERTIFICATE_DER_MAX });
         }
-        let (rest, parsed) =
-            X509Certificate::from_der(der).map_err(|_| crate::input::what_else(der))?;
+        let (rest, parsed) = X509Certificate::from_der(der).map_err(|_| what_else(der))?;
         if !rest.is_empty() {
             return Err(NotACertificate::Trailing);
         }

@@ -12,6 +12,7 @@ pub mod crl;
 pub mod error;
 pub mod fingerprint;
 pub mod fuzzing;
+mod guess;
 pub mod input;
 mod key;
 pub mod moment;

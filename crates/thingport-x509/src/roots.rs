@@ -2,12 +2,13 @@
 //! from one of them could name any device in it.
 
 use crate::certificate::Certificate;
+use crate::guess::content;
 
 /// Whether the key is that of a root CA which browsers trust, under whatever name.
 #[must_use]
 pub fn is_public_root(certificate: &Certificate) -> bool {
     let parsed = certificate.parsed();
-    let key = crate::input::content(parsed.public_key().raw);
+    let key = content(parsed.public_key().raw);
     key.is_some_and(|key| {
         webpki_roots::TLS_SERVER_ROOTS
             .iter()

@@ -64,8 +64,9 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     (DEVICE, &[MODEL], &[]),
     (CORE, &[X509, MODEL], &[]),
     // The registry's rules are told as stories on every engine of the store.
-    (STORE, &[MODEL], &[CORE]),
-    (TRANSPORT, &[MQTT, X509, DEVICE, CORE, MODEL], &[]),
+    (STORE, &[MODEL], &[CORE, X509]),
+    // Connections are tested over a real ledger.
+    (TRANSPORT, &[MQTT, X509, DEVICE, CORE, MODEL], &[STORE]),
     (API, &[CORE, MODEL], &[]),
     ("thingport", EVERY, &[]),
     ("xtask", &[], &[]),

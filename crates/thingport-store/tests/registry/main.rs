@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod admission;
 mod devices;
 mod house;
 mod logins;
@@ -26,6 +27,17 @@ macro_rules! stories {
 }
 
 stories! {
+    admission::every_row_of_the_password_table_is_answered,
+    admission::a_certificate_is_known_by_its_hash_alone,
+    admission::a_certificate_out_of_its_period_is_refused_unless_told_otherwise,
+    admission::below_a_profiles_ca_devices_come_to_be,
+    admission::the_device_of_the_name_takes_the_new_certificate,
+    admission::only_the_device_of_the_profile_takes_a_certificate,
+    admission::what_is_not_sound_names_no_device,
+    admission::a_profile_may_judge_as_thingsboard_does,
+    admission::what_was_called_back_stays_outside,
+    admission::the_ca_may_be_presented_or_not,
+    admission::certificates_are_listed_by_the_end_of_their_period,
     devices::a_new_device_has_a_random_token_unless_one_is_given,
     devices::a_token_in_use_leaves_no_device,
     devices::names_are_unique_or_made_so,

@@ -329,13 +329,13 @@ fn with(name: &str, kind: CredentialsType, supplied: Supplied) -> ProvisionReque
 
 /// A ledger that keeps server attributes of devices, and commits at once.
 #[derive(Default)]
-struct Book {
+pub(crate) struct Book {
     marked: Mutex<BTreeSet<EntityRef>>,
     refuses: Mutex<Option<AppendError>>,
 }
 
 impl Book {
-    fn is_marked(&self, entity: EntityRef) -> bool {
+    pub(crate) fn is_marked(&self, entity: EntityRef) -> bool {
         self.marked.lock().contains(&entity)
     }
 
