@@ -244,7 +244,7 @@ pub(crate) async fn of_two_at_once_one_succeeds(house: House) {
         let both = tokio::join!(office.ask(&asked), office.ask(&asked));
         let (granted, refused) = match both {
             (Ok(granted), Err(refused)) | (Err(refused), Ok(granted)) => (granted, refused),
-            other => panic!("PR-034: {other:?}"),
+            other => unreachable!("PR-034: {other:?}"),
         };
         assert_eq!(refused.reason, reason, "PR-034");
         assert!(office.book.is_marked(granted.device_id.entity()));
@@ -367,7 +367,7 @@ impl Ledger for Book {
                 self.marked.lock().insert(entity);
             }
             Change::Purge { entity } => self.forget(entity),
-            other => panic!("{other:?}"),
+            other => unreachable!("{other:?}"),
         }
         Ok(Receipt(1))
     }
