@@ -6,6 +6,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import time
 
 import paho.mqtt.client as paho
 import pytest
@@ -240,6 +241,24 @@ def test_restarts_keep_the_ca_and_new_names_reach_the_certificate(own):
         handshake(again.mqtts, again.ca, name=name)[1].close()
 
 
+def test_a_first_start_killed_at_any_moment_leaves_one_ca_that_works(own):
+    for seed in range(12):
+        server, known = own(), None
+        for part in range(3):
+            server.spawn()
+            # From before the first file is made to after the last one; which moment is hit is left to chance.
+            time.sleep(0.02 + 0.02 * ((seed + 5 * part) % 12))
+            server.kill()
+            secret = server.ca.parent / "ca-key.pem"
+            if secret.exists():
+                assert known in (None, secret.read_text())
+                known = secret.read_text()
+        server.restart()
+        assert known in (None, (server.ca.parent / "ca-key.pem").read_text())
+        handshake(server.mqtts, server.ca)[1].close()
+        server.remove()
+
+
 def test_only_tls_1_2_and_1_3_are_spoken(own):
     server = own().start()
     newest = own(None, "--set", "tls.min_version=1.3", "--set", "http.tls_bind=127.0.0.1:0").start()
@@ -293,6 +312,8 @@ def test_a_given_certificate_that_cannot_be_used_stops_the_start(own, tmp_path):
         said = refused(own, *arguments)
         assert expected in said, said
         assert "hunter2" not in said and "not it" not in said
+        checked = subprocess.run([str(BINARY), "check", *arguments], capture_output=True, text=True, timeout=20)
+        assert checked.returncode == 1 and expected in checked.stderr, checked
 
 
 def test_an_expired_certificate_is_served_with_a_warning(own, tmp_path):

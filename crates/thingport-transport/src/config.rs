@@ -4,11 +4,11 @@ use core::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use thingport_core::guard::Network;
 use thingport_device::payload::Typing;
 use thingport_mqtt::limits::Bounds;
+use tokio::sync::watch;
 
 /// The MQTT listeners.
 #[derive(Clone, Debug)]
@@ -21,9 +21,6 @@ pub struct Config {
     pub proxy: Option<ProxyConfig>,
     /// Connections of this process; further ones are closed at accept.
     pub connections_max: u64,
-    /// How long a provisioning session may stay without a request, and after its first answer (PR-004,
-    /// PR-008), in milliseconds.
-    pub provisioning_timeout_ms: u64,
     /// What each session is granted.
     pub bounds: Bounds,
     /// How values of devices are typed.
@@ -31,6 +28,9 @@ pub struct Config {
     /// Close a connection when a rate limit refuses its message (P-22); otherwise MQTT 5 clients are
     /// told and stay (RL-028).
     pub rate_limit_disconnect: bool,
+    /// How long a provisioning session may stay without a request, and after its first answer (PR-004,
+    /// PR-008), in milliseconds.
+    pub provisioning_timeout_ms: u64,
 }
 
 /// Connections that begin with a PROXY header (device API LS-004).
@@ -45,9 +45,10 @@ pub struct ProxyConfig {
 pub struct TlsConfig {
     /// Address to listen on; port 0 lets the system choose.
     pub bind: SocketAddr,
-    /// How handshakes are done, made by [`crate::tls::server_config`]. What is stored here later is
-    /// used by the handshakes that begin afterwards.
-    pub server: Arc<ArcSwap<ServerConfig>>,
+    /// How handshakes are done, made by [`crate::tls::server_config`]. Until there is one, connections
+    /// wait to be accepted, so that the listener can be opened before keys are at hand. What is sent
+    /// later is used by the handshakes that begin afterwards.
+    pub server: watch::Receiver<Option<Arc<ServerConfig>>>,
     /// Handshakes under way at once; further connections are closed at accept (L-11).
     pub handshakes_max: u64,
 }

@@ -91,9 +91,10 @@ impl Door {
     }
 
     /// Serves MQTT over TLS on a TCP stream. The stream is dropped when there is no listener with
-    /// TLS, or when there are too many connections or handshakes.
+    /// TLS or it is not ready, or when there are too many connections or handshakes.
     pub fn serve_tls(&self, stream: TcpStream, remote: SocketAddr) {
         let Some(config) = &self.shared.config.tls else { return };
+        let Some(server) = config.server.borrow().clone() else { return };
         let Some(guest) = self.admits(remote) else { return };
         let node = &self.shared.node;
         let Some(slot) = HandshakeSlot::take(node, config.handshakes_max) else {
@@ -101,7 +102,7 @@ impl Door {
             self.record(Reason::TooManyHandshakes, "", remote);
             return;
         };
-        match UnbufferedServerConnection::new(config.server.load_full()) {
+        match UnbufferedServerConnection::new(server) {
             Ok(session) => {
                 prepare(&stream);
                 let stream = Stream::Tls(Box::new(Tls::new(stream, session)));

@@ -9,7 +9,7 @@ use thingport_core::node::Node;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 
-use crate::config::{Config, PROXY_HEADERS_MAX};
+use crate::config::{Config, PROXY_HEADERS_MAX, TlsConfig};
 use crate::door::Door;
 use crate::drain::Drain;
 use crate::shared::{Dialects, Shared};
@@ -78,7 +78,7 @@ impl Listener {
         let ticking = tokio::spawn(tick(Arc::clone(&shared)));
         tokio::select! {
             () = accept(&plain, |stream, peer| door.arrive(stream, peer, Door::serve_plain)) => {}
-            () = accept_tls(tls.as_ref(), &door) => {}
+            () = accept_tls(tls.as_ref(), &door, shared.config.tls.as_ref()) => {}
             () = shared.drain.begun() => {}
         }
         drop((plain, tls));
@@ -101,13 +101,15 @@ fn open(bind: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-async fn accept_tls(listener: Option<&TcpListener>, door: &Door) {
-    match listener {
-        Some(listener) => {
-            accept(listener, |stream, peer| door.arrive(stream, peer, Door::serve_tls)).await
-        }
-        None => core::future::pending().await,
+async fn accept_tls(listener: Option<&TcpListener>, door: &Door, config: Option<&TlsConfig>) {
+    let (Some(listener), Some(config)) = (listener, config) else {
+        return core::future::pending().await;
+    };
+    // The roof dropped its end without a set-up: it is about to stop.
+    if config.server.clone().wait_for(Option::is_some).await.is_err() {
+        return core::future::pending().await;
     }
+    accept(listener, |stream, peer| door.arrive(stream, peer, Door::serve_tls)).await
 }
 
 async fn accept(listener: &TcpListener, serve: impl Fn(TcpStream, SocketAddr)) {

@@ -9,6 +9,7 @@ use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request};
 use axum::serve::{IncomingStream, Listener};
 use rustls::ServerConfig;
+use thingport_core::metrics::{Bound, Metrics};
 use thingport_model::security::Security;
 use thingport_transport::tls::security;
 use tokio::net::{TcpListener, TcpStream};
@@ -27,10 +28,14 @@ impl HttpsListener {
     ///
     /// # Errors
     /// When the system does not know where it listens.
-    pub(crate) fn new(listener: TcpListener, config: Arc<ServerConfig>) -> io::Result<Self> {
+    pub(crate) fn new(
+        listener: TcpListener,
+        config: Arc<ServerConfig>,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let (sender, streams) = mpsc::channel(READY_MAX);
-        tokio::spawn(accept(listener, TlsAcceptor::from(config), sender));
+        tokio::spawn(accept(listener, TlsAcceptor::from(config), sender, metrics));
         Ok(Self { address, streams })
     }
 }
@@ -54,10 +59,13 @@ impl Listener for HttpsListener {
 
 type Ready = mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>;
 
-async fn accept(listener: TcpListener, acceptor: TlsAcceptor, ready: Ready) {
+async fn accept(listener: TcpListener, acceptor: TlsAcceptor, ready: Ready, metrics: Arc<Metrics>) {
     let places = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     loop {
         // Beyond the bound, connections wait in the system's queue.
+        if places.available_permits() == 0 {
+            metrics.count_bound(Bound::HttpsHandshakes);
+        }
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -119,8 +127,8 @@ pub(crate) async fn as_plain(
     request
 }
 
-/// Handshakes at the same time; each takes about 40 KiB while it lasts.
-const HANDSHAKES_MAX: usize = 256;
+/// Handshakes at the same time; each takes some tens of KiB while it lasts.
+const HANDSHAKES_MAX: usize = 1_024;
 /// How long one may take.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Streams that may wait to be served.

@@ -35,7 +35,7 @@ struct CommandLine {
 enum Command {
     /// Run the server; the same as no command.
     Serve(Settings),
-    /// Check the configuration and stop.
+    /// Check the configuration and the certificate files it names, and stop.
     Check {
         #[command(flatten)]
         settings: Settings,
@@ -117,7 +117,10 @@ fn fail(why: &dyn std::fmt::Display) -> ExitCode {
 fn check(settings: Settings, print: bool) -> ExitCode {
     match config::load(settings.into_options()) {
         Ok(config) if print => say(&config::effective(&config)),
-        Ok(_) => say("The configuration is valid.\n"),
+        Ok(config) => match serve::check(&config) {
+            Ok(()) => say("The configuration is valid.\n"),
+            Err(failure) => fail(&failure),
+        },
         Err(problems) => refuse(&problems),
     }
 }

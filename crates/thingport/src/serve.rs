@@ -7,11 +7,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use axum::Router;
 use axum::middleware::map_request;
-use axum::serve::Listener as Listen;
 use rustix::fs::Mode;
+use rustls::ServerConfig;
 use thingport_api::api::{Api, BodyKind, CaPem, DecodeBody, ServerCertificates};
 use thingport_api::auth::load_or_create_keys;
 use thingport_api::config::ApiConfig;
@@ -30,6 +29,7 @@ use thingport_transport::listen::{BindError, Listener};
 use thingport_x509::certificate::Certificate;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::config::{Bind, Config};
 use crate::failure::Failure;
@@ -38,21 +38,30 @@ use crate::greeting::{Greeting, greet};
 use crate::https::{HttpsListener, Peer, as_plain};
 use crate::observe;
 use crate::system::{SystemClock, SystemEntropy, give_memory_back, wall_now};
-use crate::tls::{Problem, Tls};
+use crate::tls::{self, Problem, Tls};
 
 /// Runs until told to stop.
 pub(crate) fn run(config: &Config, demo: bool) -> Result<(), Failure> {
     observe::start_log(config.log.level, config.log.format);
-    let (node, tls) = build(config)?;
+    // A given certificate is tried before anybody is let in. A made one may take a while (the library
+    // gathers its first randomness for 55 ms): it is looked at when plain MQTT is served already.
+    let given = config.tls.certificate.0.is_some();
+    let tls = if given { open_tls(config)? } else { None };
+    let node = build(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("the runtime cannot start: {error}")))?;
-    runtime.block_on(serve(config, demo, Arc::new(node), tls.map(Arc::new)))
+    runtime.block_on(serve(config, demo, Arc::new(node), tls))
 }
 
-/// Opens the stores and builds the house over them; reads or makes the server's certificate meanwhile.
-fn build(config: &Config) -> Result<(Node, Option<Tls>), Failure> {
+/// Whether a start would find the certificate it was given.
+pub(crate) fn check(config: &Config) -> Result<(), Failure> {
+    if speaks_tls(config) { tls::check(&config.tls).map_err(unusable) } else { Ok(()) }
+}
+
+/// Opens the stores and builds the house over them.
+fn build(config: &Config) -> Result<Node, Failure> {
     // Whatever is made in the data directory is for its owner only: it holds the devices' tokens.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let dir = &config.storage.dir;
@@ -79,36 +88,39 @@ fn build(config: &Config) -> Result<(Node, Option<Tls>), Failure> {
         }
     });
     let ledger = ledger.map_err(|error| Failure::new(error.to_string()))?;
-    // Both wait for the disk, so they wait together. The ledger holds the directory for us by now.
-    let (entities, tls) = std::thread::scope(|scope| {
-        let tls = scope.spawn(|| open_tls(config));
-        let entities = SqliteEntities::open_beside(dir, &ledger, &config.storage.accept_loss.0)
-            .map_err(|error| Failure::new(error.to_string()));
-        (entities, tls.join())
-    });
-    let tls = tls.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    let entities = SqliteEntities::open_beside(dir, &ledger, &config.storage.accept_loss.0)
+        .map_err(|error| Failure::new(error.to_string()))?;
     let default_ttl_s = u32::try_from(config.storage.ttl.as_secs()).unwrap_or(u32::MAX);
     let (clock, entropy) = (Arc::new(SystemClock::new()), Arc::new(SystemEntropy));
-    Ok((
-        Node::new(
-            entities?,
-            ledger,
-            clock,
-            entropy,
-            NodeConfig { default_ttl_s, guard: guard(config), ..NodeConfig::default() },
-        ),
-        tls,
-    ))
+    let settings = NodeConfig {
+        default_ttl_s,
+        guard: guard(config),
+        skip_client_validity: config.tls.skip_client_validity,
+    };
+    Ok(Node::new(entities, ledger, clock, entropy, settings))
 }
 
 /// The server's certificate, unless no listener needs one. One that was given and cannot be used stops
 /// the start: leaving the listener out would leave its devices outside without a word.
 fn open_tls(config: &Config) -> Result<Option<Tls>, Failure> {
-    if config.mqtt.tls_bind.0.is_none() && config.http.tls_bind.0.is_none() {
+    if !speaks_tls(config) {
         return Ok(None);
     }
     let tls = Tls::open(&config.tls, &config.storage.dir, wall_now().0);
     tls.map(Some).map_err(unusable)
+}
+
+/// The certificate that was given, or the made one. To be called within the runtime.
+fn given_or_made(config: &Config, given: Option<Tls>) -> Result<Option<Arc<Tls>>, Failure> {
+    let tls = match given {
+        None => tokio::task::block_in_place(|| open_tls(config))?,
+        given => given,
+    };
+    Ok(tls.map(Arc::new))
+}
+
+const fn speaks_tls(config: &Config) -> bool {
+    config.mqtt.tls_bind.0.is_some() || config.http.tls_bind.0.is_some()
 }
 
 fn unusable(problem: Problem) -> Failure {
@@ -122,21 +134,30 @@ async fn serve(
     config: &Config,
     demo: bool,
     node: Arc<Node>,
-    tls: Option<Arc<Tls>>,
+    given: Option<Tls>,
 ) -> Result<(), Failure> {
     let drain = Arc::new(Drain::default());
     let own_address = |error: io::Error| Failure::new(error.to_string());
     // All ports first: passwords made for a start that fails would never be shown.
     let http = listen_http("http.bind", &config.http.bind).await?;
     let http_at = http.local_addr().map_err(own_address)?;
-    let https = listen_https(config, tls.as_deref()).await?;
-    let https_at = https.as_ref().map(Listen::local_addr).transpose().map_err(own_address)?;
-    // Devices need not wait until the first passwords are hashed.
-    let mqtt = listen_mqtt(config, tls.as_deref(), &node, &drain)?;
+    let https = match &config.http.tls_bind.0 {
+        Some(bind) => Some(listen_http("http.tls_bind", bind).await?),
+        None => None,
+    };
+    let https_at = https.as_ref().map(TcpListener::local_addr).transpose().map_err(own_address)?;
+    // Devices need not wait until keys are made and the first passwords are hashed.
+    let (secure, to_be_secure) = watch::channel(None);
+    let mqtt = listen_mqtt(config, to_be_secure, &node, &drain)?;
     let mqtt_at = mqtt.local_addr().map_err(own_address)?;
     let mqtts_at = mqtt.tls_addr().map_err(own_address)?;
     let websockets = thingport_transport::websocket::router(mqtt.door());
     let mqtt = tokio::spawn(mqtt.serve());
+    let tls = given_or_made(config, given)?;
+    if let Some(tls) = &tls {
+        secure.send_replace(Some(tls.for_devices().map_err(unusable)?));
+    }
+    let https = secured(https, tls.as_deref(), &node)?;
 
     let people = first_run::prepare(&node, &config.storage.dir, demo).await?;
     let keys = load_or_create_keys(&node.registry, &*node.entropy)
@@ -241,13 +262,14 @@ async fn listen_http(key: &str, bind: &Bind) -> Result<TcpListener, Failure> {
     listener.map_err(|error| cannot_bind(key, bind, &error))
 }
 
-async fn listen_https(
-    config: &Config,
+fn secured(
+    listener: Option<TcpListener>,
     tls: Option<&Tls>,
+    node: &Node,
 ) -> Result<Option<HttpsListener>, Failure> {
-    let (Some(bind), Some(tls)) = (&config.http.tls_bind.0, tls) else { return Ok(None) };
-    let listener = listen_http("http.tls_bind", bind).await?;
-    let listener = HttpsListener::new(listener, tls.for_people().map_err(unusable)?);
+    let (Some(listener), Some(tls)) = (listener, tls) else { return Ok(None) };
+    let set_up = tls.for_people().map_err(unusable)?;
+    let listener = HttpsListener::new(listener, set_up, Arc::clone(&node.metrics));
     listener.map(Some).map_err(|error| Failure::new(error.to_string()))
 }
 
@@ -269,9 +291,12 @@ async fn serve_https(
         .await
 }
 
+/// Where the listener for devices finds how TLS is spoken, as soon as that is known.
+type Secure = watch::Receiver<Option<Arc<ServerConfig>>>;
+
 fn listen_mqtt(
     config: &Config,
-    tls: Option<&Tls>,
+    secure: Secure,
     node: &Arc<Node>,
     drain: &Arc<Drain>,
 ) -> Result<Listener, Failure> {
@@ -294,7 +319,7 @@ fn listen_mqtt(
     };
     let settings = thingport_transport::config::Config {
         bind: address("mqtt.bind", &mqtt.bind)?,
-        tls: mqtt_tls(config, tls)?,
+        tls: mqtt_tls(config, secure)?,
         proxy: mqtt.proxy_protocol.then(|| ProxyConfig { trusted: mqtt.proxies.0.clone() }),
         rate_limit_disconnect: config.compat.rate_limit_disconnect,
         provisioning_timeout_ms: ms(mqtt.provisioning_timeout),
@@ -322,13 +347,10 @@ fn guard(config: &Config) -> GuardConfig {
     }
 }
 
-fn mqtt_tls(config: &Config, tls: Option<&Tls>) -> Result<Option<TlsConfig>, Failure> {
-    let (Some(bind), Some(tls)) = (&config.mqtt.tls_bind.0, tls) else { return Ok(None) };
-    Ok(Some(TlsConfig {
-        bind: address("mqtt.tls_bind", bind)?,
-        server: Arc::new(ArcSwap::new(tls.for_devices().map_err(unusable)?)),
-        handshakes_max: TLS_HANDSHAKES_MAX,
-    }))
+fn mqtt_tls(config: &Config, server: Secure) -> Result<Option<TlsConfig>, Failure> {
+    let Some(bind) = &config.mqtt.tls_bind.0 else { return Ok(None) };
+    let bind = address("mqtt.tls_bind", bind)?;
+    Ok(Some(TlsConfig { bind, server, handshakes_max: TLS_HANDSHAKES_MAX }))
 }
 
 fn api_config(config: &Config) -> ApiConfig {

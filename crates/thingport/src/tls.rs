@@ -118,6 +118,14 @@ struct Watch {
     not_before_ms: i64,
 }
 
+/// Whether the files named in the settings can be used; makes nothing.
+pub(crate) fn check(settings: &TlsSettings) -> Result<(), Problem> {
+    let source = Source::new(settings, Path::new(""));
+    source.given.as_ref().map(Given::read).transpose()?;
+    source.ca.as_deref().map(read_all).transpose()?;
+    Ok(())
+}
+
 impl Tls {
     /// Reads or makes the certificate. To be called where blocking is allowed.
     pub(crate) fn open(settings: &TlsSettings, data: &Path, now_ms: i64) -> Result<Self, Problem> {
@@ -268,11 +276,7 @@ impl Source {
         };
         let (ca_pem, ca, ca_file) = match &self.ca {
             Some(path) => {
-                let bytes = file::read(path)?;
-                let blocks = material::blocks(PemFile { path, bytes: &bytes })?;
-                let chain = material::certificates(path, &blocks)?;
-                let all: Vec<_> =
-                    chain.iter().filter_map(|der| Certificate::from_der(der).ok()).collect();
+                let all = read_all(path)?;
                 // Written anew: a key that somebody left in the file must not be handed out.
                 let pem: String = all.iter().map(Certificate::to_pem).collect();
                 (Some(pem.into()), all.into_iter().next(), Some(path.clone()))
@@ -305,6 +309,14 @@ impl Given {
             passphrase.as_deref(),
         )
     }
+}
+
+/// Every certificate of a PEM file, at least one.
+fn read_all(path: &Path) -> Result<Vec<Certificate>, Problem> {
+    let bytes = file::read(path)?;
+    let blocks = material::blocks(PemFile { path, bytes: &bytes })?;
+    let chain = material::certificates(path, &blocks)?;
+    Ok(chain.iter().filter_map(|der| Certificate::from_der(der).ok()).collect())
 }
 
 fn first_line(path: &Path) -> Result<String, Problem> {
