@@ -11,12 +11,16 @@ use tokio::sync::Notify;
 
 use crate::admit::Entrance;
 use crate::attributes::Attributes;
+use crate::calls::Calls;
+use crate::claims::Claims;
+use crate::client_calls::ClientCalls;
 use crate::clock::{Clock, Entropy};
 use crate::error::Error;
 use crate::guard::{Guard, GuardConfig};
 use crate::journal::Journal;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::packages::Packages;
 use crate::presence::Presence;
 use crate::provision::Provisions;
 use crate::reception::Reception;
@@ -41,8 +45,16 @@ pub struct Node {
     pub registry: Arc<Registry>,
     /// Readings for people.
     pub telemetry: Telemetry,
-    /// Attributes for people.
+    /// Attributes for people and for devices.
     pub attributes: Attributes,
+    /// What the server asks devices.
+    pub calls: Calls,
+    /// What devices ask the server.
+    pub client_calls: ClientCalls,
+    /// Devices that may become a customer's.
+    pub claims: Claims,
+    /// Firmware and software.
+    pub packages: Packages,
     /// The door for devices.
     pub reception: Reception,
     /// What devices and tenants may send.
@@ -92,7 +104,15 @@ impl Node {
         let registry = Arc::new(registry);
         Self {
             telemetry: Telemetry::new(Arc::clone(&registry), Arc::clone(&ledger)),
-            attributes: Attributes::new(Arc::clone(&registry), Arc::clone(&ledger)),
+            attributes: Attributes::new(
+                Arc::clone(&registry),
+                Arc::clone(&ledger),
+                Arc::clone(&presence),
+            ),
+            calls: Calls,
+            client_calls: ClientCalls::new(Arc::clone(&clock)),
+            claims: Claims,
+            packages: Packages,
             provisions: Provisions::new(
                 Arc::clone(&registry),
                 Arc::clone(&ledger),

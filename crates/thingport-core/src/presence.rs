@@ -2,9 +2,11 @@
 //!
 //! A device has one connection: a second login replaces the first, whatever client id it used
 //! (device API LS-043). A connection's [`Mailbox`] is small on purpose: it is part of what an idle
-//! connection costs.
+//! connection costs. It knows what the device subscribed to, so that nobody is told what it does not want.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+mod errand;
+
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use core::task::{Context, Waker};
 use std::sync::Arc;
 
@@ -14,6 +16,7 @@ use thingport_model::id::DeviceId;
 use thingport_model::reason::Reason;
 
 use crate::metrics::{Bound, Metrics};
+pub use errand::{Errand, Outcome};
 
 /// Every connected device of this process.
 #[derive(Debug)]
@@ -28,7 +31,32 @@ pub struct Presence {
 #[derive(Debug)]
 pub struct Mailbox {
     device: DeviceId,
+    wants: AtomicU8,
     mail: Mutex<Mail>,
+}
+
+/// What a connection finds in its mailbox.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Letter {
+    /// Somebody tells the device something.
+    Told(Downlink),
+    /// An errand of the connection's own has ended.
+    Done {
+        /// By which the connection knows the errand.
+        ticket: u32,
+        /// What came of it.
+        outcome: Outcome,
+    },
+}
+
+/// What a device subscribed to, as far as the server waits for it to (LS-075). Everything else is told
+/// whether it subscribed or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// Changes of shared attributes.
+    pub attributes: bool,
+    /// Calls.
+    pub calls: bool,
 }
 
 #[derive(Debug, Default)]
@@ -36,7 +64,7 @@ struct Mail {
     waker: Option<Waker>,
     // Boxed on purpose: one word in the many mailboxes that never get mail.
     #[allow(clippy::box_collection)]
-    waiting: Option<Box<Vec<Downlink>>>,
+    waiting: Option<Box<Vec<Letter>>>,
 }
 
 impl Presence {
@@ -54,7 +82,8 @@ impl Presence {
     /// Registers a connection of `device` and tells the one it replaces to close.
     #[must_use]
     pub fn open(&self, device: DeviceId) -> Arc<Mailbox> {
-        let mailbox = Arc::new(Mailbox { device, mail: Mutex::default() });
+        let (wants, mail) = (AtomicU8::new(0), Mutex::default());
+        let mailbox = Arc::new(Mailbox { device, wants, mail });
         let connected = self.connected.pin();
         if let Some(older) = connected.insert(device, Arc::clone(&mailbox)) {
             self.post(older, Downlink::Close(Reason::TakenOver));
@@ -62,22 +91,32 @@ impl Presence {
         mailbox
     }
 
-    /// Forgets a connection that ended, unless another has taken its place already.
-    pub fn close(&self, mailbox: &Arc<Mailbox>) {
+    /// Forgets a connection that ended. False when another has taken its place already.
+    pub fn close(&self, mailbox: &Arc<Mailbox>) -> bool {
         let connected = self.connected.pin();
-        let _ = connected.remove_if(&mailbox.device, |_, kept| Arc::ptr_eq(kept, mailbox));
+        let removed = connected.remove_if(&mailbox.device, |_, kept| Arc::ptr_eq(kept, mailbox));
+        matches!(removed, Ok(Some(_)))
     }
 
-    /// Tells a device's connection something. False when it is not connected or its mailbox is full.
+    /// Tells a device's connection something. False when it is not connected, did not subscribe to such
+    /// things, or its mailbox is full.
     pub fn tell(&self, device: DeviceId, downlink: Downlink) -> bool {
         let connected = self.connected.pin();
-        connected.get(&device).is_some_and(|mailbox| self.post(mailbox, downlink))
+        let mailbox = connected.get(&device).filter(|mailbox| mailbox.wants().includes(&downlink));
+        mailbox.is_some_and(|mailbox| self.post(mailbox, downlink))
     }
 
     /// Whether a device is connected.
     #[must_use]
     pub fn is_connected(&self, device: DeviceId) -> bool {
         self.connected.pin().contains_key(&device)
+    }
+
+    /// What a device subscribed to; nothing when it is not connected. A device that wants calls has an
+    /// active connection (RP-021).
+    #[must_use]
+    pub fn wants(&self, device: DeviceId) -> Wants {
+        self.connected.pin().get(&device).map(|mailbox| mailbox.wants()).unwrap_or_default()
     }
 
     /// A number that changes whenever a device or profile changed in a way that live connections must
@@ -100,13 +139,19 @@ impl Presence {
     }
 
     fn post(&self, mailbox: &Mailbox, downlink: Downlink) -> bool {
+        // That a connection must end is told however much waits for it.
+        let max = if matches!(downlink, Downlink::Close(_)) { usize::MAX } else { MAILBOX_MAX };
+        self.put(mailbox, Letter::Told(downlink), max)
+    }
+
+    fn put(&self, mailbox: &Mailbox, letter: Letter, max: usize) -> bool {
         let mut mail = mailbox.mail.lock();
         let waiting = mail.waiting.get_or_insert_default();
-        if waiting.len() >= MAILBOX_MAX {
+        if waiting.len() >= max {
             self.metrics.count_bound(Bound::Mailbox);
             return false;
         }
-        waiting.push(downlink);
+        waiting.push(letter);
         let waker = mail.waker.take();
         drop(mail);
         // Before the wake: the woken connection must see that there is mail.
@@ -121,7 +166,7 @@ impl Presence {
 impl Mailbox {
     /// Takes what waits; when nothing does, the task of `cx` is woken by the next mail.
     #[allow(clippy::box_collection)] // handed over as it lies in the mailbox
-    pub fn poll_mail(&self, cx: &Context<'_>) -> Option<Box<Vec<Downlink>>> {
+    pub fn poll_mail(&self, cx: &Context<'_>) -> Option<Box<Vec<Letter>>> {
         let mut mail = self.mail.lock();
         let waiting = mail.waiting.take();
         if waiting.is_none() && mail.waker.as_ref().is_none_or(|it| !it.will_wake(cx.waker())) {
@@ -129,49 +174,42 @@ impl Mailbox {
         }
         waiting
     }
+
+    /// What the device subscribed to.
+    #[must_use]
+    pub fn wants(&self) -> Wants {
+        Wants::from_bits(self.wants.load(Ordering::Acquire))
+    }
+
+    /// Notes what the device subscribed to. To be called before the subscription is acknowledged, so
+    /// that nothing is missed that happens after (U-12).
+    pub fn set_wants(&self, wants: Wants) {
+        self.wants.store(wants.bits(), Ordering::Release);
+    }
+}
+
+impl Wants {
+    /// Whether a device with these subscriptions is to be told this.
+    #[must_use]
+    pub const fn includes(self, downlink: &Downlink) -> bool {
+        match downlink {
+            Downlink::AttributesSet(_) | Downlink::AttributesDeleted(_) => self.attributes,
+            Downlink::Call { .. } => self.calls,
+            _ => true,
+        }
+    }
+
+    const fn bits(self) -> u8 {
+        self.attributes as u8 | (self.calls as u8) << 1
+    }
+
+    const fn from_bits(bits: u8) -> Self {
+        Self { attributes: bits & 1 != 0, calls: bits & 2 != 0 }
+    }
 }
 
 /// Downlinks that may wait for one connection.
 pub const MAILBOX_MAX: usize = 64;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use thingport_model::id::NIL;
-
-    fn mail(mailbox: &Mailbox) -> Vec<Downlink> {
-        let cx = Context::from_waker(Waker::noop());
-        mailbox.poll_mail(&cx).map(|it| *it).unwrap_or_default()
-    }
-
-    #[test]
-    fn a_second_login_replaces_the_first_and_its_end_does_not_remove_the_second() {
-        let presence = Presence::new(Arc::new(Metrics::default()));
-        let device = DeviceId(NIL);
-        let first = presence.open(device);
-        let second = presence.open(device);
-        assert_eq!(mail(&first), [Downlink::Close(Reason::TakenOver)]);
-        presence.close(&first);
-        assert!(presence.is_connected(device));
-        assert_eq!(presence.posts(), 1);
-        assert!(presence.tell(device, Downlink::Close(Reason::DeviceDeleted)));
-        assert_eq!(mail(&second), [Downlink::Close(Reason::DeviceDeleted)]);
-        presence.close(&second);
-        assert!(!presence.is_connected(device));
-        assert!(!presence.tell(device, Downlink::Close(Reason::DeviceDeleted)));
-    }
-
-    #[test]
-    fn a_full_mailbox_refuses_and_counts() {
-        let metrics = Arc::new(Metrics::default());
-        let presence = Presence::new(Arc::clone(&metrics));
-        let device = DeviceId(NIL);
-        let mailbox = presence.open(device);
-        for _ in 0..MAILBOX_MAX {
-            assert!(presence.tell(device, Downlink::Close(Reason::DeviceDeleted)));
-        }
-        assert!(!presence.tell(device, Downlink::Close(Reason::DeviceDeleted)));
-        assert_eq!(metrics.bounds().map(|(_, n)| n).sum::<u64>(), 1);
-        assert_eq!(mail(&mailbox).len(), MAILBOX_MAX);
-    }
-}
+mod tests;

@@ -48,7 +48,7 @@ impl Reception {
                 attributes.len(),
                 &self.metrics.attribute_messages,
             ),
-            // Devices' questions are not read yet.
+            // Questions and answers of devices are other doors' affair: nothing of them is kept here.
             _ => return Ok(None),
         };
         let receipt = if points == 0 { None } else { Some(self.append(change)?) };

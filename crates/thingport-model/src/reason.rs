@@ -297,6 +297,29 @@ reasons! {
         "The message carries more data than can be kept at once.",
         "Split the message, or raise storage.log_segment_size: half of it is the bound.";
 
+    // 43x, 44x: what devices ask and are told.
+    PackageNotFound = 430, "package.not_found", Operator,
+        "The device asked for firmware or software, but no package is assigned to it.",
+        "Assign a package to the device or to its profile.";
+    PackageChunkTooLarge = 431, "package.chunk_too_large", Device,
+        "The device asked for a larger part of a package than it may have.",
+        "Let it ask for smaller parts, or raise mqtt.packet_size_max.";
+    PackageFailed = 432, "package.failed", Operator,
+        "The package assigned to the device lies elsewhere or cannot be read, so it cannot be sent.",
+        "Let the device download it from the address in its attributes, or upload the package.";
+    ClientCallUnhandled = 440, "rpc.unhandled", Operator,
+        "The device asked for a method that nobody handles.",
+        "Set up a handler for the methods that devices of this profile call, or correct the method in the device.";
+    TooManyClientCalls = 441, "rpc.too_many", Device,
+        "The device asked again before enough of its earlier questions were answered.",
+        "Let the device wait for answers before it asks again.";
+    DownlinkTooLarge = 442, "downlink.too_large", Device,
+        "A message for the device is larger than the client takes, so it was not sent.",
+        "Raise Maximum Packet Size in the client, or send the device less at once.";
+    TooManyDownlinks = 443, "downlink.too_many", Device,
+        "The device does not acknowledge what it is sent, so a message for it was lost.",
+        "Check the client's acknowledgements, or subscribe with quality of service 0.";
+
     // 5xx: subscriptions.
     FilterUnknown = 500, "subscribe.filter_unknown", Device,
         "The topic filter is not one of the device API; filters are matched as whole strings.",
@@ -360,6 +383,10 @@ reasons! {
     Internal = 703, "server.internal", Server,
         "The server met an error of its own.",
         "Look at the log around this time and report it.";
+
+    AnswerFailed = 704, "server.answer_failed", Server,
+        "The store could not be read, so a question of the device was not answered.",
+        "Look at the server's health; the device may ask again.";
 
     // 8xx: limits.
     RateLimited = 800, "limit.rate", Operator,

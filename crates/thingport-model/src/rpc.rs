@@ -3,6 +3,7 @@
 //! ThingsBoard says RPC. A *call* goes to the device; a *client call* comes from it.
 
 use core::fmt;
+use core::num::NonZeroU64;
 
 /// Where the answer to a device's question goes: which of the ways to ask it used, and the number it
 /// chose. Remembered per question, so that questions in different forms do not mix up (TP-009).
@@ -28,9 +29,9 @@ pub struct Call {
 }
 
 /// Names one attempt to deliver one call. Comes back with each [`CallProgress`]; nobody but the
-/// maker knows what the number means.
+/// maker knows what the number means. Never 0, which stands for messages nobody asks after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct CallToken(pub u64);
+pub struct CallToken(pub NonZeroU64);
 
 /// What became of one attempt to deliver a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use core::task::{Context, Poll};
 use std::sync::Arc;
 
 use thingport_core::admit::Refused;
+use thingport_core::presence::Letter;
 use thingport_core::registry::DeviceLogin;
 use thingport_device::link::Link;
 use thingport_model::downlink::Downlink;
@@ -124,11 +125,10 @@ impl Connection {
         let mailbox = Arc::clone(&open.mailbox);
         // Until it is empty, which registers for the next mail.
         while let Some(mail) = mailbox.poll_mail(cx) {
-            for downlink in *mail {
-                match downlink {
-                    Downlink::Close(reason) => self.close(reason, desk),
-                    // Nobody says anything else yet.
-                    _ => {}
+            for letter in *mail {
+                // Nobody says anything else yet.
+                if let Letter::Told(Downlink::Close(reason)) = letter {
+                    self.close(reason, desk);
                 }
             }
         }

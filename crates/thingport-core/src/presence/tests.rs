@@ -1,0 +1,85 @@
+use std::sync::Arc;
+
+use thingport_model::id::NIL;
+use thingport_model::rpc::{Call, CallToken};
+
+use super::*;
+
+fn mail(mailbox: &Mailbox) -> Vec<Letter> {
+    let cx = Context::from_waker(Waker::noop());
+    mailbox.poll_mail(&cx).map(|it| *it).unwrap_or_default()
+}
+
+fn close(reason: Reason) -> Letter {
+    Letter::Told(Downlink::Close(reason))
+}
+
+fn update() -> Downlink {
+    Downlink::AttributesDeleted(Arc::from(["a".to_owned()]))
+}
+
+fn call() -> Downlink {
+    let call = Call { id: 0, method: "m".to_owned(), params: "null".to_owned() };
+    Downlink::Call { call: Arc::new(call), token: CallToken(core::num::NonZeroU64::MIN) }
+}
+
+#[test]
+fn a_second_login_replaces_the_first_and_its_end_does_not_remove_the_second() {
+    let presence = Presence::new(Arc::new(Metrics::default()));
+    let device = DeviceId(NIL);
+    let first = presence.open(device);
+    let second = presence.open(device);
+    assert_eq!(mail(&first), [close(Reason::TakenOver)]);
+    assert!(!presence.close(&first));
+    assert!(presence.is_connected(device));
+    assert_eq!(presence.posts(), 1);
+    assert!(presence.tell(device, Downlink::Close(Reason::DeviceDeleted)));
+    assert_eq!(mail(&second), [close(Reason::DeviceDeleted)]);
+    assert!(presence.close(&second));
+    assert!(!presence.is_connected(device));
+    assert!(!presence.tell(device, Downlink::Close(Reason::DeviceDeleted)));
+}
+
+#[test]
+fn a_full_mailbox_refuses_and_counts_but_takes_the_end_and_answers() {
+    let metrics = Arc::new(Metrics::default());
+    let presence = Arc::new(Presence::new(Arc::clone(&metrics)));
+    let device = DeviceId(NIL);
+    let mailbox = presence.open(device);
+    mailbox.set_wants(Wants { attributes: true, calls: false });
+    for _ in 0..MAILBOX_MAX {
+        assert!(presence.tell(device, update()));
+    }
+    assert!(!presence.tell(device, update()));
+    assert_eq!(metrics.bounds().map(|(_, n)| n).sum::<u64>(), 1);
+    assert!(presence.tell(device, Downlink::Close(Reason::DeviceDeleted)));
+    Errand::new(Arc::clone(&presence), Arc::clone(&mailbox), 7).done(Ok(None));
+    let mail = mail(&mailbox);
+    assert_eq!(mail.len(), MAILBOX_MAX + 2);
+    assert_eq!(mail.last(), Some(&Letter::Done { ticket: 7, outcome: Ok(None) }));
+}
+
+#[test]
+fn nobody_is_told_what_he_did_not_subscribe_to() {
+    let presence = Presence::new(Arc::new(Metrics::default()));
+    let device = DeviceId(NIL);
+    assert_eq!(presence.wants(device), Wants::default());
+    let mailbox = presence.open(device);
+    for (attributes, calls) in [(false, false), (true, false), (false, true), (true, true)] {
+        let wants = Wants { attributes, calls };
+        mailbox.set_wants(wants);
+        assert_eq!(presence.wants(device), wants);
+        assert_eq!(presence.tell(device, update()), attributes);
+        assert_eq!(presence.tell(device, call()), calls);
+        assert_eq!(mail(&mailbox).len(), usize::from(attributes) + usize::from(calls));
+    }
+}
+
+#[test]
+fn an_errand_that_is_lost_is_told_too() {
+    let presence = Arc::new(Presence::new(Arc::new(Metrics::default())));
+    let mailbox = presence.open(DeviceId(NIL));
+    drop(Errand::new(Arc::clone(&presence), Arc::clone(&mailbox), 3));
+    let lost = Letter::Done { ticket: 3, outcome: Err(Reason::Internal) };
+    assert_eq!(mail(&mailbox), [lost]);
+}
