@@ -101,14 +101,11 @@ impl Guard {
             return Ok(());
         }
         let entered = self.state.lock().enter(&self.config, group(ip), now_ms);
-        entered.map_err(|reason| {
-            match reason {
-                Reason::AcceptRateReached => self.metrics.count_bound(Bound::AcceptRate),
-                Reason::TooManyGuests => self.metrics.count_bound(Bound::Guests),
-                Reason::TooManyFromAddress => self.metrics.count_bound(Bound::GuestsPerAddress),
-                _ => {}
-            }
-            reason
+        entered.inspect_err(|reason| match reason {
+            Reason::AcceptRateReached => self.metrics.count_bound(Bound::AcceptRate),
+            Reason::TooManyGuests => self.metrics.count_bound(Bound::Guests),
+            Reason::TooManyFromAddress => self.metrics.count_bound(Bound::GuestsPerAddress),
+            _ => {}
         })
     }
 

@@ -315,7 +315,7 @@ impl Registry {
         draft: &DeviceDraft,
         credentials: Option<&CredentialsDraft>,
     ) -> Result<Device, Error> {
-        self.check_device_limit(caller.tenant_id).await?;
+        let limit = self.limits(self.logins.generation(), caller.tenant_id).await?.devices_max;
         let created_at = self.now();
         let id = DeviceId(self.new_id(created_at));
         let random = Secret::AccessToken(String::new());
@@ -338,7 +338,7 @@ impl Registry {
         };
         let writes =
             vec![Write::Device(device.clone()), Write::DeviceCredentials(credentials.clone())];
-        self.write(writes).await?;
+        self.write_within(writes, caller.tenant_id, EntityKind::Device, limit).await?;
         // The id may be remembered as nobody's (AU-034).
         self.logins.forget_logins([credentials.credentials_id.as_str()]);
         Ok(device)
@@ -388,14 +388,6 @@ impl Registry {
             Err(_) => self.logins.forget_all(),
         }
         self.events.device_changed(device.id);
-        Ok(())
-    }
-
-    async fn check_device_limit(&self, tenant: TenantId) -> Result<(), Error> {
-        let limit = self.limits(self.logins.generation(), tenant).await?.devices_max;
-        if limit > 0 && self.entities.device_count(tenant).await? >= limit {
-            return Err(Error::EntityLimit { kind: EntityKind::Device, limit });
-        }
         Ok(())
     }
 
