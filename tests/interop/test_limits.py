@@ -1,9 +1,11 @@
 """Rate limits of tenant profiles, guards against strangers, and the PROXY protocol (issue 3, items 6)."""
 
 import json
+import os
 import socket
 import struct
 import time
+from pathlib import Path
 
 import pytest
 
@@ -378,6 +380,53 @@ def test_only_listed_proxies_are_believed(own):
         connection.send(proxy_1() + connect(V311, "a", "A1_TEST_TOKEN"))
         assert connection.packet() is None
     assert sysadmin.event("connect.proxy_untrusted")["remote"].startswith("127.0.0.1:")
+
+
+@pytest.mark.process
+def test_strangers_cost_little_whatever_they_announce(own):
+    """L-2, L-17: at most 8 KiB each before the login, also with a packet begun that announces much."""
+    server = own(None).start()
+
+    def resident():
+        pages = Path(f"/proc/{server.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    def crowd():
+        strangers = [Wire(server.mqtt) for _ in range(400)]
+        for stranger in strangers:
+            stranger.send(b"\x10\xe0\xd4\x03" + b"\0\4MQTT\5\2" + b"x" * 100)
+        until("all were read", lambda: server.metrics()[("thingport_mqtt_connections", "")] == 400)
+        return strangers
+
+    for stranger in crowd():
+        stranger.close()  # the first crowd fills what is kept and used again
+    until("all have left", lambda: server.metrics()[("thingport_mqtt_connections", "")] == 0)
+    before = resident()
+    strangers = crowd()
+    each = (resident() - before) / len(strangers)
+    for stranger in strangers:
+        stranger.close()
+    assert each <= 8 * 1024, f"{each:.0f} bytes each"
+
+
+@pytest.mark.process
+def test_a_client_that_does_not_read_is_ended(own):
+    """L-13: at most 256 KiB wait for it, and for at most ten seconds; others notice nothing."""
+    server = own(None).start()
+    tenant = Person.login(server.url, "tenant@thingsboard.org", "tenant")
+    device = tenant.new_device()
+    with Wire(server.mqtt) as connection:
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.login(device.token)
+        connection.socket.settimeout(1)
+        with pytest.raises((TimeoutError, ConnectionError)):
+            while True:
+                connection.socket.sendall(w.PING * 4096)
+        until("the slow reader is ended", lambda: [it for it in tenant.events(device)
+                                                   if it["reason"] == "disconnect.slow_reader"], 20, 0.2)
+        with Wire(server.mqtt, V5) as other:
+            other.login("A1_TEST_TOKEN")
+            assert other.is_alive()
 
 
 def test_a_connect_that_is_too_large_is_refused_at_its_header(subject):
