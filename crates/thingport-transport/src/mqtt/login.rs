@@ -14,6 +14,7 @@ use thingport_model::reason::Reason;
 use thingport_model::security::Security;
 use thingport_mqtt::packet::connect::Connect;
 use thingport_mqtt::version::Version;
+use tokio::task::JoinError;
 
 /// What a CONNECT said, kept while the credentials are looked up.
 #[derive(Debug)]
@@ -54,8 +55,22 @@ impl Caller {
     }
 }
 
-/// Looks the credentials up.
+/// Looks the credentials up. A certificate may make a device or change what it logs in with: that is
+/// done to its end by a task of its own, which a peer that leaves does not stop halfway.
 pub(super) async fn decide(node: Arc<Node>, caller: Caller) -> Decision {
+    let presents = |security: &Security| !security.chain.is_empty();
+    if !caller.security.as_deref().is_some_and(presents) {
+        return look_up(node, caller).await;
+    }
+    match tokio::spawn(look_up(node, caller)).await.map_err(JoinError::try_into_panic) {
+        Ok(decision) => decision,
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        // The runtime goes down, and this task with it.
+        Err(Err(_)) => core::future::pending().await,
+    }
+}
+
+async fn look_up(node: Arc<Node>, caller: Caller) -> Decision {
     let result = match admit(&node.entrance(), &caller.offer()).await {
         Ok(login) => pace(&node, login).await,
         refused => refused,
