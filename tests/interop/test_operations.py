@@ -70,7 +70,7 @@ def test_the_demo_is_complete_and_listens_on_loopback(own):
         with Wire(server.mqtt) as connection:
             connection.login(token)
     sockets = listening(server.pid)
-    assert sockets == {f"127.0.0.1:{server.mqtt_port}", f"127.0.0.1:{server.http_port}"}
+    assert sockets == {f"127.0.0.1:{port}" for port in (server.mqtt_port, server.mqtts_port, server.http_port)}
     # A second start of the demo changes nothing.
     server.terminate()
     server.restart()
