@@ -215,4 +215,26 @@ mod tests {
             assert_eq!(RevocationList::read(input), Err(expected));
         }
     }
+
+    mod never_panics {
+        use super::*;
+        use proptest::prelude::*;
+
+        proptest! {
+            #[test]
+            fn on_damaged_lists(at in 0usize..800, byte: u8, cut in 0usize..800) {
+                let ca = read_chain(CHAIN).unwrap().swap_remove(1);
+                let mut der = RevocationList::read(CRL).unwrap().der.to_vec();
+                let place = at % der.len();
+                der[place] = byte;
+                if let Ok(list) = RevocationList::read(&der) {
+                    let genuine = RevocationList::read(CRL).unwrap();
+                    prop_assert!(list == genuine || list.verify(&ca).is_err(), "forged at {}", place);
+                    let _ = (list.revokes(&ca), list.is_stale(0));
+                }
+                der.truncate(cut);
+                let _ = RevocationList::read(&der);
+            }
+        }
+    }
 }
