@@ -7,7 +7,7 @@ use thingport_model::reason::Reason;
 
 use crate::reject::Reject;
 use crate::topic::filter::Filter;
-use crate::topic::{Endpoint, Form, GATEWAY_PREFIX};
+use crate::topic::{Endpoint, Family, Form, GATEWAY_PREFIX};
 
 /// One profile's topics and forms. Make one per profile and version, share it among its devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,10 @@ pub struct Dialect {
 enum ProfileForm {
     Json,
     /// Protobuf, or JSON where that fails (TP-003).
-    Either,
+    Either {
+        /// What goes down on topics of the first family is JSON (TP-004).
+        json_down: bool,
+    },
     Protobuf,
 }
 
@@ -89,8 +92,21 @@ impl Dialect {
             Form::Protobuf => false,
             Form::Profile => self.profile_form != ProfileForm::Protobuf,
         };
-        let what = "Protobuf bodies are not served by this version";
-        if is_json { Ok(()) } else { Err(Reject::new(Reason::PayloadNotProtobuf, what)) }
+        if is_json { Ok(()) } else { Err(no_protobuf()) }
+    }
+
+    /// Checks that what goes down on topics of `family` is written as JSON (TP-001 to TP-005).
+    ///
+    /// # Errors
+    /// `PayloadNotProtobuf` for Protobuf, which needs a schema.
+    pub(crate) fn check_json_down(&self, family: Family) -> Result<(), Reject> {
+        let is_json = match family {
+            Family::V2Json => true,
+            Family::V2Proto => false,
+            Family::V1 if self.profile_form == ProfileForm::Either { json_down: true } => true,
+            Family::V1 | Family::V2 => self.profile_form == ProfileForm::Json,
+        };
+        if is_json { Ok(()) } else { Err(no_protobuf()) }
     }
 }
 
@@ -105,10 +121,16 @@ impl ProfileForm {
     fn of(payload: &PayloadType) -> Self {
         match payload {
             PayloadType::Json => Self::Json,
-            PayloadType::Protobuf(schemas) if schemas.json_compatibility => Self::Either,
+            PayloadType::Protobuf(schemas) if schemas.json_compatibility => {
+                Self::Either { json_down: schemas.json_for_default_downlinks }
+            }
             PayloadType::Protobuf(_) => Self::Protobuf,
         }
     }
+}
+
+fn no_protobuf() -> Reject {
+    Reject::new(Reason::PayloadNotProtobuf, "Protobuf bodies are not served by this version")
 }
 
 fn filter(own: &str, standard: &str) -> Filter {

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use thingport_model::reading::Readings;
+use thingport_model::reason::Reason;
 use thingport_model::time::Timestamp;
+use thingport_model::uplink::Uplink;
 use thingport_model::value::ValueRef;
 
 use crate::dialect::Dialect;
@@ -40,6 +42,30 @@ pub fn provision_request(payload: &[u8]) {
         check_detail(&reject);
         let answer = ProvisionAnswer::of(reject.reason);
         assert_eq!(answer, None, "what was not understood has no answer");
+    }
+}
+
+/// Uses `payload` as what a device asks or answers, on each kind of topic.
+pub fn question(payload: &[u8]) {
+    let mut link = Link::open(Arc::new(Dialect::default()), false);
+    let (mut decoder, mut out) = (Decoder::new(), Readings::default());
+    let typing = Typing::default();
+    for topic in [
+        "v2/a/req/1",
+        "v2/r/res/1",
+        "v2/r/req/1",
+        "v2/c",
+        "v2/fw/request/1/chunk/0",
+        "v2/a/req/j/1",
+    ] {
+        match link.uplink(topic, payload, NOW, &mut decoder, &mut out, &typing) {
+            Ok(Uplink::ClientCall(call)) => check_json_value(call.params),
+            Ok(_) => {}
+            Err(reject) => {
+                assert_eq!(reject.class(), Class::Format);
+                check_detail(&reject);
+            }
+        }
     }
 }
 
@@ -100,6 +126,20 @@ fn check_json(text: &str, typing: &Typing) {
     let mut written = String::new();
     write::write_value(&mut written, ValueRef::Json(text));
     assert_eq!(written, text);
+}
+
+/// A value that goes on as JSON is JSON.
+fn check_json_value(text: &str) {
+    let payload = format!("[{{\"k\":{text}}}]");
+    let mut again = Readings::default();
+    let typing = Typing { type_cast: false, ..Typing::default() };
+    let decoded = Decoder::new().telemetry(payload.as_bytes(), NOW, &typing, &mut again);
+    // A number may be too long to be kept, and a document two levels deeper too deep.
+    let is_fine = decoded.as_ref().map_or_else(
+        |reject| matches!(reject.reason, Reason::PayloadNumber | Reason::PayloadTooDeep),
+        |()| true,
+    );
+    assert!(is_fine, "{decoded:?}");
 }
 
 fn check_detail(reject: &Reject) {

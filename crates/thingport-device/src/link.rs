@@ -2,19 +2,25 @@
 //!
 //! It remembers what the device subscribed to and nothing else. It never sees who the device is.
 
+mod downlink;
+
+pub use downlink::{Page, Publication};
+
 use std::sync::Arc;
 
+use thingport_model::profile::ATTRIBUTES_TOPIC;
 use thingport_model::reading::Readings;
 use thingport_model::reason::Reason;
+use thingport_model::rpc::ReplyTo;
 use thingport_model::time::Timestamp;
-use thingport_model::uplink::Uplink;
+use thingport_model::uplink::{AttributeRequest, CallAnswer, ClientCall, PackageRequest, Uplink};
 
 use crate::dialect::Dialect;
 use crate::payload::Typing;
-use crate::payload::json::Decoder;
+use crate::payload::json::{Decoder, chunk_size};
 use crate::reject::{Reject, quoted};
-use crate::topic::filter::is_well_formed;
-use crate::topic::{Endpoint, Family, Gateway, Subscription};
+use crate::topic::filter::{Filter, is_well_formed};
+use crate::topic::{Endpoint, Family, Form, Gateway, Subscription};
 
 /// One device's conversation on one connection. Small: there is one per connection.
 #[derive(Clone, Debug)]
@@ -25,28 +31,40 @@ pub struct Link {
     attribute_updates: Option<Family>,
     rpc_requests: Option<Family>,
     is_gateway: bool,
+    /// Where attribute updates go when they were asked for through a filter of the profile's own.
+    // A box of a box: one word in the many links that never do.
+    #[allow(clippy::box_collection)]
+    own_topic: Option<Box<String>>,
 }
 
 impl Link {
     /// Opens a link for a device of a profile. `is_gateway`: the device is marked as a gateway.
     #[must_use]
     pub const fn open(dialect: Arc<Dialect>, is_gateway: bool) -> Self {
-        Self { dialect, granted: 0, attribute_updates: None, rpc_requests: None, is_gateway }
+        Self {
+            dialect,
+            granted: 0,
+            attribute_updates: None,
+            rpc_requests: None,
+            is_gateway,
+            own_topic: None,
+        }
     }
 
     /// What the device says by publishing `payload` to `topic`; received `now`.
     ///
-    /// The readings are in `readings`, which is cleared first; `decoder` and `readings` may be used
-    /// for the next message of any device once the uplink was handed on.
+    /// The readings are in `readings`, which is cleared when the uplink holds any; texts are in the
+    /// payload or in `decoder`. Both may be used for the next message of any device once the uplink was
+    /// handed on.
     ///
     /// # Errors
     /// Why it says nothing; [`Reject::class`] tells how to answer.
     pub fn uplink<'a>(
         &mut self,
         topic: &str,
-        payload: &[u8],
+        payload: &'a [u8],
         now: Timestamp,
-        decoder: &mut Decoder,
+        decoder: &'a mut Decoder,
         readings: &'a mut Readings,
         typing: &Typing,
     ) -> Result<Uplink<'a>, Reject> {
@@ -71,14 +89,52 @@ impl Link {
                 let what = "only a connection that logged in as provision may be provisioned";
                 Err(Reject::new(Reason::TopicUnknown, what))
             }
-            Endpoint::Gateway(_)
-            | Endpoint::AttributesRequest { .. }
-            | Endpoint::RpcResponse { .. }
-            | Endpoint::RpcRequest { .. }
-            | Endpoint::Claim
-            | Endpoint::Package { .. }
-            | Endpoint::Sparkplug => Err(Reject::new(Reason::TopicNotServed, quoted(topic))),
+            Endpoint::Gateway(_) | Endpoint::Sparkplug => {
+                Err(Reject::new(Reason::TopicNotServed, quoted(topic)))
+            }
+            asked => self.question(asked, payload, decoder),
         }
+    }
+
+    /// What the device asks or answers: everything that carries no reading.
+    fn question<'a>(
+        &self,
+        endpoint: Endpoint,
+        payload: &'a [u8],
+        decoder: &'a mut Decoder,
+    ) -> Result<Uplink<'a>, Reject> {
+        let check_json = |form| self.dialect.check_json(form);
+        Ok(match endpoint {
+            Endpoint::AttributesRequest { family, id } => {
+                check_json(family.form())?;
+                let (client, shared) = decoder.attribute_request(payload)?;
+                let reply_to = reply_to(family, id);
+                Uplink::AttributeRequest(AttributeRequest { reply_to, client, shared })
+            }
+            Endpoint::RpcResponse { family, id } => {
+                check_json(family.form())?;
+                Uplink::CallAnswer(CallAnswer { id, body: decoder.text(payload) })
+            }
+            Endpoint::RpcRequest { family, id } => {
+                check_json(family.form())?;
+                let (method, params) = decoder.client_call(payload)?;
+                let reply_to = reply_to(family, id);
+                Uplink::ClientCall(ClientCall { reply_to, method, params })
+            }
+            Endpoint::Claim => {
+                check_json(Form::Profile)?;
+                Uplink::Claim(decoder.claim(payload)?)
+            }
+            Endpoint::Package { kind, request, chunk } => {
+                let size = chunk_size(payload)?;
+                Uplink::PackageRequest(PackageRequest { kind, request, chunk, size })
+            }
+            Endpoint::Telemetry(_)
+            | Endpoint::Attributes(_)
+            | Endpoint::Gateway(_)
+            | Endpoint::Sparkplug
+            | Endpoint::Provision => return Err(Reject::new(Reason::TopicNotServed, "")),
+        })
     }
 
     /// Grants one filter of a SUBSCRIBE packet. Granted QoS is the caller's affair (LS-080).
@@ -97,7 +153,10 @@ impl Link {
         };
         self.granted |= bit;
         match meaning {
-            Subscription::AttributeUpdates(family) => self.attribute_updates = Some(family),
+            Subscription::AttributeUpdates(family) => {
+                self.attribute_updates = Some(family);
+                self.own_topic = (bit == OWN_FILTER).then(|| Box::new(own_topic(filter)));
+            }
             Subscription::RpcRequests(family) => self.rpc_requests = Some(family),
             _ => {}
         }
@@ -152,6 +211,21 @@ impl Link {
             is_own.then_some((OWN_FILTER, Subscription::AttributeUpdates(Family::V1)))
         })
     }
+}
+
+/// Where updates go that were asked for through a filter of the profile's own: on a topic that the
+/// filter matches, since clients drop what they did not subscribe to (O-2). ThingsBoard sends them on
+/// the standard topic (TP-013), so that one is taken where it matches.
+fn own_topic(filter: &str) -> String {
+    if Filter::new(filter).matches(ATTRIBUTES_TOPIC) {
+        ATTRIBUTES_TOPIC.to_owned()
+    } else {
+        Filter::example(filter)
+    }
+}
+
+const fn reply_to(family: Family, id: u32) -> ReplyTo {
+    ReplyTo { way: family as u8, id }
 }
 
 /// The bit of the profile's own filter; the table needs fewer than 31.

@@ -5,6 +5,7 @@
 
 pub mod filter;
 
+use thingport_model::ota::PackageKind;
 use thingport_model::profile::{ATTRIBUTES_TOPIC, TELEMETRY_TOPIC};
 use thingport_model::reason::Reason;
 
@@ -43,7 +44,7 @@ pub enum Endpoint {
     /// The device asks for a part of a package.
     Package {
         /// Which package.
-        kind: Package,
+        kind: PackageKind,
         /// Chosen by the device, one per update.
         request: u32,
         /// Which part, from 0.
@@ -81,13 +82,59 @@ pub enum Family {
     V2Proto,
 }
 
-/// What is updated over the air.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Package {
-    /// `v2/fw`
-    Firmware,
-    /// `v2/sw`
-    Software,
+impl Family {
+    /// Every family, in order of declaration.
+    pub const ALL: [Self; 4] = [Self::V1, Self::V2, Self::V2Json, Self::V2Proto];
+
+    /// The form of bodies on topics of this family.
+    #[must_use]
+    pub const fn form(self) -> Form {
+        match self {
+            Self::V1 | Self::V2 => Form::Profile,
+            Self::V2Json => Form::Json,
+            Self::V2Proto => Form::Protobuf,
+        }
+    }
+
+    /// Where changes of shared attributes go.
+    pub(crate) const fn attribute_updates(self) -> &'static str {
+        match self {
+            Self::V1 => ATTRIBUTES_TOPIC,
+            Self::V2 => "v2/a",
+            Self::V2Json => "v2/a/j",
+            Self::V2Proto => "v2/a/p",
+        }
+    }
+
+    /// Where answers to attribute requests go; the number follows.
+    pub(crate) const fn attribute_answers(self) -> &'static str {
+        match self {
+            Self::V1 => "v1/devices/me/attributes/response/",
+            Self::V2 => "v2/a/res/",
+            Self::V2Json => "v2/a/res/j/",
+            Self::V2Proto => "v2/a/res/p/",
+        }
+    }
+
+    /// Where calls go; the number follows.
+    pub(crate) const fn calls(self) -> &'static str {
+        match self {
+            Self::V1 => "v1/devices/me/rpc/request/",
+            Self::V2 => "v2/r/req/",
+            Self::V2Json => "v2/r/req/j/",
+            Self::V2Proto => "v2/r/req/p/",
+        }
+    }
+
+    /// Where answers to client calls go; the number follows.
+    pub(crate) const fn client_answers(self) -> &'static str {
+        match self {
+            Self::V1 => "v1/devices/me/rpc/response/",
+            Self::V2 => "v2/r/res/",
+            Self::V2Json => "v2/r/res/j/",
+            Self::V2Proto => "v2/r/res/p/",
+        }
+    }
 }
 
 /// What a gateway says, by topic.
@@ -125,7 +172,7 @@ pub enum Subscription {
     /// What concerns devices behind a gateway; granted to every device (TP-017).
     Gateway,
     /// Parts of packages, and what went wrong with them.
-    Package(Package),
+    Package(PackageKind),
 }
 
 impl Endpoint {
@@ -197,10 +244,10 @@ impl Subscription {
             ("v1/gateway/attributes", Self::Gateway),
             ("v1/gateway/attributes/response", Self::Gateway),
             ("v1/gateway/rpc", Self::Gateway),
-            ("v2/fw/response/+/chunk/+", Self::Package(Package::Firmware)),
-            ("v2/fw/error", Self::Package(Package::Firmware)),
-            ("v2/sw/response/+/chunk/+", Self::Package(Package::Software)),
-            ("v2/sw/error", Self::Package(Package::Software)),
+            ("v2/fw/response/+/chunk/+", Self::Package(PackageKind::Firmware)),
+            ("v2/fw/error", Self::Package(PackageKind::Firmware)),
+            ("v2/sw/response/+/chunk/+", Self::Package(PackageKind::Software)),
+            ("v2/sw/error", Self::Package(PackageKind::Software)),
         ]
     };
 
@@ -228,9 +275,9 @@ fn numbered(topic: &str) -> Result<Endpoint, Reject> {
     Err(unknown())
 }
 
-fn package(topic: &str) -> Option<(Package, &str)> {
-    let firmware = topic.strip_prefix("v2/fw/request/").map(|rest| (Package::Firmware, rest));
-    firmware.or_else(|| Some((Package::Software, topic.strip_prefix("v2/sw/request/")?)))
+fn package(topic: &str) -> Option<(PackageKind, &str)> {
+    let firmware = topic.strip_prefix("v2/fw/request/").map(|rest| (PackageKind::Firmware, rest));
+    firmware.or_else(|| Some((PackageKind::Software, topic.strip_prefix("v2/sw/request/")?)))
 }
 
 /// The number in a topic: decimal digits without sign, at most 2^31 - 1 (T-1).

@@ -19,6 +19,11 @@ fn the_corpus_of_attributes_breaks_nothing() {
 }
 
 #[test]
+fn the_corpus_of_questions_breaks_nothing() {
+    assert!(replay("question", fuzzing::question) >= 12);
+}
+
+#[test]
 fn the_corpus_of_topics_breaks_nothing() {
     assert!(replay("topic", fuzzing::topic) >= 14);
 }

@@ -68,7 +68,7 @@ pub struct CallAnswer<'a> {
 pub struct ClientCall<'a> {
     /// Where the answer goes.
     pub reply_to: ReplyTo,
-    /// What is asked for. Not empty.
+    /// What is asked for.
     pub method: &'a str,
     /// Compact JSON text; `null` when absent (CR-003).
     pub params: &'a str,

@@ -1,9 +1,12 @@
 //! A link keeps the promises of topics, subscriptions and profiles.
 
+use thingport_model::downlink::{ClientAnswer, Downlink};
 use thingport_model::id::{DeviceProfileId, NIL, TenantId};
 use thingport_model::profile::{
     DeviceProfile, MqttTransport, PayloadType, ProtobufPayload, Provisioning, TransportType,
 };
+
+use thingport_model::uplink::WantedKeys;
 
 use super::*;
 use crate::reject::Class;
@@ -80,7 +83,7 @@ fn own_topics_replace_the_first_family_and_keep_the_second() {
         ("v1/devices/me/attributes", "publish.topic_unknown"),
         ("v2/t", "telemetry"),
         ("v2/a/j", "attributes"),
-        ("v1/devices/me/claim", "publish.topic_not_served"),
+        ("v1/devices/me/claim", "claim"),
     ];
     let profile = own_topics("plant/+/telemetry", "plant/attrs/#", "plant/+/updates");
     for (topic, expected) in rows {
@@ -126,6 +129,117 @@ fn own_subscribe_topics_are_granted_besides_the_standard_ones() {
     assert_eq!(link.attribute_updates(), Some(Family::V1), "TP-013");
     assert!(link.unsubscribe("plant/7/updates"));
     assert_eq!(link.attribute_updates(), None, "LS-090");
+}
+
+#[test]
+fn updates_come_on_a_topic_that_was_subscribed() {
+    // The profile's filter, the device's, where updates go (O-2).
+    let rows = [
+        ("plant/+/updates", "plant/7/updates", "plant/7/updates"),
+        ("plant/+/updates", "plant/+/updates", "plant/me/updates"),
+        ("plant/#", "plant/#", "plant/attributes"),
+        ("#", "#", "v1/devices/me/attributes"),
+        ("v1/devices/+/attributes", "v1/devices/+/attributes", "v1/devices/me/attributes"),
+        ("v1/devices/+/attributes", "v1/devices/7/attributes", "v1/devices/7/attributes"),
+        ("plant/+/updates", "v1/devices/me/attributes", "v1/devices/me/attributes"),
+        ("plant/+/updates", "v2/a", "v2/a"),
+    ];
+    let update = Downlink::AttributesDeleted(Arc::from(["k".to_owned()]));
+    for (own, filter, expected) in rows {
+        let mut link = open(&own_topics("", "", own));
+        link.subscribe(filter).unwrap();
+        let mut page = Page::default();
+        let told = link.downlink(&update, &mut page).unwrap().unwrap();
+        assert_eq!(told.topic, expected, "{own} {filter}");
+        assert!(Filter::new(filter).matches(told.topic), "{filter}");
+        // The latest subscription counts (LS-089).
+        link.subscribe("v2/a/j").unwrap();
+        assert_eq!(link.downlink(&update, &mut page).unwrap().unwrap().topic, "v2/a/j");
+        assert!(link.unsubscribe("v2/a/j"));
+        assert_eq!(link.downlink(&update, &mut page), Ok(None), "LS-092");
+    }
+}
+
+#[test]
+fn protobuf_profiles_are_told_json_where_they_ask_for_it() {
+    // Family, with JSON for default downlinks, without (TP-002 to TP-005).
+    let rows = [
+        (Family::V1, true, false),
+        (Family::V2, false, false),
+        (Family::V2Json, true, true),
+        (Family::V2Proto, false, false),
+    ];
+    for (family, switched_on, switched_off) in rows {
+        for (json_for_default_downlinks, expected) in [(true, switched_on), (false, switched_off)] {
+            let payload = PayloadType::Protobuf(ProtobufPayload {
+                telemetry_schema: String::new(),
+                attributes_schema: String::new(),
+                rpc_request_schema: String::new(),
+                rpc_response_schema: String::new(),
+                json_compatibility: true,
+                json_for_default_downlinks,
+            });
+            let profile = mqtt_profile(MqttTransport { payload, ..MqttTransport::default() });
+            let reply_to = reply_to(family, 1);
+            let answer = Box::new(ClientAnswer::Json("1".to_owned()));
+            let told = Downlink::ClientAnswer { reply_to, answer };
+            let mut page = Page::default();
+            let told = open(&profile).downlink(&told, &mut page).is_ok();
+            assert_eq!(told, expected, "{family:?} {json_for_default_downlinks}");
+        }
+    }
+}
+
+#[test]
+fn every_question_is_read() {
+    for line in rows(include_str!("../../testdata/questions.tsv")) {
+        let [topic, payload, expected] = columns(line);
+        let mut link = Link::open(Arc::new(Dialect::default()), false);
+        let (mut decoder, mut readings) = (Decoder::new(), Readings::default());
+        let (now, typing) = (Timestamp(1), Typing::default());
+        // Twice, since the decoder is used for one message after the other.
+        for _ in 0..2 {
+            let bytes = payload.as_bytes();
+            let said = link.uplink(topic, bytes, now, &mut decoder, &mut readings, &typing);
+            let said = said.map_or_else(|it| it.reason.id().to_owned(), question);
+            assert_eq!(said, expected, "{topic} {payload}");
+        }
+    }
+}
+
+#[test]
+fn bad_utf8_is_no_reason_to_refuse_an_answer() {
+    let mut link = Link::open(Arc::new(Dialect::default()), false);
+    let (mut decoder, mut readings) = (Decoder::new(), Readings::default());
+    let (now, typing) = (Timestamp(1), Typing::default());
+    let bytes = b"a\xff";
+    let said = link.uplink("v2/r/res/1", bytes, now, &mut decoder, &mut readings, &typing);
+    assert_eq!(question(said.unwrap()), "answer 1 a\u{fffd}");
+}
+
+fn question(said: Uplink<'_>) -> String {
+    let to = |ReplyTo { way, id }| format!("{:?} {id}", Family::ALL[usize::from(way)]);
+    let keys = |wanted| match wanted {
+        WantedKeys::None => "none".to_owned(),
+        WantedKeys::All => "all".to_owned(),
+        WantedKeys::Named(list) => list.iter().map(|key| format!("[{key}]")).collect(),
+    };
+    match said {
+        Uplink::Telemetry(_) | Uplink::Attributes(_) => "readings".to_owned(),
+        Uplink::AttributeRequest(it) => {
+            format!("{} client {} shared {}", to(it.reply_to), keys(it.client), keys(it.shared))
+        }
+        Uplink::CallAnswer(it) => format!("answer {} {}", it.id, it.body),
+        Uplink::ClientCall(it) => format!("{} calls {} {}", to(it.reply_to), it.method, it.params),
+        Uplink::Claim(it) => {
+            let duration = it.duration_ms.map_or_else(|| "default".to_owned(), |ms| ms.to_string());
+            format!("claim [{}] {duration}", it.secret)
+        }
+        Uplink::PackageRequest(it) => {
+            let size = it.size.map_or_else(|| "as before".to_owned(), |size| size.to_string());
+            format!("{} {} {} {size}", it.kind.prefix(), it.request, it.chunk)
+        }
+    }
 }
 
 #[test]
@@ -180,7 +294,10 @@ fn each_refusal_is_answered_by_its_class() {
         ("v1/devices/me/telemetry", "{", Class::Format),
         ("v2/t/p", "{}", Class::Format),
         ("v1/devices/me/attributes/request/x", "{}", Class::Format),
-        ("v1/devices/me/attributes/request/1", "{}", Class::Topic),
+        ("v1/devices/me/attributes/request/1", "[]", Class::Format),
+        ("v1/devices/me/rpc/request/1", "{}", Class::Format),
+        ("v2/fw/request/1/chunk/0", "{}", Class::Format),
+        ("spBv1.0/G/NDATA/E", "{}", Class::Topic),
         ("wrong/topic/", "{}", Class::Topic),
         ("v1/gateway/telemetry", "{}", Class::NotAllowed),
     ];
@@ -194,7 +311,7 @@ fn each_refusal_is_answered_by_its_class() {
 
 #[test]
 fn a_link_is_small() {
-    assert!(size_of::<Link>() <= 16, "{} bytes per connection", size_of::<Link>());
+    assert!(size_of::<Link>() <= 24, "{} bytes per connection", size_of::<Link>());
 }
 
 /// The kind of uplink an empty object makes on a topic, or the reason why it makes none.
@@ -209,6 +326,11 @@ fn uplink(link: &mut Link, topic: &str, payload: &str) -> Result<&'static str, R
     Ok(match said {
         Uplink::Telemetry(_) => "telemetry",
         Uplink::Attributes(_) => "attributes",
+        Uplink::AttributeRequest(_) => "attribute request",
+        Uplink::CallAnswer(_) => "call answer",
+        Uplink::ClientCall(_) => "client call",
+        Uplink::Claim(_) => "claim",
+        Uplink::PackageRequest(_) => "package request",
     })
 }
 

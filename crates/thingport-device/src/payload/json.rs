@@ -1,7 +1,12 @@
-//! JSON telemetry and attributes, from bytes to typed readings in one pass (device API section 4).
+//! JSON telemetry and attributes, from bytes to typed readings in one pass (device API section 4), and
+//! what devices ask in JSON.
 //!
 //! Nothing is built in between and, once buffers have grown, nothing is allocated. A payload counts as
 //! a whole or not at all (JS-021).
+
+mod question;
+
+pub(crate) use question::chunk_size;
 
 use thingport_model::reading::Readings;
 use thingport_model::reason::Reason;
@@ -10,6 +15,7 @@ use thingport_model::time::Timestamp;
 use super::Typing;
 use super::fault::What;
 use super::lexer::{Lexer, Place, Token};
+use super::nested::Nested;
 use super::record::Record;
 use crate::reject::Reject;
 
@@ -22,6 +28,8 @@ pub struct Decoder {
     /// Escaped texts of array elements and scalars at top level, which are refused anyway.
     unescaped: String,
     record: Record,
+    /// Parameters of questions.
+    nested: Nested,
 }
 
 impl Decoder {
@@ -89,7 +97,7 @@ impl Decoder {
     ) -> Result<(), Reject> {
         out.clear();
         self.unescaped.clear();
-        let Self { repaired, unescaped, record } = self;
+        let Self { repaired, unescaped, record, .. } = self;
         let text = utf8(payload, repaired);
         record.begin();
         let mut lexer = Lexer::new(text);

@@ -52,6 +52,22 @@ impl Nested {
         span.of(&self.text)
     }
 
+    /// Writes any value, which began with `token`, at nesting `level`.
+    pub(crate) fn value(
+        &mut self,
+        lexer: &mut Lexer<'_>,
+        unescaped: &mut String,
+        token: Token,
+        level: usize,
+    ) -> Result<Span, Fault> {
+        if matches!(token, Token::Object | Token::Array) {
+            return self.write(lexer, unescaped, token, level);
+        }
+        let start = self.text.len();
+        self.scalar(token, lexer, unescaped);
+        Ok(Span::new(start, self.text.len()))
+    }
+
     /// Writes the container whose opening bracket was just consumed as `open`, at nesting `level`.
     pub(crate) fn write(
         &mut self,

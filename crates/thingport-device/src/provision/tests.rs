@@ -81,7 +81,8 @@ fn neither_request_nor_refusal_shows_a_secret() {
 
 fn shown(form: ProvisionForm, request: &ProvisionRequest) -> String {
     let form = if form == ProvisionForm::Json { "json" } else { "proto" };
-    let name = request.device_name.as_ref().map_or("-".to_owned(), |name| format!("[{name}]"));
+    let name =
+        request.device_name.as_ref().map_or_else(|| "-".to_owned(), |name| format!("[{name}]"));
     let (key, secret, kind) = (&request.key, &request.secret, request.kind.name());
     let mut text = format!("{form} {key}/{secret} {name} {kind}");
     let it = &request.supplied;

@@ -14,6 +14,17 @@ impl Filter {
         Self { text: text.into(), has_wildcard: text.contains(['+', '#']) }
     }
 
+    /// A topic that this filter matches: itself, or with words in place of the wildcards.
+    #[must_use]
+    pub(crate) fn example(text: &str) -> String {
+        let words = text.split('/').map(|level| match level {
+            "+" => "me",
+            "#" => "attributes",
+            level => level,
+        });
+        words.collect::<Vec<_>>().join("/")
+    }
+
     /// Whether `topic` matches as a whole: `+` is one level that is not empty, `#` everything from its
     /// level on, its parent included (TP-015).
     #[must_use]

@@ -1,0 +1,224 @@
+//! What a device is told, as topic and payload (device API 3.1, 4.6, 4.7, 6, 7.3).
+
+use core::fmt::Write as _;
+
+use thingport_model::attribute::Attribute;
+use thingport_model::downlink::{ClientAnswer, Downlink, FoundAttributes, SessionLimits};
+use thingport_model::limit::{LimitKind, RateLimit};
+use thingport_model::ota::PackageKind;
+use thingport_model::rpc::{Call, ReplyTo};
+
+use super::Link;
+use crate::payload::write::{write_string, write_value};
+use crate::reject::Reject;
+use crate::topic::Family;
+
+/// A message for a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Publication<'a> {
+    /// Where.
+    pub topic: &'a str,
+    /// What.
+    pub payload: &'a [u8],
+}
+
+/// Room to write one message after the other. Keeps its buffers, unless one has grown large.
+#[derive(Debug, Default)]
+pub struct Page {
+    topic: String,
+    body: String,
+}
+
+impl Link {
+    /// How the device is told something; none when it did not subscribe to it, or when it is nothing to
+    /// be told but something to be done. Parts of packages are not copied.
+    ///
+    /// # Errors
+    /// `PayloadNotProtobuf`: the form this device wants cannot be written (RP-060).
+    pub fn downlink<'a>(
+        &self,
+        downlink: &'a Downlink,
+        page: &'a mut Page,
+    ) -> Result<Option<Publication<'a>>, Reject> {
+        page.clear();
+        match downlink {
+            Downlink::Close(_) => return Ok(None),
+            Downlink::AttributesSet(attributes) => {
+                let Some(family) = self.attribute_updates else { return Ok(None) };
+                self.begin_update(family, page)?;
+                write_attributes(&mut page.body, attributes);
+            }
+            Downlink::AttributesDeleted(keys) => {
+                let Some(family) = self.attribute_updates else { return Ok(None) };
+                self.begin_update(family, page)?;
+                write_deleted(&mut page.body, keys);
+            }
+            Downlink::AttributesAnswer { reply_to, found } => {
+                self.begin_answer(*reply_to, Family::attribute_answers, page)?;
+                write_found(&mut page.body, found);
+            }
+            Downlink::Call { call, .. } => {
+                let Some(family) = self.rpc_requests else { return Ok(None) };
+                self.dialect.check_json_down(family)?;
+                page.begin(format_args!("{}{}", family.calls(), call.id));
+                write_call(&mut page.body, call);
+            }
+            Downlink::ClientAnswer { reply_to, answer } => {
+                self.begin_answer(*reply_to, Family::client_answers, page)?;
+                write_client_answer(&mut page.body, answer);
+            }
+            Downlink::PackageChunk { kind, request, chunk, bytes } => {
+                let kind = kind.prefix();
+                page.begin(format_args!("v2/{kind}/response/{request}/chunk/{chunk}"));
+                return Ok(Some(Publication { topic: &page.topic, payload: bytes }));
+            }
+            Downlink::PackageError { error, .. } => {
+                // The topic of firmware for software too, as devices expect it (OT-018).
+                page.begin(format_args!("v2/{}/error", PackageKind::Firmware.prefix()));
+                page.body.push_str(error.name());
+            }
+        }
+        Ok(Some(Publication { topic: &page.topic, payload: page.body.as_bytes() }))
+    }
+
+    /// Changes of attributes go where the latest subscription wants them (LS-089).
+    fn begin_update(&self, family: Family, page: &mut Page) -> Result<(), Reject> {
+        self.dialect.check_json_down(family)?;
+        let own = self.own_topic.as_ref().map(|it| it.as_str());
+        page.topic.push_str(own.unwrap_or_else(|| family.attribute_updates()));
+        Ok(())
+    }
+
+    /// Answers go where their question came from, whatever was asked since (TP-009).
+    fn begin_answer(
+        &self,
+        reply_to: ReplyTo,
+        topic: fn(Family) -> &'static str,
+        page: &mut Page,
+    ) -> Result<(), Reject> {
+        let family = Family::ALL.get(usize::from(reply_to.way)).copied().unwrap_or(Family::V1);
+        self.dialect.check_json_down(family)?;
+        page.begin(format_args!("{}{}", topic(family), reply_to.id));
+        Ok(())
+    }
+}
+
+impl Page {
+    fn clear(&mut self) {
+        self.topic.clear();
+        self.body.clear();
+        self.body.shrink_to(KEPT_MAX);
+    }
+
+    fn begin(&mut self, topic: core::fmt::Arguments<'_>) {
+        write(&mut self.topic, topic);
+    }
+}
+
+/// JS-091
+fn write_attributes(out: &mut String, attributes: &[Attribute]) {
+    let mut separator = '{';
+    for attribute in attributes {
+        out.push(separator);
+        write_string(out, &attribute.key);
+        out.push(':');
+        write_value(out, attribute.value.borrowed());
+        separator = ',';
+    }
+    out.push_str(if separator == '{' { "{}" } else { "}" });
+}
+
+/// JS-093
+fn write_deleted(out: &mut String, keys: &[String]) {
+    out.push_str("{\"deleted\":");
+    let mut separator = '[';
+    for key in keys {
+        out.push(separator);
+        write_string(out, key);
+        separator = ',';
+    }
+    out.push_str(if separator == '[' { "[]}" } else { "]}" });
+}
+
+/// A scope without hits is left out (JS-074).
+fn write_found(out: &mut String, found: &FoundAttributes) {
+    let mut separator = '{';
+    for (name, attributes) in [("\"client\":", &found.client), ("\"shared\":", &found.shared)] {
+        if !attributes.is_empty() {
+            out.push(separator);
+            out.push_str(name);
+            write_attributes(out, attributes);
+            separator = ',';
+        }
+    }
+    out.push_str(if separator == '{' { "{}" } else { "}" });
+}
+
+/// Exactly two members in this order (RP-001).
+fn write_call(out: &mut String, call: &Call) {
+    out.push_str("{\"method\":");
+    write_string(out, &call.method);
+    out.push_str(",\"params\":");
+    out.push_str(&call.params);
+    out.push('}');
+}
+
+fn write_client_answer(out: &mut String, answer: &ClientAnswer) {
+    match answer {
+        ClientAnswer::Json(text) => out.push_str(text),
+        ClientAnswer::Error(words) => {
+            out.push_str("{\"error\":");
+            write_string(out, words);
+            out.push('}');
+        }
+        ClientAnswer::Limits(limits) => write_limits(out, limits),
+        ClientAnswer::Time(now) => write(out, format_args!("{{\"time\":{}}}", now.ms())),
+    }
+}
+
+/// CR-022, CR-023
+fn write_limits(out: &mut String, limits: &SessionLimits) {
+    write(
+        out,
+        format_args!(
+            "{{\"maxPayloadSize\":{},\"maxInflightMessages\":{},\"rateLimits\":",
+            limits.max_payload_size, limits.max_inflight_messages
+        ),
+    );
+    write_rates(out, &limits.rates);
+    if let Some(rates) = &limits.gateway_rates {
+        out.push_str(",\"gatewayRateLimits\":");
+        write_rates(out, rates);
+    }
+    out.push('}');
+}
+
+/// A limit that is not configured is null (CR-024).
+fn write_rates(out: &mut String, rates: &[RateLimit; LimitKind::ALL.len()]) {
+    let mut separator = '{';
+    for (kind, rate) in LimitKind::ALL.into_iter().zip(rates) {
+        out.push(separator);
+        out.push_str(match kind {
+            LimitKind::Messages => "\"messages\":",
+            LimitKind::TelemetryMessages => "\"telemetryMessages\":",
+            LimitKind::TelemetryPoints => "\"telemetryDataPoints\":",
+        });
+        match rate.text() {
+            Some(text) => write_string(out, text),
+            None => out.push_str("null"),
+        }
+        separator = ',';
+    }
+    out.push('}');
+}
+
+fn write(out: &mut String, text: core::fmt::Arguments<'_>) {
+    // Writing to a string does not fail.
+    let _ = out.write_fmt(text);
+}
+
+/// Most bytes of a body's buffer that are kept from one message to the next.
+const KEPT_MAX: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests;
