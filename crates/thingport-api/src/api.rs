@@ -4,10 +4,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use axum::body::Bytes;
-use thingport_core::allowance::Allowances;
+use thingport_core::access::Caller;
+use thingport_core::allowance::{Allowances, PeopleRules};
 use thingport_core::error::Error;
 use thingport_core::node::Node;
 use thingport_core::registry::certificates::ServerCertificate;
+use thingport_model::id::TenantId;
 use thingport_model::reading::Readings;
 use thingport_model::time::Timestamp;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
@@ -19,7 +21,7 @@ use crate::auth::throttle::Throttle;
 use crate::auth::token::JwtKeys;
 use crate::config::ApiConfig;
 use crate::error::Refusal;
-use crate::limits::RuleBook;
+use crate::limits::{RuleBook, refusal};
 
 /// The server's own certificates, for the certificate board. Asked at each request, since they may
 /// change while the server runs.
@@ -123,6 +125,18 @@ impl Api {
     pub async fn recall(&self) -> Result<(), Error> {
         self.ended.recall(self.node.registry.ended_sessions().await?);
         Ok(())
+    }
+
+    /// What the people of a tenant are held to.
+    pub(crate) async fn rules_of(&self, tenant: TenantId) -> Result<Arc<PeopleRules>, Refusal> {
+        self.rules.of(&self.node.registry, tenant).await
+    }
+
+    /// Counts a request of somebody who signed in (429, code 33, when it is one too many).
+    pub(crate) async fn count_request(&self, caller: &Caller) -> Result<(), Refusal> {
+        let rules = self.rules_of(caller.tenant_id).await?;
+        let now_ms = self.node.clock.monotonic_ms();
+        self.allowances.request(caller, &rules, now_ms).map_err(|refused| refusal(&refused))
     }
 
     /// Closes all WebSocket sessions with 1012 and opens no new ones (W-5).

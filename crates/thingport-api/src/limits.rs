@@ -8,12 +8,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use serde::Deserialize;
-use thingport_core::access::Caller;
 use thingport_core::allowance::{PeopleRules, PerWhom, TooManyRequests};
+use thingport_core::registry::Registry;
 use thingport_model::id::TenantId;
 use thingport_model::limit::RateLimit;
 
-use crate::api::Api;
 use crate::error::Refusal;
 
 /// Rules of tenants, remembered.
@@ -34,6 +33,25 @@ impl RuleBook {
         self.rules.clear();
     }
 
+    /// What the people of a tenant are held to; system administrators to nothing.
+    pub(crate) async fn of(
+        &self,
+        registry: &Registry,
+        tenant: TenantId,
+    ) -> Result<Arc<PeopleRules>, Refusal> {
+        if let Some(rules) = self.rules.get(&tenant) {
+            return Ok(rules);
+        }
+        let read_at = *self.generation.lock();
+        let rules = match tenant {
+            TenantId::SYSTEM => PeopleRules::default(),
+            tenant => read(&registry.profile_of_tenant(tenant).await?.profile_data),
+        };
+        let rules = Arc::new(rules);
+        self.keep(read_at, tenant, &rules);
+        Ok(rules)
+    }
+
     fn keep(&self, read_at: u64, tenant: TenantId, rules: &Arc<PeopleRules>) {
         // Held while inserting, so that no change can slip between the comparison and the insertion.
         let generation = self.generation.lock();
@@ -43,34 +61,8 @@ impl RuleBook {
     }
 }
 
-impl Api {
-    /// What the people of a tenant are held to; system administrators to nothing.
-    pub(crate) async fn rules_of(&self, tenant: TenantId) -> Result<Arc<PeopleRules>, Refusal> {
-        if let Some(rules) = self.rules.rules.get(&tenant) {
-            return Ok(rules);
-        }
-        let read_at = *self.rules.generation.lock();
-        let rules = match tenant {
-            TenantId::SYSTEM => PeopleRules::default(),
-            tenant => {
-                let profile = self.node().registry.profile_of_tenant(tenant).await?;
-                read(&profile.profile_data)
-            }
-        };
-        let rules = Arc::new(rules);
-        self.rules.keep(read_at, tenant, &rules);
-        Ok(rules)
-    }
-
-    /// Counts a request of somebody who signed in (429, code 33, when it is one too many).
-    pub(crate) async fn count_request(&self, caller: &Caller) -> Result<(), Refusal> {
-        let rules = self.rules_of(caller.tenant_id).await?;
-        let now_ms = self.node().clock.monotonic_ms();
-        self.allowances.request(caller, &rules, now_ms).map_err(|refused| refusal(&refused))
-    }
-}
-
-fn refusal(refused: &TooManyRequests) -> Refusal {
+/// The answer to a request that is one too many (429, code 33).
+pub(crate) fn refusal(refused: &TooManyRequests) -> Refusal {
     let TooManyRequests { whom, window, wait_ms } = refused;
     let text = format!(
         "too many requests: the tenant profile allows this {} {} in {} s",

@@ -3,11 +3,12 @@
 mod admin;
 mod auth;
 mod certificates;
-mod connectivity;
+pub(crate) mod connectivity;
 mod credentials;
 mod customers;
 mod devices;
 mod events;
+mod original;
 mod profiles;
 mod system;
 pub(crate) mod telemetry;
@@ -28,6 +29,7 @@ pub(crate) fn routes() -> Vec<Route> {
         users::routes(),
         users::own::routes(),
         admin::routes(),
+        original::routes(),
         tenants::routes(),
         tenants::profiles::routes(),
         customers::routes(),

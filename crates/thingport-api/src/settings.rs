@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 use crate::api::Api;
 use crate::auth::policy::SecuritySettings;
+use crate::config::Listeners;
 use crate::error::Refusal;
+use crate::rest::connectivity::CONNECTIVITY_SETTING;
 
 /// What `/api/admin/settings` knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +44,7 @@ impl AdminKey {
     const fn stored_as(self) -> &'static str {
         match self {
             Self::General => "admin.general",
-            Self::Connectivity => "admin.connectivity",
+            Self::Connectivity => CONNECTIVITY_SETTING,
         }
     }
 }
@@ -50,7 +52,7 @@ impl AdminKey {
 /// How people reach this server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct General {
+struct General {
     base_url: String,
     /// Whether links always begin with `baseUrl` instead of the address that the request came by.
     prohibit_different_url: bool,
@@ -80,25 +82,25 @@ impl General {
 /// How devices reach this server: what the commands of the connectivity dialog name (13).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Connectivity {
-    pub(crate) http: Reach,
-    pub(crate) https: Reach,
-    pub(crate) mqtt: Reach,
-    pub(crate) mqtts: Reach,
-    pub(crate) coap: Reach,
-    pub(crate) coaps: Reach,
+struct Connectivity {
+    http: Reach,
+    https: Reach,
+    mqtt: Reach,
+    mqtts: Reach,
+    coap: Reach,
+    coaps: Reach,
 }
 
 /// How devices reach this server by one protocol.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Reach {
+struct Reach {
     /// Whether commands for it are shown.
-    pub(crate) enabled: bool,
+    enabled: bool,
     /// Empty: the host of the request.
-    pub(crate) host: String,
+    host: String,
     #[serde(deserialize_with = "text_or_number")]
-    pub(crate) port: String,
+    port: String,
 }
 
 impl Reach {
@@ -136,6 +138,25 @@ impl Default for Connectivity {
 }
 
 impl Connectivity {
+    /// Where this server listens; the usual ports as long as it listens nowhere.
+    fn of(own: Listeners) -> Self {
+        if own == Listeners::default() {
+            return Self::default();
+        }
+        let reach = |port: Option<u16>, usual: Reach| {
+            let shown = port.map(|port| port.to_string());
+            Reach { enabled: port.is_some(), port: shown.unwrap_or(usual.port), ..usual }
+        };
+        let usual = Self::default();
+        Self {
+            http: reach(own.http, usual.http),
+            https: reach(own.https, usual.https),
+            mqtt: reach(own.mqtt, usual.mqtt),
+            mqtts: reach(own.mqtts, usual.mqtts),
+            ..Self::default()
+        }
+    }
+
     fn check(&self) -> Result<(), Refusal> {
         let all = [
             ("http", &self.http),
@@ -154,7 +175,10 @@ impl Api {
     pub(crate) async fn admin_setting(&self, key: AdminKey) -> Result<String, Refusal> {
         match key {
             AdminKey::General => text(&self.general().await?),
-            AdminKey::Connectivity => text(&self.connectivity().await?),
+            AdminKey::Connectivity => {
+                let own = Connectivity::of(self.config().listeners);
+                text(&self.stored_or(AdminKey::Connectivity.stored_as(), own).await?)
+            }
         }
     }
 
@@ -174,11 +198,6 @@ impl Api {
             }
         };
         self.put(key.stored_as(), &stored).await
-    }
-
-    /// How devices reach this server.
-    pub(crate) async fn connectivity(&self) -> Result<Connectivity, Refusal> {
-        self.stored(AdminKey::Connectivity.stored_as()).await
     }
 
     /// With what a link to this server begins: the address by which the client reached it, unless
@@ -223,9 +242,17 @@ impl Api {
         &self,
         key: &str,
     ) -> Result<T, Refusal> {
+        self.stored_or(key, T::default()).await
+    }
+
+    async fn stored_or<T: for<'de> Deserialize<'de>>(
+        &self,
+        key: &str,
+        otherwise: T,
+    ) -> Result<T, Refusal> {
         let stored = self.node().registry.setting(key).await;
         let Some(text) = stored.map_err(thingport_core::error::Error::from)? else {
-            return Ok(T::default());
+            return Ok(otherwise);
         };
         serde_json::from_str(&text).map_err(|error| {
             tracing::error!(key, %error, "a stored setting cannot be read");
@@ -283,6 +310,23 @@ mod tests {
         for (host, port) in [("a;b", "1"), ("a b", "1"), ("$(x)", "1"), ("a", "0"), ("a", "x")] {
             assert!(reach(host, port).is_err(), "{host} {port}");
         }
+    }
+
+    #[test]
+    fn what_nobody_set_is_where_the_server_listens() {
+        let own = Listeners { http: Some(9090), https: None, mqtt: Some(1883), mqtts: Some(8884) };
+        let shown = Connectivity::of(own);
+        let rows = [
+            (shown.http, "9090", true),
+            (shown.https, "443", false),
+            (shown.mqtt, "1883", true),
+            (shown.mqtts, "8884", true),
+            (shown.coap, "5683", false),
+        ];
+        for (reach, port, enabled) in rows {
+            assert_eq!(reach, Reach::at(port, enabled));
+        }
+        assert_eq!(Connectivity::of(Listeners::default()), Connectivity::default());
     }
 
     #[test]

@@ -92,13 +92,13 @@ impl SecuritySettings {
 impl PasswordPolicy {
     /// Whether `password` may be chosen; the text says everything that is missing.
     pub(crate) fn judge(&self, password: &str) -> Result<(), String> {
-        let count = |fits: fn(char) -> bool| password.chars().filter(|it| fits(*it)).count();
+        let count = |fits: Fits| password.chars().filter(|it| fits(*it)).count();
         let mut missing = Vec::new();
         let length = password.chars().count();
         if !(self.minimum_length as usize..=self.maximum_length as usize).contains(&length) {
             missing.push(format!("{} to {} characters", self.minimum_length, self.maximum_length));
         }
-        let rules: [(Option<u32>, &str, fn(char) -> bool); 4] = [
+        let rules: [(Option<u32>, &str, Fits); 4] = [
             (self.minimum_uppercase_letters, "upper-case letters", char::is_uppercase),
             (self.minimum_lowercase_letters, "lower-case letters", char::is_lowercase),
             (self.minimum_digits, "digits", char::is_numeric),
@@ -160,6 +160,9 @@ impl PasswordPolicy {
         Ok(())
     }
 }
+
+/// Whether a letter is of a kind.
+type Fits = fn(char) -> bool;
 
 const fn is_special(letter: char) -> bool {
     letter.is_ascii_punctuation()

@@ -64,7 +64,7 @@ async fn ca_file(
 }
 
 /// The key under which the administrator's setting is kept.
-pub(super) const CONNECTIVITY_SETTING: &str = "admin.connectivity";
+pub(crate) const CONNECTIVITY_SETTING: &str = "admin.connectivity";
 
 const NONE: &str = "there is no CA certificate to download: TLS is off, or a public CA issued the \
                     server certificate; the operator may name one in tls.ca";

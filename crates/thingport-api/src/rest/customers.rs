@@ -10,6 +10,7 @@ use thingport_core::registry::accounts::CustomerDraft;
 use thingport_model::id::{CustomerId, EntityKind};
 use uuid::Uuid;
 
+use super::devices::{NAME_CONFLICT, name_policy};
 use super::found_only;
 use crate::api::Api;
 use crate::auth::SignedIn;
@@ -44,6 +45,7 @@ fn one_customer() -> Vec<Route> {
         Route::post("/api/customer", save_customer)
             .who(T)
             .about("Create or change a customer.")
+            .query(NAME_CONFLICT)
             .body::<CustomerInput>()
             .answer::<CustomerBody>(),
         Route::delete("/api/customer/{customerId}", delete_customer)
@@ -108,6 +110,7 @@ async fn customer_title_text(
 async fn save_customer(
     State(api): State<Arc<Api>>,
     SignedIn { caller, .. }: SignedIn,
+    params: Params,
     Body(input): Body<CustomerInput>,
 ) -> Result<Json<CustomerBody>, Refusal> {
     let draft = CustomerDraft {
@@ -116,6 +119,7 @@ async fn save_customer(
         title: input.title.unwrap_or_default(),
         address: input.address.into(),
         additional_info: opaque::object(input.additional_info)?,
+        on_conflict: name_policy(&params)?,
     };
     Ok(Json(api.node().registry.save_customer(&caller, draft).await?.into()))
 }

@@ -202,7 +202,7 @@ fn device_data(
 }
 
 /// What to do when the name is taken (D-2).
-fn name_policy(params: &Params) -> Result<NamePolicy, Refusal> {
+pub(super) fn name_policy(params: &Params) -> Result<NamePolicy, Refusal> {
     match params.text("nameConflictPolicy") {
         None | Some("FAIL") => return Ok(NamePolicy::Fail),
         Some("UNIQUIFY") => {}
@@ -221,7 +221,7 @@ fn name_policy(params: &Params) -> Result<NamePolicy, Refusal> {
 const POLICY: Query = optional("nameConflictPolicy", "FAIL (default) or UNIQUIFY.");
 const SEPARATOR: Query = optional("uniquifySeparator", "What UNIQUIFY puts behind the name; _.");
 const STRATEGY: Query = optional("uniquifyStrategy", "RANDOM (default) or INCREMENTAL.");
-const NAME_CONFLICT: &[Query] = &[POLICY, SEPARATOR, STRATEGY];
+pub(super) const NAME_CONFLICT: &[Query] = &[POLICY, SEPARATOR, STRATEGY];
 const SAVE: &[Query] = &[
     optional("accessToken", "Token of a new device; random when absent or empty."),
     POLICY,

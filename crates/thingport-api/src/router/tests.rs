@@ -23,6 +23,7 @@ const PUBLIC: &[&str] = &[
     "GET /api/noauth/activate",
     "GET /api/noauth/resetPassword",
     "GET /api/noauth/userPasswordPolicy",
+    "GET /api/uiSettings/helpBaseUrl",
     "GET /api/ws",
     "GET /api/ws/plugins/telemetry",
     "GET /link-expired",
@@ -37,6 +38,7 @@ const PUBLIC: &[&str] = &[
     "POST /api/auth/login/public",
     "POST /api/auth/token",
     "POST /api/noauth/activate",
+    "POST /api/noauth/oauth2Clients",
     "POST /api/noauth/resetPassword",
     "POST /api/noauth/resetPasswordByEmail",
 ];

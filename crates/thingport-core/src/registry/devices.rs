@@ -62,6 +62,23 @@ pub enum NamePolicy {
     Incremental(String),
 }
 
+impl NamePolicy {
+    /// The `number`th name to try after the wanted one; none when the wanted one is the only one.
+    pub(super) fn name(
+        &self,
+        wanted: &str,
+        number: u32,
+        random: impl FnOnce(usize) -> String,
+    ) -> Option<String> {
+        match self {
+            _ if number > NAMES_TRIED_MAX => None,
+            Self::Fail => None,
+            Self::Random(separator) => Some(format!("{wanted}{separator}{}", random(SUFFIX_CHARS))),
+            Self::Incremental(separator) => Some(format!("{wanted}{separator}{number}")),
+        }
+    }
+}
+
 impl DeviceDraft {
     /// A new device of the default profile, with nothing but a name.
     #[must_use]
@@ -431,20 +448,20 @@ impl Registry {
         own: Option<DeviceId>,
         draft: &DeviceDraft,
     ) -> Result<String, Error> {
-        let (separator, counted) = match &draft.on_conflict {
-            NamePolicy::Fail => return Ok(draft.name.clone()),
-            NamePolicy::Random(separator) => (separator, false),
-            NamePolicy::Incremental(separator) => (separator, true),
-        };
+        if draft.on_conflict == NamePolicy::Fail {
+            return Ok(draft.name.clone());
+        }
         let mut name = draft.name.clone();
-        for number in 1..=NAMES_TRIED_MAX {
+        for number in 1.. {
             let taken = self.entities.device_by_name(tenant, &name).await?;
             if taken.is_none_or(|other| Some(other.id) == own) {
                 text::required("name", &name)?;
                 return Ok(name);
             }
-            let suffix = if counted { number.to_string() } else { self.random_text(SUFFIX_CHARS) };
-            name = format!("{}{separator}{suffix}", draft.name);
+            let next =
+                draft.on_conflict.name(&draft.name, number, |length| self.random_text(length));
+            let Some(next) = next else { break };
+            name = next;
         }
         Err(invalid("too many devices have names like this one"))
     }

@@ -57,6 +57,8 @@ stories! {
     people::the_first_run_may_run_again,
     people::a_production_house_begins_with_two_people,
     people::passwords_and_tokens_follow_the_person,
+    people::a_key_is_gone_for_everybody_at_once,
+    people::a_login_changes_in_one_step,
     people::roles_decide_who_creates_whom,
     people::the_last_administrator_stays,
     people::the_public_customer_is_the_servers_own,

@@ -1,7 +1,8 @@
 //! First run, login, roles, customers.
 
 use thingport_core::access::Caller;
-use thingport_core::registry::accounts::{CustomerDraft, UserDraft};
+use thingport_core::error::Error;
+use thingport_core::registry::accounts::{ApiKeyDraft, CustomerDraft, UserDraft};
 use thingport_core::registry::devices::DeviceChoice;
 use thingport_model::id::UserId;
 use thingport_model::page::PageLink;
@@ -153,4 +154,53 @@ pub(crate) async fn the_public_customer_is_the_servers_own(house: House) {
     assert!(is_missing(&registry.public_customer_by_id(house.customer).await));
     assert!(is_missing(&registry.customer(&house.stranger, public.id).await));
     assert!(is_denied(&registry.customer(&house.customer_user, public.id).await));
+}
+
+pub(crate) async fn a_key_is_gone_for_everybody_at_once(house: House) {
+    let (registry, admin) = (&house.registry, &house.admin);
+    let user = registry.user_by_email("admin@example.org").await.unwrap().unwrap();
+    let draft =
+        |text: &str| ApiKeyDraft { description: text.to_owned(), enabled: true, expires_at: None };
+    let key = registry.create_api_key(admin, user.id, draft("backup"), [1; 32]).await.unwrap();
+    let found = async || registry.api_key_by_hash(&[1; 32]).await.unwrap();
+    // The second look-up is answered from memory.
+    assert_eq!((found().await, found().await), (Some(key.clone()), Some(key.clone())));
+    assert_eq!(registry.api_key_by_hash(&[2; 32]).await.unwrap(), None);
+    let off = registry.change_api_key(admin, key.id, |it| it.enabled = false).await.unwrap();
+    assert_eq!(found().await, Some(off.clone()));
+    let on = |it: &mut ApiKeyDraft| it.description = "again".to_owned();
+    let (one, two) = tokio::join!(
+        registry.change_api_key(admin, key.id, on),
+        registry.change_api_key(admin, key.id, |it| it.enabled = true),
+    );
+    assert!(one.is_ok() && two.is_ok());
+    let both = found().await.unwrap();
+    assert!(
+        both.enabled && both.description == "again",
+        "two changes at once both count: {both:?}"
+    );
+    assert!(is_missing(&registry.change_api_key(&house.stranger, key.id, on).await));
+    assert!(is_denied(&registry.delete_api_key(&house.customer_user, key.id).await));
+    assert!(is_invalid(&registry.create_api_key(admin, user.id, draft(" "), [3; 32]).await));
+    let second = UserDraft::new("second@example.org", Authority::TenantAdmin);
+    registry.save_user(admin, second).await.unwrap();
+    registry.delete_user(admin, user.id).await.unwrap();
+    assert_eq!(found().await, None, "gone with its user");
+}
+
+pub(crate) async fn a_login_changes_in_one_step(house: House) {
+    let registry = &house.registry;
+    let user = registry.user_by_email("admin@example.org").await.unwrap().unwrap().id;
+    let record = async || registry.user_credentials(user).await.unwrap().unwrap();
+    let before = record().await;
+    let (login, password) =
+        tokio::join!(registry.record_login(user), registry.set_password(user, "h", None));
+    assert!(login.is_ok() && password.is_ok());
+    let after = record().await;
+    assert!(
+        after.last_login_at > before.last_login_at && after.password_hash.as_deref() == Some("h")
+    );
+    let late = registry.set_password(user, "late", Some(&before)).await;
+    assert!(matches!(late, Err(Error::VersionConflict(_))), "{late:?}");
+    registry.set_password(user, "in time", Some(&after)).await.unwrap();
 }

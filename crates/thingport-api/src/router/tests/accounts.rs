@@ -478,3 +478,23 @@ async fn own_pages_remember_what_they_are_given() {
     let large = json!({"x": "y".repeat(70_000)}).to_string();
     assert_eq!(world.post(path, &admin, &large).await.refusal(), (400, 31));
 }
+
+#[tokio::test]
+async fn titles_of_customers_are_unique_or_made_so() {
+    let world = World::new().await;
+    let admin = world.tenant().await;
+    let save = async |query: &str| {
+        let body = json!({"title": "Customer A"}).to_string();
+        world.post(&format!("/api/customer?{query}"), &admin, &body).await
+    };
+    let counted = "nameConflictPolicy=UNIQUIFY&uniquifyStrategy=INCREMENTAL&uniquifySeparator=-";
+    for title in ["Customer A-1", "Customer A-2"] {
+        assert_eq!(save(counted).await.json()["title"], title);
+    }
+    let random = save("nameConflictPolicy=UNIQUIFY").await.json()["title"].clone();
+    let random = random.as_str().expect("a title");
+    assert!(random.starts_with("Customer A_") && random.len() == 17, "{random}");
+    for wrong in ["nameConflictPolicy=MAYBE", "nameConflictPolicy=UNIQUIFY&uniquifyStrategy=X"] {
+        assert_eq!(save(wrong).await.refusal(), (400, 31), "{wrong}");
+    }
+}

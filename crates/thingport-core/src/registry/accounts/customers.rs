@@ -7,6 +7,7 @@ use thingport_model::tenant::{Address, Customer, OpaqueJson};
 
 use crate::access::{Caller, missing};
 use crate::error::Error;
+use crate::registry::devices::NamePolicy;
 use crate::registry::{Registry, lost_race, next_version, text};
 
 /// A customer as somebody wants it saved.
@@ -22,6 +23,8 @@ pub struct CustomerDraft {
     pub address: Address,
     /// Opaque.
     pub additional_info: Option<OpaqueJson>,
+    /// What to do when another customer of the tenant has the title.
+    pub on_conflict: NamePolicy,
 }
 
 impl CustomerDraft {
@@ -34,6 +37,7 @@ impl CustomerDraft {
             title: title.to_owned(),
             address: Address::default(),
             additional_info: None,
+            on_conflict: NamePolicy::Fail,
         }
     }
 }
@@ -149,6 +153,8 @@ impl Registry {
         caller: &Caller,
         draft: &CustomerDraft,
     ) -> Result<Customer, Error> {
+        let title = self.free_title(caller.tenant_id, draft).await?;
+        let draft = &CustomerDraft { title, ..draft.clone() };
         let Some(id) = draft.id else {
             let created = self.new_customer(caller.tenant_id, draft, false);
             let limit = self.profile_of_tenant(caller.tenant_id).await?.customers_max;
@@ -159,6 +165,26 @@ impl Registry {
         let saved = changed(self.customer(caller, id).await?, draft)?;
         self.write(vec![Write::Customer(saved.clone())]).await?;
         Ok(saved)
+    }
+
+    /// The wanted title, or one made from it when another customer has it (D-2).
+    async fn free_title(&self, tenant: TenantId, draft: &CustomerDraft) -> Result<String, Error> {
+        if draft.on_conflict == NamePolicy::Fail {
+            return Ok(draft.title.clone());
+        }
+        let mut title = draft.title.clone();
+        for number in 1.. {
+            let taken = self.entities.customer_by_title(tenant, &title).await?;
+            if taken.is_none_or(|other| Some(other.id) == draft.id) {
+                text::required("title", &title)?;
+                return Ok(title);
+            }
+            let next =
+                draft.on_conflict.name(&draft.title, number, |length| self.random_text(length));
+            let Some(next) = next else { break };
+            title = next;
+        }
+        Err(Error::Invalid("too many customers have titles like this one".to_owned()))
     }
 
     fn new_customer(&self, tenant: TenantId, draft: &CustomerDraft, is_public: bool) -> Customer {

@@ -9,6 +9,8 @@ use thingport_model::port::entities::Write;
 use thingport_model::port::error::Conflict;
 use thingport_model::profile::DeviceProfile;
 use thingport_model::tenant::TenantProfile;
+use thingport_model::time::Timestamp;
+use thingport_model::user::{ApiKey, EndedSession, User};
 
 use super::State;
 use crate::entities::document::provision_key;
@@ -32,15 +34,7 @@ impl State {
                 free(!taken, Conflict::CustomerTitle)?;
                 self.customers.insert(row.id, row);
             }
-            Write::User(row) => {
-                row.customer_id.map_or(Ok(()), |id| known(&self.customers, &id))?;
-                follows(self.users.get(&row.id).map(|old| old.version), row.version)?;
-                let email = row.email.to_lowercase();
-                let mut others = self.users.values().filter(|old| old.id != row.id);
-                let taken = others.any(|old| old.email.to_lowercase() == email);
-                free(!taken, Conflict::UserEmail)?;
-                self.users.insert(row.id, row);
-            }
+            Write::User(row) => self.put_user(row)?,
             Write::UserCredentials(row) => {
                 known(&self.users, &row.user_id)?;
                 self.logins.insert(row.user_id, row);
@@ -49,20 +43,11 @@ impl State {
                 let stored = self.logins.remove(&user).ok_or(Conflict::Missing)?;
                 self.logins.insert(user, change.apply(stored)?);
             }
-            Write::ApiKey(row) => {
-                known(&self.users, &row.user_id)?;
-                follows(self.api_keys.get(&row.id).map(|old| old.version), row.version)?;
-                let mut others = self.api_keys.values().filter(|old| old.id != row.id);
-                free(!others.any(|old| old.hash == row.hash), Conflict::ApiKeyHash)?;
-                self.api_keys.insert(row.id, row);
-            }
+            Write::ApiKey(row) => self.put_api_key(row)?,
             Write::DeleteApiKey(id) => {
                 free(self.api_keys.remove(&id).is_some(), Conflict::Missing)?;
             }
-            Write::EndSession(ended, now) => {
-                self.ended.retain(|_, expires_at| *expires_at > now);
-                self.ended.insert(ended.session, ended.expires_at);
-            }
+            Write::EndSession(ended, now) => self.end_session(ended, now),
             Write::UserSettings(user, value) => {
                 known(&self.users, &user)?;
                 self.user_settings.insert(user, value);
@@ -96,6 +81,30 @@ impl State {
             Write::Purged(entity) => drop(self.outbox.remove(&entity)),
         }
         Ok(())
+    }
+
+    fn put_user(&mut self, row: User) -> Result<(), Conflict> {
+        row.customer_id.map_or(Ok(()), |id| known(&self.customers, &id))?;
+        follows(self.users.get(&row.id).map(|old| old.version), row.version)?;
+        let email = row.email.to_lowercase();
+        let mut others = self.users.values().filter(|old| old.id != row.id);
+        free(!others.any(|old| old.email.to_lowercase() == email), Conflict::UserEmail)?;
+        self.users.insert(row.id, row);
+        Ok(())
+    }
+
+    fn put_api_key(&mut self, row: ApiKey) -> Result<(), Conflict> {
+        known(&self.users, &row.user_id)?;
+        follows(self.api_keys.get(&row.id).map(|old| old.version), row.version)?;
+        let mut others = self.api_keys.values().filter(|old| old.id != row.id);
+        free(!others.any(|old| old.hash == row.hash), Conflict::ApiKeyHash)?;
+        self.api_keys.insert(row.id, row);
+        Ok(())
+    }
+
+    fn end_session(&mut self, ended: EndedSession, now: Timestamp) {
+        self.ended.retain(|_, expires_at| *expires_at > now);
+        self.ended.insert(ended.session, ended.expires_at);
     }
 
     /// How many a tenant has of a kind that can be limited.
