@@ -55,10 +55,19 @@ pub(crate) fn flush(book: &Book, job: &Job) -> Result<(), ShelfError> {
     }
     let mut expiry = Run::default();
     output.expiry.iter().for_each(|key| expiry.push(key, Some(&[])));
-    shelf.ingest(Space::Expiry, &expiry)?;
-    shelf.ingest(Space::Chunks, &output.chunks)?;
-    shelf.ingest(Space::Rows, &output.rows)?;
-    let mut edits = vec![(Space::Meta, meta(book, job))];
+    let mut meta = meta(book, job);
+    let runs = [
+        (Space::Expiry, &mut expiry),
+        (Space::Chunks, &mut output.chunks),
+        (Space::Rows, &mut output.rows),
+    ];
+    for (space, run) in runs.into_iter().filter(|(_, run)| !run.is_empty()) {
+        // Said in two places, so that one of them can miss the other.
+        run.push(layout::LAST, Some(&job.lsn.to_le_bytes()));
+        meta.push(&layout::ingested_key(space), Some(&job.lsn.to_le_bytes()));
+        shelf.ingest(space, run)?;
+    }
+    let mut edits = vec![(Space::Meta, meta)];
     edits.push((Space::Attributes, attributes(shelf, &entities)?));
     edits.push((Space::Incidents, incidents(book, &entities)?));
     shelf.commit(&edits)

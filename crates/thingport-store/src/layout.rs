@@ -10,6 +10,7 @@ use crate::chunk;
 use crate::codec::{Cursor, put_bytes, put_signed, put_value, put_varint};
 use crate::head::Sample;
 use crate::points::Points;
+use crate::shelf::Space;
 
 /// What is stored of a series beside its full chunks.
 #[derive(Debug, Default)]
@@ -183,6 +184,14 @@ pub(crate) const KEY: u8 = b'k';
 pub(crate) const FLUSHED: &[u8] = b"flushed";
 /// Which data directory the shelf belongs to. Not within the prefixes above.
 pub(crate) const IDENTITY: &[u8] = b"identity";
+/// Behind all other keys of every space but meta: the newest group that was ingested there, or nothing.
+pub(crate) const LAST: &[u8] = &[0xff; 24];
+
+/// In meta, what [`LAST`] of a space has to say at least.
+pub(crate) fn ingested_key(space: Space) -> Vec<u8> {
+    [b"ingested ", space.name().as_bytes()].concat()
+}
+
 /// Time up to which expired chunks were removed.
 pub(crate) const SWEPT: &[u8] = b"swept";
 pub(crate) const HOUR_MS: i64 = 3_600_000;

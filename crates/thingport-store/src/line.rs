@@ -105,7 +105,8 @@ impl Line {
         let mut state = self.state.lock();
         state.refuse()?;
         let held = state.filling.names.len() + state.filling.changes.len();
-        if held > 0 && held + record.len() > self.bytes_max {
+        // Names alone, of a change that was refused, do not make the writer come; a change does.
+        if state.filling.count > 0 && held + record.len() > self.bytes_max {
             self.full_count.fetch_add(1, Ordering::Relaxed);
             return Err(AppendError::Busy);
         }

@@ -18,7 +18,7 @@ use crate::log::mark::{self, Bond, Mark, Marker};
 use crate::log::recovery::{Found, Known};
 use crate::log::{fresh_salt, segment_number};
 use crate::premises::ENTITIES;
-use crate::shelf::{ShelfError, Space};
+use crate::shelf::{Run, Shelf, ShelfError, Space};
 
 /// What is known before the log is read.
 pub(super) struct Evidence {
@@ -70,6 +70,10 @@ impl Evidence {
             losses.push(Loss::Chunks { flushed: (flushed, mark.flushed), at: mark.at });
         }
         let is_signed = signature.is_some();
+        if mark.is_signed && !is_signed && mark.flushed > 0 {
+            losses.push(Loss::ChunksPart { space: Space::Meta.name() });
+        }
+        parts(&*book.shelf, is_signed, &mut losses).map_err(EvidenceError::Shelf)?;
         Ok(Self { disk: Arc::clone(disk), found, mark, losses, is_signed })
     }
 
@@ -131,13 +135,58 @@ impl Evidence {
             segment: 0,
             segment_bytes: 0,
             entities: if expected { Bond::Expected } else { self.mark.entities },
+            is_signed: self.is_signed,
             ..self.mark
         };
+        if self.losses.iter().any(|it| matches!(it, Loss::ChunksPart { .. })) {
+            forget_parts(&*book.shelf).map_err(|error| io::Error::other(format!("{error:?}")))?;
+        }
         let marker = Marker::start(&*self.disk, &self.found, mark, now)?;
         format::write(&*self.disk)?;
         Ok(marker)
     }
 }
+
+/// What one space says of itself and meta says of it.
+fn parts(shelf: &dyn Shelf, is_signed: bool, losses: &mut Vec<Loss>) -> Result<(), ShelfError> {
+    let number = |stored: Option<Vec<u8>>| {
+        stored.and_then(|it| it.try_into().ok()).map_or(0, u64::from_le_bytes)
+    };
+    for space in INGESTED {
+        let said = number(shelf.get(Space::Meta, &layout::ingested_key(space))?);
+        if number(shelf.get(space, layout::LAST)?) < said {
+            losses.push(Loss::ChunksPart { space: space.name() });
+        }
+    }
+    for space in SIGNED.into_iter().filter(|_| is_signed) {
+        if shelf.get(space, layout::LAST)?.is_none() {
+            losses.push(Loss::ChunksPart { space: space.name() });
+        }
+    }
+    Ok(())
+}
+
+/// What is lost and accepted is not asked for again.
+fn forget_parts(shelf: &dyn Shelf) -> Result<(), ShelfError> {
+    let mut meta = Run::default();
+    INGESTED.iter().for_each(|space| meta.push(&layout::ingested_key(*space), None));
+    shelf.commit(&signs(meta))
+}
+
+/// With `meta`, an entry in each space that is written in small pieces.
+pub(super) fn signs(meta: Run) -> Vec<(Space, Run)> {
+    let sign = |space| {
+        let mut run = Run::default();
+        run.push(layout::LAST, Some(&[]));
+        (space, run)
+    };
+    core::iter::once((Space::Meta, meta)).chain(SIGNED.map(sign)).collect()
+}
+
+/// Spaces that are written by ingestion only.
+const INGESTED: [Space; 3] = [Space::Expiry, Space::Chunks, Space::Rows];
+/// Spaces that are written in small pieces, beside meta.
+const SIGNED: [Space; 2] = [Space::Attributes, Space::Incidents];
 
 /// A directory without a mark is new, or of the format that had none.
 fn may_be_absent(disk: &dyn Disk, flushed: u64) -> io::Result<bool> {

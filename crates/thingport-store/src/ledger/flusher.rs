@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use thingport_model::port::ledger::LedgerState;
 
 use super::Shared;
+use super::evidence::signs;
 use crate::disk::Disk;
 use crate::flush::{self, Job};
 use crate::layout;
 use crate::retention;
-use crate::shelf::{Run, ShelfError, Space};
+use crate::shelf::{Run, ShelfError};
 
 /// The flusher's own things.
 pub(super) struct Flusher {
@@ -47,9 +48,11 @@ impl Flusher {
     fn mark(&mut self, flushed: Option<u64>) {
         self.marked = Instant::now();
         let committed = self.shared.committed.load(Ordering::Acquire);
+        let signed = self.signed;
         let marked = self.shared.marker.change(|mark| {
             mark.lsn = mark.lsn.max(committed);
             mark.flushed = mark.flushed.max(flushed.unwrap_or(0));
+            mark.is_signed = signed;
         });
         if let Err(error) = marked {
             tracing::warn!(%error, "how far the log has come could not be written down");
@@ -63,7 +66,7 @@ impl Flusher {
         }
         let mut run = Run::default();
         run.push(layout::IDENTITY, Some(self.shared.marker.mark().identity.as_bytes()));
-        match self.shared.book.shelf.commit(&[(Space::Meta, run)]) {
+        match self.shared.book.shelf.commit(&signs(run)) {
             Ok(()) => self.signed = true,
             Err(error) => tracing::warn!(?error, "the chunk store could not be signed"),
         }

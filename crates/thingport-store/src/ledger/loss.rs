@@ -45,6 +45,11 @@ pub enum Loss {
         /// When that was written down, in milliseconds since 1970.
         at: i64,
     },
+    /// A part of the chunk store is missing, or an older one.
+    ChunksPart {
+        /// Its key space.
+        space: &'static str,
+    },
     /// The entity database is missing or empty.
     Entities,
     /// The entity database belongs to another data directory.
@@ -80,6 +85,18 @@ impl fmt::Display for Loss {
                 moment(f, *at)?;
                 write!(f, " it held commit {had}")
             }
+            Self::ChunksPart { space } => write!(
+                f,
+                "a file of the directory chunks is missing or damaged: {} or a part of them",
+                match *space {
+                    "rows" => "the newest readings of devices, their latest values,",
+                    "chunks" => "older readings",
+                    "expiry" => "notes of what expires when",
+                    "attributes" => "attributes",
+                    "incidents" => "incidents",
+                    _ => "names of devices and keys",
+                }
+            ),
             Self::Entities => f.write_str(
                 "entities.db is missing or empty: tenants, people, devices and their credentials are gone",
             ),

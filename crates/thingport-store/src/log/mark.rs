@@ -38,6 +38,8 @@ pub(crate) struct Mark {
     /// When this was written, wall time.
     pub(crate) at: i64,
     pub(crate) entities: Bond,
+    /// Whether the chunk store carries the identity.
+    pub(crate) is_signed: bool,
 }
 
 /// What is known of the entities beside the ledger.
@@ -161,7 +163,7 @@ impl Mark {
         let mut bytes = Vec::with_capacity(LEN);
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
-        bytes.extend_from_slice(&[self.entities as u8, 0]);
+        bytes.extend_from_slice(&[self.entities as u8, u8::from(self.is_signed)]);
         bytes.extend_from_slice(self.identity.as_bytes());
         let numbers = [turn, self.salt, self.lsn, self.opened, self.flushed, self.forgiven];
         for number in numbers.into_iter().chain([self.segment, self.segment_bytes]) {
@@ -180,9 +182,10 @@ impl Mark {
         }
         let mut rest = Cursor(body.strip_prefix(MAGIC)?);
         let version = u16::from_le_bytes(rest.array()?);
-        let entities = match rest.array()? {
-            [0, _] => Bond::None,
-            [1, _] => Bond::Expected,
+        let [entities, signed] = rest.array()?;
+        let entities = match entities {
+            0 => Bond::None,
+            1 => Bond::Expected,
             _ => Bond::Sealed,
         };
         let identity = Uuid::from_bytes(rest.array()?);
@@ -199,6 +202,7 @@ impl Mark {
             segment_bytes: number()?,
             at: number()?.cast_signed(),
             entities,
+            is_signed: signed != 0,
         };
         (version == VERSION).then_some((mark, turn))
     }
@@ -250,6 +254,7 @@ mod tests {
     #[test]
     fn the_bytes_of_a_slot_stay_as_they_are() {
         let mark = Mark {
+            is_signed: true,
             opened: 10,
             flushed: 2,
             forgiven: 8,
@@ -261,7 +266,7 @@ mod tests {
         let mut bytes = vec![0; BLOCK];
         mark.write(6, &mut bytes);
         let text: String = bytes[..LEN].iter().map(|byte| format!("{byte:02x}")).collect();
-        let golden = "54504d41524b0a00010002000000000000000000000000000000000506000000000000000900\
+        let golden = "54504d41524b0a00010002010000000000000000000000000000000506000000000000000900\
                       0000000000000100000000000000\
                       0a0000000000000002000000000000000800000000000000\
                       03000000000000000400000000000000\

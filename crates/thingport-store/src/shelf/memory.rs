@@ -32,6 +32,11 @@ impl MemoryShelf {
         state.fail_from = call;
     }
 
+    /// Loses everything of a space.
+    pub(crate) fn forget(&self, space: Space) {
+        self.0.lock().pairs.retain(|(it, _), _| *it != space);
+    }
+
     pub(crate) fn calls(&self) -> u64 {
         self.0.lock().calls
     }

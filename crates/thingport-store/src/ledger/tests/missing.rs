@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::ledger::Loss;
 use crate::log::mark;
+use crate::shelf::Space;
 
 /// Nine readings in three segments, not flushed.
 fn written(ending: Ending) -> Bed {
@@ -210,6 +211,35 @@ fn a_missing_or_older_or_foreign_chunk_store_is_told() {
     flush(&other.open());
     let text = with(other.shelf.survivor()).try_open().err().expect("refused").to_string();
     assert!(text.contains("chunks belong to different data directories"), "{text}");
+}
+
+#[test]
+fn a_missing_part_of_the_chunk_store_is_told() {
+    let bed = Bed::new();
+    let ledger = bed.open();
+    let rows: Vec<_> = (0..600).map(|at| (at, "k", ValueRef::Long(at))).collect();
+    put(&ledger, Change::Telemetry { entity: device(1), readings: &batch(&rows), ttl_s: 99_999 });
+    for _ in 0..2 {
+        put_points(&ledger, device(1), &[(1000, "k", ValueRef::Bool(true))]);
+        flush(&ledger);
+    }
+    let whole = bed.after_cut(0);
+    drop(ledger);
+    for space in Space::ALL {
+        let hurt =
+            Bed { shelf: Arc::new(whole.shelf.survivor()), ..with_disk(&whole, whole.disk.copy()) };
+        hurt.shelf.forget(space);
+        let (losses, code) = losses(&hurt);
+        let part = Loss::ChunksPart { space: space.name() };
+        assert!(losses.contains(&part), "{space:?}: {losses:?}");
+        let mut accepting = hurt.clone();
+        accepting.config.accept_loss = code;
+        put_points(&accepting.open(), device(1), &[(2000, "k", ValueRef::Bool(true))]);
+        let again = hurt.after_cut(0).open();
+        flush(&again);
+        drop(again);
+        assert!(readings(&hurt.open()).contains(&2000), "{space:?}: no second question");
+    }
 }
 
 #[test]

@@ -88,6 +88,17 @@ fn a_change_larger_than_half_a_segment_is_refused_at_once_and_leaves_nothing_beh
     assert_eq!(range(&bed.after_cut(0).open(), device(1), "k").len(), 2);
 }
 
+#[test]
+fn a_change_larger_than_the_line_is_taken_when_the_line_is_empty_also_with_new_names() {
+    let bed =
+        Bed { config: LedgerConfig { commit_queue_max_bytes: 4096, ..small() }, ..Bed::new() };
+    let ledger = bed.open();
+    let text = "x".repeat(30 * 1024);
+    put_points(&ledger, device(1), &[(1, "new", ValueRef::String(&text))]);
+    put_points(&ledger, device(1), &[(2, "new", ValueRef::String(&text))]);
+    assert_eq!(range(&bed.after_cut(0).open(), device(1), "new").len(), 2);
+}
+
 /// The shelf refuses, so nothing can be flushed; what a start would have to read stays bounded.
 #[test]
 fn a_backlog_of_the_flush_makes_appends_wait_until_it_shrinks() {
