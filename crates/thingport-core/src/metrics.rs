@@ -94,6 +94,10 @@ bounds! {
     PasswordChecks = "password_checks_max",
     /// Downlinks that wait until a client acknowledges earlier ones; the newest is lost.
     Downlinks = "downlinks_max",
+    /// Questions of one connection that are looked up at once; its socket is not read.
+    Errands = "errands_max",
+    /// Client calls of one connection that wait for their answer; a further one gets an error.
+    ClientCalls = "client_calls_max",
     /// Provisioning requests worked at at once; the next one waits.
     Provisions = "provisions_max",
     /// Connections that wait to be provisioned; the newcomer is refused.
@@ -131,6 +135,8 @@ pub struct Metrics {
     pub attribute_messages: Counter,
     /// Readings and attributes in them.
     pub points: Counter,
+    /// What devices asked, claimed and answered to calls.
+    pub questions: Counter,
     /// Messages that were rejected.
     pub messages_rejected: Counter,
     /// PUBACK and PUBREC packets that promise durability.
@@ -170,6 +176,7 @@ impl Default for Metrics {
             telemetry_messages: Counter::default(),
             attribute_messages: Counter::default(),
             points: Counter::default(),
+            questions: Counter::default(),
             messages_rejected: Counter::default(),
             acknowledged: Counter::default(),
             downlinks: Counter::default(),

@@ -180,6 +180,7 @@ impl Page {
         let kinds = [
             ("telemetry", it.telemetry_messages.value()),
             ("attributes", it.attribute_messages.value()),
+            ("questions", it.questions.value()),
         ];
         sheet.counters("messages", "Messages of devices accepted.", "kind", kinds)?;
         let rejected = it.messages_rejected.value();

@@ -126,6 +126,8 @@ pub const fn disconnect(reason: Reason) -> ReasonCode {
     match reason {
         Reason::TakenOver => ReasonCode::SessionTakenOver,
         Reason::ServerShuttingDown => ReasonCode::ServerShuttingDown,
+        // RP-055.
+        Reason::CallNotAcknowledged => ReasonCode::AdministrativeAction,
         Reason::DeviceDeleted | Reason::CredentialsChanged | Reason::ProfileChanged => {
             ReasonCode::AdministrativeAction
         }
@@ -133,6 +135,10 @@ pub const fn disconnect(reason: Reason) -> ReasonCode {
         Reason::ProvisionGuesses => ReasonCode::QuotaExceeded,
         Reason::SlowReader => ReasonCode::QuotaExceeded,
         Reason::StorageFull => ReasonCode::QuotaExceeded,
+        // OT-017.
+        Reason::PackageNotFound | Reason::PackageChunkTooLarge | Reason::PackageFailed => {
+            ReasonCode::ImplementationSpecificError
+        }
         Reason::StorageFailed | Reason::StorageBusy => ReasonCode::ImplementationSpecificError,
         _ => ReasonCode::UnspecifiedError,
     }
@@ -250,9 +256,11 @@ const fn class(reason: Reason) -> Class {
         | Reason::TopicInvalid
         | Reason::TopicNotServed
         | Reason::NotAGateway => Class::Topic,
-        Reason::StorageFull | Reason::StorageFailed | Reason::StorageBusy | Reason::Internal => {
-            Class::Backend
-        }
+        Reason::StorageFull
+        | Reason::StorageFailed
+        | Reason::StorageBusy
+        | Reason::Internal
+        | Reason::AnswerFailed => Class::Backend,
         Reason::RateLimited | Reason::RateSlowed => Class::Limit,
         _ => Class::Format,
     }
@@ -265,7 +273,9 @@ const fn publish_code(reason: Reason) -> ReasonCode {
         }
         Reason::NotAGateway => ReasonCode::NotAuthorized,
         Reason::StorageFull | Reason::RateLimited => ReasonCode::QuotaExceeded,
-        Reason::StorageFailed | Reason::StorageBusy => ReasonCode::ImplementationSpecificError,
+        Reason::StorageFailed | Reason::StorageBusy | Reason::AnswerFailed => {
+            ReasonCode::ImplementationSpecificError
+        }
         Reason::Internal => ReasonCode::UnspecifiedError,
         _ => ReasonCode::PayloadFormatInvalid,
     }

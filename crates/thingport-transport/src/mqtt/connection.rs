@@ -15,6 +15,7 @@ mod ending;
 mod messages;
 mod pacing;
 mod provisioning;
+mod questions;
 mod securing;
 mod standing;
 
@@ -44,6 +45,7 @@ use crate::stream::Stream;
 use crate::timers::Key;
 use crate::tls::{self, Room};
 use provisioning::Candidate;
+use questions::Questions;
 
 /// One MQTT connection as a future that ends with it.
 pub(crate) struct Connection {
@@ -96,6 +98,8 @@ struct Open {
     epoch: u64,
     /// State of everybody's mail this connection has seen.
     posts: u64,
+    /// What is looked up for it; none in the many connections that ask nothing now.
+    questions: Option<Box<Questions>>,
 }
 
 struct Refreshing {
@@ -230,9 +234,10 @@ impl Connection {
     }
 
     /// Whether packets may be handled: nothing else has to happen first.
-    const fn is_listening(&self) -> bool {
+    fn is_listening(&self) -> bool {
         let is_free = match &self.stage {
-            Stage::Arriving | Stage::Open(_) | Stage::Securing { .. } => true,
+            Stage::Arriving | Stage::Securing { .. } => true,
+            Stage::Open(open) => open.questions.as_ref().is_none_or(|it| !it.is_full()),
             Stage::Provisioning(candidate) => candidate.is_idle(),
             _ => false,
         };

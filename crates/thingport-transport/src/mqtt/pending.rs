@@ -18,6 +18,8 @@ pub(super) struct Pending {
     // Boxed on purpose: one word in the many connections that never pipeline.
     #[allow(clippy::box_collection)]
     rest: Option<Box<VecDeque<Waiting>>>,
+    /// The newest promise of this connection, whether anything waits for it or not; 0 at first.
+    newest: u64,
 }
 
 impl Pending {
@@ -27,6 +29,17 @@ impl Pending {
         } else {
             self.rest.get_or_insert_default().push_back(waiting);
         }
+    }
+
+    /// Notes a promise. Questions wait for the newest, so that a device finds what it wrote before it
+    /// asked.
+    pub(super) const fn note(&mut self, receipt: Receipt) {
+        self.newest = receipt.0;
+    }
+
+    /// The newest promise; none before the first.
+    pub(super) const fn newest(&self) -> Option<Receipt> {
+        if self.newest == 0 { None } else { Some(Receipt(self.newest)) }
     }
 
     /// The oldest.
@@ -61,6 +74,6 @@ mod tests {
 
     #[test]
     fn the_queue_costs_two_words_beyond_its_first_place() {
-        assert!(size_of::<Pending>() <= size_of::<Option<Waiting>>() + 8);
+        assert!(size_of::<Pending>() <= size_of::<Option<Waiting>>() + 16);
     }
 }

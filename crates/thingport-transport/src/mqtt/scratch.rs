@@ -3,6 +3,7 @@
 
 use core::cell::RefCell;
 
+use thingport_device::link::Page;
 use thingport_device::payload::json::Decoder;
 use thingport_model::reading::Readings;
 
@@ -27,6 +28,8 @@ pub(super) struct Desk {
     pub(super) decoder: Decoder,
     /// Readings of the publication being handled.
     pub(super) readings: Readings,
+    /// The message to a device being written.
+    pub(super) page: Page,
 }
 
 /// Lends this thread's buffers. A connection never runs another one, so they are free; should that
@@ -47,6 +50,7 @@ impl Scratch {
             out: Vec::with_capacity(4096),
             decoder: Decoder::new(),
             readings: Readings::default(),
+            page: Page::default(),
         };
         Self { read: vec![0; READ_BUFFER], desk, room: Room::default() }
     }

@@ -1,14 +1,79 @@
 //! What the server sends to a client: publications, and what becomes of them.
 
+use core::num::NonZeroU64;
+
 use thingport_core::metrics::Bound;
+use thingport_device::link::Publication;
+use thingport_device::reject::Reject;
+use thingport_model::downlink::Downlink;
+use thingport_model::ota::PackageError;
+use thingport_model::reason::Reason;
+use thingport_model::rpc::{CallProgress, CallToken};
 use thingport_mqtt::session::{Delivered, Message, Sent};
 use thingport_mqtt::topic::TopicName;
 
-use super::Connection;
+use super::{Connection, Stage};
 use crate::mqtt::scratch::Desk;
 
 /// Downlinks.
 impl Connection {
+    /// Tells the device something, or does it to its connection.
+    pub(super) fn tell(&mut self, downlink: &Downlink, desk: &mut Desk) {
+        let Stage::Open(open) = &self.stage else { return };
+        if let Downlink::Close(reason) = downlink {
+            return self.close(*reason, desk);
+        }
+        let token = match downlink {
+            Downlink::Call { token, .. } => Some(*token),
+            _ => None,
+        };
+        let progress = match open.link.downlink(downlink, &mut desk.page) {
+            Ok(Some(publication)) => self.publish(publication, token, &mut desk.out),
+            // It unsubscribed meanwhile.
+            Ok(None) => CallProgress::NotNow,
+            Err(Reject { reason, detail }) => {
+                self.record(reason, &detail);
+                CallProgress::Impossible
+            }
+        };
+        if let Some(token) = token {
+            self.progress(token, progress);
+        }
+        if let Downlink::PackageError { error, .. } = downlink {
+            self.close(reason_of(*error), desk);
+        }
+    }
+
+    fn publish(
+        &mut self,
+        publication: Publication<'_>,
+        token: Option<CallToken>,
+        out: &mut Vec<u8>,
+    ) -> CallProgress {
+        let Publication { topic, payload } = publication;
+        let token = token.map_or(UNTOLD, |token| token.0.get());
+        let sent = match TopicName::parse(topic) {
+            Ok(_) if payload.len() > DOWNLINK_MAX => Sent::TooLarge,
+            Ok(topic) => self.send(topic, payload, token, out),
+            // Such as the own topic of a profile that nobody could subscribe to.
+            Err(_) => Sent::Closed,
+        };
+        match sent {
+            Sent::Unacknowledged => CallProgress::Delivered,
+            Sent::InFlight | Sent::Waiting => CallProgress::Sent,
+            Sent::TooLarge => {
+                let detail = format!("{} bytes to {topic}", payload.len());
+                self.record(Reason::DownlinkTooLarge, &detail);
+                CallProgress::Impossible
+            }
+            Sent::Full => {
+                self.record(Reason::TooManyDownlinks, topic);
+                CallProgress::NotNow
+            }
+            Sent::Closed => CallProgress::NotNow,
+        }
+    }
+
     /// Sends a publication, or lets it wait for the client's window. Its quality of service is that
     /// of the subscription that matches, and 1 when none does (LS-073). `token` comes back in
     /// [`Self::handle_delivered`] when the client acknowledges.
@@ -20,10 +85,10 @@ impl Connection {
         topic: TopicName<'_>,
         payload: &[u8],
         token: u64,
-        desk: &mut Desk,
+        out: &mut Vec<u8>,
     ) -> Sent {
         let message = Message { topic, payload, qos: None, token };
-        let sent = self.session.publish(&message, &mut desk.out);
+        let sent = self.session.publish(&message, out);
         let metrics = &self.shared.node.metrics;
         match sent {
             Sent::Unacknowledged | Sent::InFlight | Sent::Waiting => metrics.downlinks.add(1),
@@ -33,8 +98,31 @@ impl Connection {
         sent
     }
 
-    /// The client has a publication; those that waited for its place are in the output already.
-    pub(super) fn handle_delivered(&self, _delivered: Delivered) {
+    /// The client has a publication, whatever it says to it (LS-094); those that waited for its place
+    /// are in the output already.
+    pub(super) fn handle_delivered(&self, delivered: Delivered) {
         self.shared.node.metrics.downlinks_delivered.add(1);
+        if let Some(token) = NonZeroU64::new(delivered.token) {
+            self.progress(CallToken(token), CallProgress::Delivered);
+        }
+    }
+
+    /// Tells whoever called the device what became of that.
+    fn progress(&self, token: CallToken, progress: CallProgress) {
+        let Stage::Open(open) = &self.stage else { return };
+        self.shared.node.calls.progress(open.login.device_id, token, progress);
     }
 }
+
+const fn reason_of(error: PackageError) -> Reason {
+    match error {
+        PackageError::PayloadTooLarge => Reason::PackageChunkTooLarge,
+        PackageError::NotFound => Reason::PackageNotFound,
+        PackageError::Failure => Reason::PackageFailed,
+    }
+}
+
+/// The token of messages nobody asks after.
+const UNTOLD: u64 = 0;
+/// Largest message to a device in bytes, so that one that does not read cannot hold more (L-17).
+const DOWNLINK_MAX: usize = 1024 * 1024;

@@ -57,12 +57,15 @@ impl Connection {
     pub(super) fn leave(&mut self) {
         self.pending.clear();
         self.stalled = None;
-        let mailbox = match &self.stage {
-            Stage::Open(open) => &open.mailbox,
-            Stage::Refreshing(refreshing) => &refreshing.open.mailbox,
+        let open = match &self.stage {
+            Stage::Open(open) => open,
+            Stage::Refreshing(refreshing) => &refreshing.open,
             _ => return,
         };
-        self.shared.node.presence.close(mailbox);
+        let is_last = self.shared.node.presence.close(&open.mailbox);
+        if is_last && open.mailbox.wants().calls {
+            self.shared.node.calls.unwanted(open.login.device_id);
+        }
         self.shared.node.metrics.sessions.sub(1);
     }
 

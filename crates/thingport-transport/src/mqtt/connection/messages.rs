@@ -3,7 +3,9 @@
 use core::future::Future;
 use core::task::{Context, Poll};
 
+use thingport_core::presence::Wants;
 use thingport_device::reject::Reject;
+use thingport_device::topic::Subscription;
 use thingport_model::port::ledger::{AppendError, Receipt};
 use thingport_model::reading::Readings;
 use thingport_model::reason::Reason;
@@ -13,7 +15,8 @@ use thingport_mqtt::reason::ReasonCode;
 use thingport_mqtt::session::{Delivery, Notice, Publish};
 use thingport_mqtt::version::{Qos, Version};
 
-use super::{Connection, Stage, Stalled, Then};
+use super::questions::Asked;
+use super::{Connection, Open, Stage, Stalled, Then};
 use crate::mqtt::answer::{self, Rejection};
 use crate::mqtt::scratch::Desk;
 
@@ -36,7 +39,12 @@ impl Connection {
             &shared.config.typing,
         );
         let is_telemetry = match uplink {
-            Ok(uplink) => matches!(uplink, Uplink::Telemetry(_)),
+            Ok(Uplink::Telemetry(_)) => true,
+            Ok(Uplink::Attributes(_)) => false,
+            Ok(uplink) => {
+                let asked = Asked::of(uplink, &shared.node, &open.login, &shared.bounds);
+                return asked.map_or((), |it| self.handle_question(it, publish.delivery, desk));
+            }
             Err(Reject { reason, detail }) => {
                 return self.reject(reason, &detail, publish.delivery, desk);
             }
@@ -68,6 +76,9 @@ impl Connection {
         delivery: Delivery,
         out: &mut Vec<u8>,
     ) {
+        if let Some(receipt) = receipt {
+            self.pending.note(receipt);
+        }
         match receipt {
             Some(receipt) if delivery.qos() != Qos::AtMostOnce => {
                 self.pending.push((receipt, delivery));
@@ -220,18 +231,25 @@ impl Connection {
     ) {
         let charged = self.charge(0);
         let Stage::Open(open) = &mut self.stage else { return };
-        let mut refused = Vec::new();
+        let (mut refused, mut listens) = (Vec::new(), false);
         let link = &mut open.link;
         let answered = self.session.answer_subscribe(packet, &mut desk.out, |request| {
             if charged.is_err() {
                 return Err(answer::suback(Reason::RateLimited));
             }
-            link.subscribe(request.filter).map_err(|reject| {
+            let granted = link.subscribe(request.filter).map_err(|reject| {
                 let code = answer::suback(reject.reason);
                 refused.push(reject);
                 code
-            })
+            });
+            listens |= granted.is_ok() && is_for_calls(request.filter);
+            granted
         });
+        // In force before SUBACK leaves (U-12).
+        open.note_wants();
+        if listens {
+            self.shared.node.calls.wanted(&open.login);
+        }
         for Reject { reason, detail } in refused {
             self.record(reason, &detail);
         }
@@ -272,11 +290,30 @@ impl Connection {
             link.unsubscribe(filter);
             Ok(())
         });
+        let listened = open.mailbox.wants().calls;
+        open.note_wants();
+        if listened && !open.mailbox.wants().calls {
+            self.shared.node.calls.unwanted(open.login.device_id);
+        }
         if let Err(violation) = answered {
             self.record(answer::violation(violation), &violation.to_string());
             self.linger(now_ms);
         }
     }
+}
+
+impl Open {
+    /// Lets whoever tells devices something know what this one subscribed to.
+    fn note_wants(&self) {
+        self.mailbox.set_wants(Wants {
+            attributes: self.link.attribute_updates().is_some(),
+            calls: self.link.rpc_requests().is_some(),
+        });
+    }
+}
+
+fn is_for_calls(filter: &str) -> bool {
+    matches!(Subscription::of(filter), Some((_, Subscription::RpcRequests(_))))
 }
 
 const fn uplink_of(is_telemetry: bool, readings: &Readings) -> Uplink<'_> {

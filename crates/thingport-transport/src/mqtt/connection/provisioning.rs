@@ -168,7 +168,7 @@ impl Connection {
     fn answer_request(&mut self, body: &[u8], delivery: Delivery, now_ms: u64, desk: &mut Desk) {
         self.session.acknowledge(delivery, ReasonCode::Success, None, &mut desk.out);
         if let Ok(topic) = TopicName::parse(PROVISION_RESPONSE_TOPIC) {
-            self.send(topic, body, 0, desk);
+            self.send(topic, body, 0, &mut desk.out);
         }
         let Stage::Provisioning(candidate) = &mut self.stage else { return };
         if !candidate.is_answered {

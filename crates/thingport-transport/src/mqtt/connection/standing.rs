@@ -7,7 +7,6 @@ use thingport_core::admit::Refused;
 use thingport_core::presence::Letter;
 use thingport_core::registry::DeviceLogin;
 use thingport_device::link::Link;
-use thingport_model::downlink::Downlink;
 use thingport_model::reason::Reason;
 use thingport_mqtt::session::{Acceptance, Refusal};
 
@@ -69,7 +68,7 @@ impl Connection {
         &mut self,
         caller: Caller,
         login: Arc<DeviceLogin>,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         now_ms: u64,
         desk: &mut Desk,
     ) {
@@ -92,6 +91,7 @@ impl Connection {
             client_id,
             epoch,
             posts: NEVER_LOOKED,
+            questions: None,
         });
         self.welcome(assigned.as_deref(), now_ms, desk);
         // Registers for mail; another login may have taken the device over already.
@@ -115,7 +115,7 @@ impl Connection {
         random.iter().fold("auto-".to_owned(), |text, byte| text + &format!("{byte:02x}"))
     }
 
-    pub(super) fn handle_mail(&mut self, cx: &Context<'_>, desk: &mut Desk) {
+    pub(super) fn handle_mail(&mut self, cx: &mut Context<'_>, desk: &mut Desk) {
         let Stage::Open(open) = &mut self.stage else { return };
         let posts = self.shared.node.presence.posts();
         if open.posts == posts {
@@ -125,10 +125,12 @@ impl Connection {
         let mailbox = Arc::clone(&open.mailbox);
         // Until it is empty, which registers for the next mail.
         while let Some(mail) = mailbox.poll_mail(cx) {
+            // What is acknowledged by now is acknowledged before anything is answered (JS-072).
+            self.poll_committed(cx, desk);
             for letter in *mail {
-                // Nobody says anything else yet.
-                if let Letter::Told(Downlink::Close(reason)) = letter {
-                    self.close(reason, desk);
+                match letter {
+                    Letter::Told(downlink) => self.tell(&downlink, desk),
+                    Letter::Done { ticket, outcome } => self.handle_done(ticket, outcome, desk),
                 }
             }
         }
