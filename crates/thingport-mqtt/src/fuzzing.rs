@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use crate::client;
 use crate::limits::Bounds;
+use crate::packet::ack::Ack;
 use crate::packet::connect::Connect;
+use crate::packet::disconnect::Disconnect;
 use crate::packet::publish::PublishPacket;
 use crate::packet::subscribe::{Subscribe, Unsubscribe};
 use crate::packet::{Frame, PacketType};
-use crate::reason::ReasonCode;
+use crate::reason::{ReasonCode, ReasonPlace};
 use crate::session::{Acceptance, Delivery, Event, Message, Refusal, Session};
 use crate::topic::TopicName;
 use crate::version::Version;
@@ -61,10 +63,67 @@ fn check_publish(frame: Frame<'_>, version: Version) {
     assert_eq!(again, Some(packet));
 }
 
+/// A client's packet as this crate reads it, for comparison with other codecs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientPacket<'a> {
+    /// CONNECT, of whatever version it says.
+    Connect(Connect<'a>),
+    /// PUBLISH.
+    Publish(PublishPacket<'a>),
+    /// PUBACK, PUBREC, PUBREL or PUBCOMP, by the first byte.
+    Ack(u8, Ack),
+    /// SUBSCRIBE.
+    Subscribe(Subscribe<'a>),
+    /// UNSUBSCRIBE.
+    Unsubscribe(Unsubscribe<'a>),
+    /// PINGREQ.
+    Ping,
+    /// DISCONNECT.
+    Disconnect(Disconnect<'a>),
+}
+
+/// Reads the one packet that `bytes` begin with; answers what is left as well.
+pub fn client_packet(bytes: &[u8], version: Version) -> Option<(ClientPacket<'_>, &[u8])> {
+    let bounds = Bounds::default();
+    let frame = Frame::find(bytes, bounds.packet_size_max).ok().flatten()?;
+    let (first, body) = (frame.first, frame.body);
+    let kind = PacketType::of(first)?;
+    if kind != PacketType::Publish && first != kind.first_byte() {
+        return None;
+    }
+    let ack =
+        |place| Ack::decode(body, version, place).ok().map(|ack| ClientPacket::Ack(first, ack));
+    let packet = match kind {
+        PacketType::Connect => {
+            Connect::decode(first, body, &bounds).ok().map(ClientPacket::Connect)
+        }
+        PacketType::Publish => {
+            PublishPacket::decode(first, body, version).ok().map(ClientPacket::Publish)
+        }
+        PacketType::Puback | PacketType::Pubrec => ack(ReasonPlace::PubackOrPubrec),
+        PacketType::Pubrel | PacketType::Pubcomp => ack(ReasonPlace::PubrelOrPubcomp),
+        PacketType::Subscribe => Subscribe::decode(body, version).ok().map(ClientPacket::Subscribe),
+        PacketType::Unsubscribe => {
+            Unsubscribe::decode(body, version).ok().map(ClientPacket::Unsubscribe)
+        }
+        PacketType::Pingreq => body.is_empty().then_some(ClientPacket::Ping),
+        PacketType::Disconnect => {
+            Disconnect::decode(body, version).ok().map(ClientPacket::Disconnect)
+        }
+        _ => None,
+    };
+    Some((packet?, bytes.get(frame.size..)?))
+}
+
 /// Plays commands against a session. The first byte says whether the client has connected already
 /// and in which version. Then each command is one byte; bytes from the client follow with their
 /// number in front.
 pub fn session(data: &[u8]) {
+    session_seen(data, &mut |_, _| {});
+}
+
+/// The same, and shows everything the session wrote.
+pub fn session_seen(data: &[u8], see: &mut dyn FnMut(Version, &[u8])) {
     let Some((start, mut rest)) = data.split_first() else { return };
     let mut driver = Driver::new();
     if *start % 4 != 3 {
@@ -89,6 +148,7 @@ pub fn session(data: &[u8]) {
             6 => driver.publish(command / 8),
             _ => driver.session.disconnect(ReasonCode::ServerBusy, Some("Busy."), &mut driver.out),
         }
+        see(driver.session.version().unwrap_or(Version::V311), &driver.out);
         driver.check();
     }
 }
