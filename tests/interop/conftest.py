@@ -151,8 +151,10 @@ def people(subject, sysadmin, tenant):
                           "customerId": customer["id"]})[0]
         for customer in customers
     ]
+    public = tenant.ok("POST", f"/api/customer/public/device/{tenant.new_device().id}")["customerId"]["id"]
     return SimpleNamespace(
         sysadmin=sysadmin, tenant=tenant, stranger=stranger, customer=users[0], neighbour=users[1],
+        guest=tenant.guest_of(public), program=tenant.program()[0], stray_key=Person(url, "tp_stray", scheme="ApiKey"),
         nobody=Person(url), garbage=Person(url, "e30.e30.e30"), refresher=Person(url, tenant.refresh_token),
         customer_id=customers[0]["id"]["id"], neighbour_id=customers[1]["id"]["id"],
         stranger_tenant_id=other["id"]["id"],

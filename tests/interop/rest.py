@@ -22,8 +22,9 @@ def fresh(prefix):
 class Person:
     """Somebody signed in, or nobody when there is no token."""
 
-    def __init__(self, url, token=None, refresh_token=None):
+    def __init__(self, url, token=None, refresh_token=None, scheme="Bearer"):
         self.url = url
+        self.scheme = scheme
         self.token = token
         self.refresh_token = refresh_token
         self.http = requests.Session()
@@ -38,7 +39,7 @@ class Person:
     def request(self, method, path, body=None, headers=None, **options):
         headers = dict(headers or {})
         if self.token is not None:
-            headers.setdefault("X-Authorization", f"Bearer {self.token}")
+            headers.setdefault("X-Authorization", f"{self.scheme} {self.token}")
         if body is not None:
             options["data"] = body if isinstance(body, (str, bytes)) else json.dumps(body)
             headers.setdefault("Content-Type", "application/json")
@@ -57,6 +58,17 @@ class Person:
         answer = self.request(method, path, body, **options)
         assert answer.status_code == 200, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content and "json" in answer.headers.get("Content-Type", "") else answer.text
+
+    def guest_of(self, customer):
+        """Somebody who looks at the devices of a public customer."""
+        pair = Person(self.url).ok("POST", "/api/auth/login/public", {"publicId": customer})
+        return Person(self.url, pair["token"], pair["refreshToken"])
+
+    def program(self, **members):
+        """The same rights by an API key; the program and the key."""
+        members.setdefault("description", fresh("program"))
+        key = self.ok("POST", "/api/apiKey", members)
+        return Person(self.url, key["value"], scheme="ApiKey"), key
 
     # What tests need again and again.
 

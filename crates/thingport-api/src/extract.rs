@@ -85,12 +85,7 @@ impl Params {
     /// The parameter as a flag, in any of the spellings that the contract's clients use: Python's write
     /// `True`, and the original also takes `yes`, `on` and `1`.
     pub(crate) fn choice(&self, name: &str) -> Result<Option<bool>, Refusal> {
-        let Some(text) = self.text(name) else { return Ok(None) };
-        match text.to_ascii_lowercase().as_str() {
-            "true" | "yes" | "on" | "1" => Ok(Some(true)),
-            "false" | "no" | "off" | "0" => Ok(Some(false)),
-            _ => Err(Refusal::bad_request(format!("{name} is true or false, not {text}"))),
-        }
+        self.text(name).map(|text| flag_of(name, text)).transpose()
     }
 
     /// The parts of a comma list; the parameter may also be repeated. Empty parts are left out.
@@ -145,6 +140,15 @@ impl Params {
         };
         let property = self.text("sortProperty");
         Ok(property.map(|property| Sort { property: property.to_owned(), descending }))
+    }
+}
+
+/// A flag in a query or a path, in any of the spellings that the contract's clients use.
+pub(crate) fn flag_of(name: &str, text: &str) -> Result<bool, Refusal> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "false" | "no" | "off" | "0" => Ok(false),
+        _ => Err(Refusal::bad_request(format!("{name} is true or false, not {text}"))),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::auth::{SignedIn, key};
 use crate::dto::auth::{ApiKeyBody, ApiKeyInput, NewApiKeyBody};
 use crate::dto::page::PageBody;
 use crate::error::Refusal;
-use crate::extract::{Body, Params, RawBody, Segments};
+use crate::extract::{Body, Params, RawBody, Segments, flag_of};
 use crate::route::{PAGED, Route, S_T_C};
 
 pub(in crate::rest) fn routes() -> Vec<Route> {
@@ -94,8 +94,9 @@ async fn describe(
 async fn enable(
     State(api): State<Arc<Api>>,
     SignedIn { caller, .. }: SignedIn,
-    Segments((id, enabled)): Segments<(Uuid, bool)>,
+    Segments((id, enabled)): Segments<(Uuid, String)>,
 ) -> Result<Json<ApiKeyBody>, Refusal> {
+    let enabled = flag_of("enabled", &enabled)?;
     let change = |stored: &mut ApiKeyDraft| stored.enabled = enabled;
     let saved = api.node().registry.change_api_key(&caller, ApiKeyId(id), change).await?;
     api.ended.ring();
