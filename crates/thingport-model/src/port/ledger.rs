@@ -5,7 +5,7 @@
 //! commit has passed that number. One commit serves everybody who appended since the last one, and wakes
 //! each waiting task once.
 
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -291,11 +291,20 @@ pub const TENANT_INCIDENTS_MAX: usize = 512;
 /// Incidents kept of peers that matched no device, in the whole installation.
 pub const STRANGER_INCIDENTS_MAX: usize = 2048;
 
-/// Waits until `receipt` is committed.
+/// Waits until `receipt` is committed. May be polled by one task after another.
 ///
 /// # Errors
 /// When it can never be.
 pub async fn committed(ledger: &dyn Ledger, receipt: Receipt) -> Result<(), AppendError> {
     let mut waiter = Waiter::default();
-    core::future::poll_fn(|cx| ledger.poll_committed(receipt, &mut waiter, cx)).await
+    let mut waker: Option<Waker> = None;
+    core::future::poll_fn(|cx| {
+        // A waiter remembers that it is registered, but not for whom.
+        if waker.as_ref().is_none_or(|known| !known.will_wake(cx.waker())) {
+            waiter = Waiter::default();
+            waker = Some(cx.waker().clone());
+        }
+        ledger.poll_committed(receipt, &mut waiter, cx)
+    })
+    .await
 }

@@ -252,10 +252,8 @@ enum Class {
 
 const fn class(reason: Reason) -> Class {
     match reason {
-        Reason::TopicUnknown
-        | Reason::TopicInvalid
-        | Reason::TopicNotServed
-        | Reason::NotAGateway => Class::Topic,
+        // TopicInvalid: a topic of the device API without a number where one is due (JS-079, T-1).
+        Reason::TopicUnknown | Reason::TopicNotServed | Reason::NotAGateway => Class::Topic,
         Reason::StorageFull
         | Reason::StorageFailed
         | Reason::StorageBusy
@@ -268,9 +266,7 @@ const fn class(reason: Reason) -> Class {
 
 const fn publish_code(reason: Reason) -> ReasonCode {
     match reason {
-        Reason::TopicUnknown | Reason::TopicInvalid | Reason::TopicNotServed => {
-            ReasonCode::TopicNameInvalid
-        }
+        Reason::TopicUnknown | Reason::TopicNotServed => ReasonCode::TopicNameInvalid,
         Reason::NotAGateway => ReasonCode::NotAuthorized,
         Reason::StorageFull | Reason::RateLimited => ReasonCode::QuotaExceeded,
         Reason::StorageFailed | Reason::StorageBusy | Reason::AnswerFailed => {
@@ -300,6 +296,8 @@ mod tests {
             (Reason::TopicUnknown, V311, Q0, false, Ignore),
             (Reason::TopicUnknown, V311, Q1, false, Acknowledge(C::TopicNameInvalid)),
             (Reason::TopicUnknown, V5, Q1, false, Acknowledge(C::TopicNameInvalid)),
+            (Reason::TopicInvalid, V5, Q1, false, Acknowledge(C::PayloadFormatInvalid)),
+            (Reason::TopicInvalid, V311, Q1, false, Close(C::PayloadFormatInvalid)),
             (Reason::NotAGateway, V5, Q1, false, Acknowledge(C::NotAuthorized)),
             (Reason::StorageFull, V311, Q1, true, Close(C::QuotaExceeded)),
             (Reason::StorageFull, V5, Q1, true, Acknowledge(C::QuotaExceeded)),

@@ -266,8 +266,11 @@ impl Connection {
                 work.await
             });
         }
-        let at_once = work.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        if let Poll::Ready(outcome) = at_once {
+        // Not while anything waits for its acknowledgement, which must leave before the answer.
+        if self.pending.is_empty()
+            && let Poll::Ready(outcome) =
+                work.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        {
             return self.finish(after, outcome, desk);
         }
         let Stage::Open(open) = &mut self.stage else { return };
