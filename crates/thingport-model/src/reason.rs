@@ -388,6 +388,19 @@ reasons! {
         "The store could not be read, so a question of the device was not answered.",
         "Look at the server's health; the device may ask again.";
 
+    CallNotDelivered = 710, "call.not_delivered", Device,
+        "A call to the device ended before the device listened to calls.",
+        "Let the device connect and subscribe to v1/devices/me/rpc/request/+ before its time is over.";
+    CallNotAcknowledged = 711, "call.not_acknowledged", Device,
+        "The device did not acknowledge a call in time.",
+        "Let the device send PUBACK as soon as it has read a message, or subscribe with QoS 0.";
+    CallNotAnswered = 712, "call.not_answered", Device,
+        "The device was given a call and did not answer it in time.",
+        "Let the device publish its answer to v1/devices/me/rpc/response/ and the number of the call.";
+    CallsFull = 713, "call.too_many", Operator,
+        "So many calls wait for the device that another one was refused.",
+        "Let the device connect and answer, delete calls that wait, or give calls a shorter life.";
+
     // 8xx: limits.
     RateLimited = 800, "limit.rate", Operator,
         "A rate limit was reached.",
