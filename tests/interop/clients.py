@@ -1,12 +1,18 @@
-"""Real clients: paho-mqtt, mosquitto_pub and mosquitto_sub, websocket-client."""
+"""Real clients: paho-mqtt, mosquitto_pub and mosquitto_sub, ThingsBoard's client for devices, websocket-client."""
 
 import json
+import os
 import queue
 import subprocess
+import sys
+import threading
 import time
+from pathlib import Path
 
 import paho.mqtt.client as paho
 import websocket
+
+from server import ROOT
 
 
 class Paho:
@@ -24,6 +30,7 @@ class Paho:
         self.client.on_disconnect = lambda c, u, flags, reason, p: self.told.put(("disconnect", reason))
         self.client.on_publish = lambda c, u, mid, reason, p: self.told.put(("publish", (mid, reason)))
         self.client.on_subscribe = lambda c, u, mid, reasons, p: self.told.put(("subscribe", reasons))
+        self.client.on_message = lambda c, u, m: self.told.put(("message", (m.topic, m.payload, m.qos)))
         self.client.on_unsubscribe = lambda c, u, mid, reasons, p: self.told.put(("unsubscribe", reasons))
 
     def connect(self, keepalive=60):
@@ -54,6 +61,20 @@ class Paho:
         self.client.subscribe(filters)
         return self.wait("subscribe")
 
+    def message(self, timeout=10):
+        """The next message: topic and what its JSON says."""
+        topic, payload, _ = self.wait("message", timeout)
+        return topic, json.loads(payload)
+
+    def ask(self, topic, payload):
+        """Publishes a question; what it is answered, and where."""
+        self.publish(topic, payload)
+        return self.message()
+
+    def unsubscribe(self, topic):
+        self.client.unsubscribe(topic)
+        return self.wait("unsubscribe")
+
     def close(self):
         self.client.disconnect()
         self.client.loop_stop()
@@ -65,6 +86,75 @@ def mosquitto_pub(address, *arguments):
     line = ["mosquitto_pub", "-h", host, "-p", str(port), *arguments]
     done = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30)
     return done.returncode, done.stdout
+
+
+class Sdk:
+    """ThingsBoard's own client for devices, unchanged, in a Python of its own: it brings another paho.
+
+    Each attribute is a method of the client: `sdk.send_attributes({"a": 1})` gives what the method says, and
+    `sdk.asked("request_attributes", ["a"])` what its callback is told.
+    """
+
+    def __init__(self, address, token, **options):
+        driver = Path(__file__).parent / "sdk_device.py"
+        self.process = subprocess.Popen([sdk_python(), str(driver), *map(str, address), token, json.dumps(options)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.lines = queue.Queue()
+        self.events = []
+        threading.Thread(target=self._read, daemon=True).start()
+        self.wait("ready")
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.put(json.loads(line))
+        self.lines.put({"what": "end"})
+
+    def wait(self, what, timeout=20):
+        """The next thing of this kind that the client tells; others are kept."""
+        deadline = time.monotonic() + timeout
+        while True:
+            for at, event in enumerate(self.events):
+                if event["what"] == what:
+                    return self.events.pop(at).get("value")
+            event = self.lines.get(timeout=max(0.001, deadline - time.monotonic()))
+            assert event["what"] not in ("end", "error"), event
+            self.events.append(event)
+
+    def _send(self, **command):
+        self.process.stdin.write(json.dumps(command) + "\n")
+        self.process.stdin.flush()
+
+    def asked(self, method, *arguments, callback="callback", **named):
+        self._send(method=method, arguments=arguments, named=named, callback=callback)
+        return self.wait(method)
+
+    def call(self, method, *arguments, **named):
+        self._send(method=method, arguments=arguments, named=named)
+        return self.wait(method)
+
+    def listen(self, method, *arguments):
+        """Lets a method's callback tell what it hears as `heard`."""
+        self._send(method=method, arguments=arguments, named={}, callback="callback", heard=True)
+        self.wait(method)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(20)
+
+
+def sdk_python():
+    """A Python that has ThingsBoard's client for devices, made when there is none."""
+    home = ROOT / "target/venv-sdk"
+    python = home / "bin/python"
+    wanted = Path(__file__).parent / "requirements-sdk.txt"
+    if not python.exists():
+        made = Path(f"{home}-{os.getpid()}")
+        subprocess.run([sys.executable, "-m", "venv", made], check=True)
+        install = [made / "bin/python", "-m", "pip", "install", "--quiet", "--requirement", wanted]
+        subprocess.run(install, check=True)
+        if not home.exists():
+            made.rename(home)
+    return str(python)
 
 
 class Feed:

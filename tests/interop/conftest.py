@@ -14,7 +14,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from clients import Feed, Paho  # noqa: E402
+from clients import Feed, Paho, Sdk  # noqa: E402
 from rest import Person, fresh, new_user  # noqa: E402
 from server import BINARY, Server  # noqa: E402
 from wire import Wire  # noqa: E402
@@ -116,6 +116,20 @@ def paho_client(subject):
 
     def make(protocol, token, **options):
         made.append(Paho(subject.mqtt, protocol, token, **options))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()
+
+
+@pytest.fixture
+def sdk(subject):
+    """Makes ThingsBoard's own clients for devices, which are closed with the test."""
+    made = []
+
+    def make(token, **options):
+        made.append(Sdk(subject.mqtt, token, **options))
         return made[-1]
 
     yield make

@@ -41,6 +41,16 @@ INVALID = [
     ("JS-050 attributes: list", "v2/a", '[{"a":1}]', "payload.shape"),
     ("JS-050 attributes: number", "v1/devices/me/attributes", "5", "payload.shape"),
     ("JS-050 attributes: empty", "v2/a/j", "", None),
+    ("JS-065 request: list", "v1/devices/me/attributes/request/1", "[]", "payload.shape"),
+    ("JS-065 request: empty", "v2/a/req/1", "", None),
+    ("JS-068 request: null", "v2/a/req/j/1", '{"clientKeys":null}', "payload.shape"),
+    ("JS-079 request: no number", "v1/devices/me/attributes/request/x", "{}", "publish.topic_invalid"),
+    ("RP-008 answer: no number", "v2/r/res/x", "{}", "publish.topic_invalid"),
+    ("CR-004 call: list", "v2/r/req/1", "[]", "payload.shape"),
+    ("CR-004 call: no method", "v1/devices/me/rpc/request/1", '{"params":1}', "payload.shape"),
+    ("CL-002 claim: list", "v1/devices/me/claim", "[]", "payload.shape"),
+    ("CL-002 claim: duration", "v2/c", '{"durationMs":true}', "payload.shape"),
+    ("OT-019 chunk size", "v2/fw/request/1/chunk/0", "4k", "payload.shape"),
     ("TV-008 attributes: no JSON", "v1/devices/me/attributes", "some text", "payload.not_json"),
     ("TV-013 telemetry: value missing", "v1/devices/me/telemetry", '{"key1":, "key2":true}', "payload.not_json"),
 ]
@@ -150,8 +160,7 @@ def test_a_gateway_topic_of_another_device_is_not_authorized(wire, tenant, devic
     tenant.event("publish.not_a_gateway", device)
 
 
-@pytest.mark.parametrize("topic", ["v1/devices/me/rpc/request/1", "v2/r/res/1", "v1/devices/me/claim",
-                                   "v1/devices/me/attributes/request/1", "v2/fw/request/1/chunk/0"])
+@pytest.mark.parametrize("topic", ["spBv1.0/G/NDATA/E"])
 def test_what_this_version_does_not_serve_says_so(wire, tenant, device, topic):
     connection = wire(V5, device.token)
     assert connection.ask(w.publish(topic, "{}", 1, 3, V5), w.PUBACK).code >= 0x80

@@ -1,0 +1,55 @@
+"""Runs ThingsBoard's client for devices by commands: a line of JSON each, answered by lines of JSON.
+
+A command names a method of the client with its arguments. With `callback` the method gets one under that name, and
+what it is told is the answer; with `heard` the method's own result is, and each telling comes as `heard`.
+"""
+
+import json
+import sys
+import threading
+
+from tb_device_mqtt import TBDeviceMqttClient, TBPublishInfo
+
+lock = threading.Lock()
+
+
+def tell(what, value=None):
+    with lock:
+        print(json.dumps({"what": what, "value": value}, default=str), flush=True)
+
+
+def plain(value):
+    """What a method says; a publication is waited for."""
+    if isinstance(value, TBPublishInfo):
+        return value.get()
+    return value if isinstance(value, (bool, int, float, str, dict, list, type(None))) else str(value)
+
+
+def main(host, port, token, options):
+    client = TBDeviceMqttClient(host, int(port), token, **json.loads(options))
+    connected = threading.Event()
+    client.connect(callback=lambda *_: connected.set())
+    if not connected.wait(15):
+        return tell("error", "not connected")
+    tell("ready", client.is_connected())
+    for line in sys.stdin:
+        command = json.loads(line)
+        method, heard = command["method"], command.get("heard")
+        named = command["named"]
+        if command.get("callback"):
+            what = "heard" if heard else method
+            named[command["callback"]] = lambda *told, what=what: tell(what, [plain(it) for it in told])
+        try:
+            attribute = getattr(client, method)
+            value = plain(attribute(*command["arguments"], **named) if callable(attribute) else attribute)
+        except Exception as error:  # whatever it is, the test shall see it
+            tell("error", repr(error))
+            continue
+        if heard or not command.get("callback"):
+            tell(method, value)
+    client.disconnect()
+    client.stop()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:5])
