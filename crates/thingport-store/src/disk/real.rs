@@ -10,6 +10,7 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::{Aligned, BLOCK, Disk, DiskFile};
 
@@ -95,13 +96,19 @@ impl Disk for RealDisk {
         let path = self.dir.join("lock");
         let mut file =
             OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::Error(error)) => return Err(error),
-            Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                let _ = file.read_to_string(&mut pid); // only to say who it is
-                return Err(io::Error::new(io::ErrorKind::WouldBlock, pid.trim().to_owned()));
+        let since = Instant::now();
+        while let Err(error) = file.try_lock() {
+            match error {
+                TryLockError::Error(error) => return Err(error),
+                // A process that was killed may take a moment to be gone; its memory is given back first.
+                TryLockError::WouldBlock if since.elapsed() < LOCK_PATIENCE => {
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                TryLockError::WouldBlock => {
+                    let mut pid = String::new();
+                    let _ = file.read_to_string(&mut pid); // only to say who it is
+                    return Err(io::Error::new(io::ErrorKind::WouldBlock, pid.trim().to_owned()));
+                }
             }
         }
         file.set_len(0)?;
@@ -173,5 +180,30 @@ fn probe_direct(dir: &Path) -> bool {
     written.is_ok()
 }
 
+/// How long a start waits for the process before it to be gone.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// Costs no memory: pages of it that were never written are one page of the system.
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A process that was killed may still be going when the next one starts.
+    #[test]
+    fn a_lock_is_waited_for_a_moment_and_then_refused_with_its_holder() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let disk = RealDisk::new(dir.path()).expect("a disk");
+        let held = disk.lock().expect("free");
+        let refused = disk.lock().expect_err("held for longer than anybody waits");
+        assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(refused.to_string(), std::process::id().to_string());
+        let going = std::thread::spawn(move || {
+            std::thread::sleep(LOCK_PAUSE * 5);
+            drop(held);
+        });
+        disk.lock().expect("free again");
+        going.join().expect("no panic");
+    }
+}
