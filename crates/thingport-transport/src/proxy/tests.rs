@@ -20,7 +20,7 @@ fn reads(bytes: &[u8], expected: Result<Option<&str>, HeaderError>) {
 #[test]
 fn lines_of_version_1_are_read() {
     reads(b"PROXY TCP4 192.0.2.1 198.51.100.1 56324 1883\r\n", Ok(Some("192.0.2.1:56324")));
-    check(
+    reads(
         b"PROXY TCP4 255.255.255.255 255.255.255.255 65535 0\r\n",
         Ok(Some("255.255.255.255:65535")),
     );
