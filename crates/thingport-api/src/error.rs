@@ -152,6 +152,7 @@ impl From<Error> for Refusal {
             Error::VersionConflict(text) => Self::new(StatusCode::CONFLICT, 35, text),
             Error::Invalid(text) => Self::bad_request(text),
             Error::EntityLimit { kind, limit } => entity_limit(kind.name(), limit),
+            Error::Busy(text) => Self::unavailable(text),
             Error::StorageFull => {
                 Self::unavailable("no space is left to store this; nothing was changed")
             }

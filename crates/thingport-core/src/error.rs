@@ -25,6 +25,8 @@ pub enum Error {
         /// How many are allowed.
         limit: u64,
     },
+    /// So much is under way that no more is taken; the caller may retry. The text is for the caller.
+    Busy(String),
     /// The world failed; the caller may retry. The text is for the log, not for the caller.
     Unavailable(String),
     /// No space is left; the caller may retry once there is.
@@ -61,6 +63,7 @@ impl From<Conflict> for Error {
             Conflict::CredentialsId => "these credentials are used by another device already",
             Conflict::ProvisionKey => "this provisioning key is used by another profile already",
             Conflict::ApiKeyHash => "another API key has this value already",
+            Conflict::RpcId => "a persistent call with this requestUUID exists already",
             Conflict::TooMany => "the tenant has as many of these as it may",
             Conflict::InUse => "the item is still in use and cannot be deleted",
             Conflict::Reference => "the item refers to something that does not exist",

@@ -102,8 +102,56 @@ bounds! {
     Provisions = "provisions_max",
     /// Connections that wait to be provisioned; the newcomer is refused.
     ProvisioningSessions = "provisioning_sessions_max",
+    /// Calls pending for one device; the next one is refused.
+    CallsPerDevice = "calls_per_device_max",
+    /// Calls pending for all devices together, or their bytes; the next one is refused.
+    Calls = "calls_max",
+    /// REST requests that wait for a device; the next one is refused.
+    WaitingRequests = "waiting_requests_max",
     /// REST requests at once; the next one waits.
     RestRequests = "rest_requests_max",
+}
+
+/// How calls to devices end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// A one-way call was handed over or acknowledged.
+    Delivered,
+    /// The device answered.
+    Answered,
+    /// The device was given the call and did not answer or acknowledge in time.
+    TimedOut,
+    /// The device did not listen in time.
+    NotConnected,
+    /// The call could not be sent to the device.
+    Impossible,
+    /// Somebody took it back, or the device was deleted.
+    Withdrawn,
+}
+
+impl Ending {
+    /// Every ending, in the order of their numbers.
+    pub const ALL: [Self; 6] = [
+        Self::Delivered,
+        Self::Answered,
+        Self::TimedOut,
+        Self::NotConnected,
+        Self::Impossible,
+        Self::Withdrawn,
+    ];
+
+    /// Its name in metrics.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Answered => "answered",
+            Self::TimedOut => "timed_out",
+            Self::NotConnected => "not_connected",
+            Self::Impossible => "impossible",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
 }
 
 /// Everything that is counted.
@@ -145,6 +193,9 @@ pub struct Metrics {
     pub downlinks: Counter,
     /// Messages that devices acknowledged.
     pub downlinks_delivered: Counter,
+    /// Calls to devices that have not ended.
+    pub calls_pending: Counter,
+    calls: [Counter; Ending::ALL.len()],
     /// Bytes read from devices.
     pub bytes_in: Counter,
     /// Bytes written to devices.
@@ -181,6 +232,8 @@ impl Default for Metrics {
             acknowledged: Counter::default(),
             downlinks: Counter::default(),
             downlinks_delivered: Counter::default(),
+            calls_pending: Counter::default(),
+            calls: Default::default(),
             bytes_in: Counter::default(),
             bytes_out: Counter::default(),
             watches: Counter::default(),
@@ -206,6 +259,18 @@ impl Metrics {
         if let Some(counter) = self.bounds.get(bound as usize) {
             counter.add(1);
         }
+    }
+
+    /// Counts a call that has ended.
+    pub fn count_call(&self, ending: Ending) {
+        if let Some(counter) = self.calls.get(ending as usize) {
+            counter.add(1);
+        }
+    }
+
+    /// Calls per ending.
+    pub fn calls(&self) -> impl Iterator<Item = (Ending, u64)> {
+        Ending::ALL.into_iter().zip(self.calls.iter().map(Counter::value))
     }
 
     /// Counts an answered REST request.

@@ -1,6 +1,6 @@
 //! The whole house, built once from ports, clock and random source.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use thingport_model::downlink::Downlink;
 use thingport_model::id::{CustomerId, DeviceId, DeviceProfileId, TenantId, TenantProfileId};
@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use crate::admit::Entrance;
 use crate::attributes::Attributes;
-use crate::calls::Calls;
+use crate::calls::{CallParts, CallRules, Calls};
 use crate::claims::Claims;
 use crate::client_calls::ClientCalls;
 use crate::clock::{Clock, Entropy};
@@ -37,6 +37,8 @@ pub struct NodeConfig {
     pub guard: GuardConfig,
     /// Whether a device's certificate may be out of its period (AU-045).
     pub skip_client_validity: bool,
+    /// How devices are called.
+    pub calls: CallRules,
 }
 
 /// Every part of the domain, wired.
@@ -48,7 +50,7 @@ pub struct Node {
     /// Attributes for people and for devices.
     pub attributes: Attributes,
     /// What the server asks devices.
-    pub calls: Calls,
+    pub calls: Arc<Calls>,
     /// What devices ask the server.
     pub client_calls: ClientCalls,
     /// Devices that may become a customer's.
@@ -68,7 +70,7 @@ pub struct Node {
     /// Live interest of people.
     pub watches: Arc<Watches>,
     /// Why things were refused.
-    pub journal: Journal,
+    pub journal: Arc<Journal>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Where readings are kept.
@@ -97,11 +99,32 @@ impl Node {
         ledger.set_observer(watches.clone());
         let presence = Arc::new(Presence::new(Arc::clone(&metrics)));
         let deleted = Arc::new(Notify::new());
-        let changes = Changes { presence: Arc::clone(&presence), deleted: Arc::clone(&deleted) };
-        let changes = Arc::new(changes);
-        let registry = Registry::new(entities, Arc::clone(&clock), Arc::clone(&entropy), changes)
-            .with_default_ttl(config.default_ttl_s);
-        let registry = Arc::new(registry);
+        let journal = Journal::new(Arc::clone(&ledger), Arc::clone(&clock), Arc::clone(&metrics));
+        let journal = Arc::new(journal);
+        let changes = Arc::new(Changes {
+            presence: Arc::clone(&presence),
+            deleted: Arc::clone(&deleted),
+            calls: OnceLock::new(),
+        });
+        let registry = Registry::new(
+            Arc::clone(&entities),
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+            changes.clone(),
+        );
+        let registry = Arc::new(registry.with_default_ttl(config.default_ttl_s));
+        let calls = CallParts {
+            registry: Arc::clone(&registry),
+            entities,
+            presence: Arc::clone(&presence),
+            journal: Arc::clone(&journal),
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+        };
+        let calls = Arc::new(Calls::new(calls, config.calls));
+        // Nobody else knows of the slot yet, so it is free.
+        let _ = changes.calls.set(Arc::clone(&calls));
         Self {
             telemetry: Telemetry::new(Arc::clone(&registry), Arc::clone(&ledger)),
             attributes: Attributes::new(
@@ -109,7 +132,7 @@ impl Node {
                 Arc::clone(&ledger),
                 Arc::clone(&presence),
             ),
-            calls: Calls,
+            calls,
             client_calls: ClientCalls::new(Arc::clone(&clock)),
             claims: Claims,
             packages: Packages,
@@ -120,7 +143,7 @@ impl Node {
                 Arc::clone(&metrics),
             ),
             reception: Reception::new(Arc::clone(&ledger), Arc::clone(&metrics)),
-            journal: Journal::new(Arc::clone(&ledger), Arc::clone(&clock), Arc::clone(&metrics)),
+            journal,
             limits: Limits::new(Arc::clone(&metrics)),
             guard: Guard::new(config.guard, Arc::clone(&metrics)),
             registry,
@@ -161,15 +184,20 @@ impl Node {
     }
 }
 
-/// Carries changes of the registry to live connections and to the purge.
+/// Carries changes of the registry to live connections, to calls and to the purge.
 struct Changes {
     presence: Arc<Presence>,
     deleted: Arc<Notify>,
+    /// Set as soon as there are calls, which need the registry themselves.
+    calls: OnceLock<Arc<Calls>>,
 }
 
 impl RegistryEvents for Changes {
     fn device_deleted(&self, device: DeviceId) {
         self.presence.tell(device, Downlink::Close(Reason::DeviceDeleted));
+        if let Some(calls) = self.calls.get() {
+            calls.device_deleted(device);
+        }
         self.deleted.notify_one();
     }
 
@@ -194,7 +222,10 @@ impl RegistryEvents for Changes {
         self.deleted.notify_one();
     }
 
-    fn tenant_deleted(&self, _: TenantId) {
+    fn tenant_deleted(&self, tenant: TenantId) {
+        if let Some(calls) = self.calls.get() {
+            calls.tenant_deleted(tenant);
+        }
         self.presence.bump_epoch();
         self.deleted.notify_one();
     }

@@ -22,6 +22,7 @@ pub use errand::{Errand, Outcome};
 #[derive(Debug)]
 pub struct Presence {
     connected: papaya::HashMap<DeviceId, Arc<Mailbox>, foldhash::fast::RandomState>,
+    opened: AtomicU64,
     epoch: AtomicU64,
     posts: AtomicU64,
     metrics: Arc<Metrics>,
@@ -31,9 +32,14 @@ pub struct Presence {
 #[derive(Debug)]
 pub struct Mailbox {
     device: DeviceId,
+    number: ConnectionNumber,
     wants: AtomicU8,
     mail: Mutex<Mail>,
 }
+
+/// Tells the connections of a device apart: no two connections of this process have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionNumber(pub u64);
 
 /// What a connection finds in its mailbox.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +79,7 @@ impl Presence {
     pub fn new(metrics: Arc<Metrics>) -> Self {
         Self {
             connected: papaya::HashMap::default(),
+            opened: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
             posts: AtomicU64::new(0),
             metrics,
@@ -83,7 +90,8 @@ impl Presence {
     #[must_use]
     pub fn open(&self, device: DeviceId) -> Arc<Mailbox> {
         let (wants, mail) = (AtomicU8::new(0), Mutex::default());
-        let mailbox = Arc::new(Mailbox { device, wants, mail });
+        let number = ConnectionNumber(self.opened.fetch_add(1, Ordering::Relaxed));
+        let mailbox = Arc::new(Mailbox { device, number, wants, mail });
         let connected = self.connected.pin();
         if let Some(older) = connected.insert(device, Arc::clone(&mailbox)) {
             self.post(older, Downlink::Close(Reason::TakenOver));
@@ -101,9 +109,21 @@ impl Presence {
     /// Tells a device's connection something. False when it is not connected, did not subscribe to such
     /// things, or its mailbox is full.
     pub fn tell(&self, device: DeviceId, downlink: Downlink) -> bool {
+        self.tell_whom(device, downlink).is_some()
+    }
+
+    /// The same, and says which connection was told.
+    pub fn tell_whom(&self, device: DeviceId, downlink: Downlink) -> Option<ConnectionNumber> {
         let connected = self.connected.pin();
-        let mailbox = connected.get(&device).filter(|mailbox| mailbox.wants().includes(&downlink));
-        mailbox.is_some_and(|mailbox| self.post(mailbox, downlink))
+        let mailbox =
+            connected.get(&device).filter(|mailbox| mailbox.wants().includes(&downlink))?;
+        self.post(mailbox, downlink).then_some(mailbox.number)
+    }
+
+    /// The connection of a device, if there is one, and what the device subscribed to.
+    #[must_use]
+    pub fn connection(&self, device: DeviceId) -> Option<(ConnectionNumber, Wants)> {
+        self.connected.pin().get(&device).map(|mailbox| (mailbox.number, mailbox.wants()))
     }
 
     /// Whether a device is connected.

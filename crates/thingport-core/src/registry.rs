@@ -20,6 +20,7 @@ pub mod provisioning;
 mod text;
 
 pub use cache::DeviceLogin;
+pub(crate) use text::page;
 pub use thingport_x509::fingerprint::{hash_one, hash_two};
 
 use std::sync::Arc;

@@ -76,6 +76,10 @@ pub struct CredentialsId(pub Uuid);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ApiKeyId(pub Uuid);
 
+/// Identity of a persistent call. It owns no readings, so it has no entity kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RpcId(pub Uuid);
+
 /// What kind of thing an id names. The order is part of the stored form: append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EntityKind {

@@ -5,6 +5,10 @@
 use core::fmt;
 use core::num::NonZeroU64;
 
+use crate::id::{DeviceId, RpcId, TenantId};
+use crate::tenant::OpaqueJson;
+use crate::time::Timestamp;
+
 /// Where the answer to a device's question goes: which of the ways to ask it used, and the number it
 /// chose. Remembered per question, so that questions in different forms do not mix up (TP-009).
 ///
@@ -117,6 +121,117 @@ impl CallStatus {
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|status| *status as u8 == number)
+    }
+}
+
+/// A call that is kept until it ends, and its end until it is forgotten (REST API 15.1).
+#[derive(Clone, PartialEq, Eq)]
+pub struct PersistentCall {
+    /// Identity.
+    pub id: RpcId,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Whose device is called.
+    pub tenant_id: TenantId,
+    /// Which device is called.
+    pub device_id: DeviceId,
+    /// What is asked, under the number the device sees.
+    pub call: Call,
+    /// Whether an answer is waited for.
+    pub way: CallWay,
+    /// When it is of no use any more.
+    pub expires_at: Timestamp,
+    /// How often it may be tried again, as the caller wrote it.
+    pub retries: Option<u32>,
+    /// `additionalInfo` as sent.
+    pub additional_info: Option<OpaqueJson>,
+    /// How far it has come.
+    pub progress: KeptProgress,
+}
+
+/// How far a persistent call has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptProgress {
+    /// The word for it.
+    pub status: CallStatus,
+    /// How often it was not acknowledged (RP-036).
+    pub misses: u32,
+    /// What it came to; none before it ended.
+    pub response: Option<CallResponse>,
+}
+
+/// What a persistent call came to.
+#[derive(Clone, PartialEq, Eq)]
+pub enum CallResponse {
+    /// What the device answered, as it wrote it (RP-006).
+    Answer(String),
+    /// It was not acknowledged, and all attempts were used (RP-036): how many more there might be.
+    NotAcknowledged(u32),
+    /// It was delivered and not answered in time, while others waited behind it.
+    NotAnswered,
+    /// It could not be sent to this device (RP-060).
+    Impossible,
+}
+
+/// Which persistent calls a list shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallFilter {
+    /// Calls of this device only.
+    pub device_id: DeviceId,
+    /// Calls that have come so far.
+    pub status: Option<CallStatus>,
+}
+
+impl PersistentCall {
+    /// Whether it may still be sent or answered.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.progress.status.is_open(self.way)
+    }
+}
+
+impl KeptProgress {
+    /// A status without anything else to tell.
+    #[must_use]
+    pub const fn of(status: CallStatus) -> Self {
+        Self { status, misses: 0, response: None }
+    }
+}
+
+impl CallStatus {
+    /// Whether a call that has come so far may still be sent or answered (RP-033 to RP-035).
+    #[must_use]
+    pub fn is_open(self, way: CallWay) -> bool {
+        match self {
+            Self::Queued | Self::Sent | Self::Timeout => true,
+            Self::Delivered => way == CallWay::TwoWay,
+            Self::Successful | Self::Expired | Self::Failed | Self::Deleted => false,
+        }
+    }
+}
+
+impl fmt::Debug for PersistentCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, device_id, call, way, progress, .. } = self;
+        f.debug_struct("PersistentCall")
+            .field("id", id)
+            .field("device_id", device_id)
+            .field("call", call)
+            .field("way", way)
+            .field("progress", progress)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for CallResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What a device answers is its owner's business.
+        f.write_str(match self {
+            Self::Answer(_) => "Answer",
+            Self::NotAcknowledged(_) => "NotAcknowledged",
+            Self::NotAnswered => "NotAnswered",
+            Self::Impossible => "Impossible",
+        })
     }
 }
 

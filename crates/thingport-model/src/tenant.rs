@@ -69,6 +69,8 @@ pub struct TenantProfile {
     pub profile_data: OpaqueJson,
     /// `defaultStorageTtlDays` of the profile data: days that readings are kept, 0 for ever.
     pub storage_ttl_days: u32,
+    /// `rpcTtlDays` of the profile data: days that ended persistent calls are kept, 0 for ever.
+    pub rpc_ttl_days: u32,
     /// `maxDevices` of the profile data, 0 unlimited.
     pub devices_max: u64,
     /// `maxCustomers` of the profile data, 0 unlimited.

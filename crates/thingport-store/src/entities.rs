@@ -5,6 +5,7 @@
 
 mod apply;
 mod beside;
+mod calls;
 mod document;
 mod fault;
 mod list;
@@ -13,6 +14,7 @@ mod query;
 mod readers;
 mod schema;
 mod search;
+mod statement;
 mod writer;
 
 use std::path::Path;
@@ -23,12 +25,14 @@ use rusqlite::Connection;
 use thingport_model::credentials::{DeviceCertificate, DeviceCredentials};
 use thingport_model::device::{Device, DeviceFilter, DeviceOverview};
 use thingport_model::id::{
-    ApiKeyId, CustomerId, DeviceId, DeviceProfileId, EntityRef, TenantId, TenantProfileId, UserId,
+    ApiKeyId, CustomerId, DeviceId, DeviceProfileId, EntityRef, RpcId, TenantId, TenantProfileId,
+    UserId,
 };
 use thingport_model::page::{Page, PageLink};
 use thingport_model::port::entities::{Entities, Write};
 use thingport_model::port::error::PortError;
 use thingport_model::profile::DeviceProfile;
+use thingport_model::rpc::{CallFilter, PersistentCall};
 use thingport_model::tenant::{Customer, Tenant, TenantProfile};
 use thingport_model::time::Timestamp;
 use thingport_model::user::{ApiKey, EndedSession, KeyHash, User, UserCredentials};
@@ -257,9 +261,8 @@ impl Entities for SqliteEntities {
     ) -> Result<Vec<DeviceProfile>, PortError> {
         let sql = "SELECT * FROM device_profile WHERE ca_name = $1 ORDER BY id LIMIT $2";
         let name = ca_name.to_owned();
-        let ask = move |connection: &Connection| {
-            many(connection, sql, &[&name, &limit], query::profile)
-        };
+        let ask =
+            move |connection: &Connection| many(connection, sql, &[&name, &limit], query::profile);
         self.readers.ask(ask).await
     }
 
@@ -358,6 +361,22 @@ impl Entities for SqliteEntities {
             list::certificates(connection, tenant, customer, before, &link)
         };
         self.readers.ask(ask).await
+    }
+
+    async fn call(&self, id: RpcId) -> Result<Option<PersistentCall>, PortError> {
+        self.readers.ask(move |connection| calls::by_id(connection, id)).await
+    }
+
+    async fn calls(
+        &self,
+        filter: CallFilter,
+        link: PageLink,
+    ) -> Result<Page<PersistentCall>, PortError> {
+        self.readers.ask(move |connection| calls::page(connection, filter, &link)).await
+    }
+
+    async fn open_calls(&self, limit: u32) -> Result<Vec<PersistentCall>, PortError> {
+        self.readers.ask(move |connection| calls::open(connection, limit)).await
     }
 
     async fn setting(&self, key: &str) -> Result<Option<String>, PortError> {

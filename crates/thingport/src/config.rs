@@ -20,7 +20,7 @@ pub(crate) use keys::Config;
 pub(crate) use keys::Tls as TlsSettings;
 use keys::{KEYS, SECTIONS};
 pub(crate) use reference::{effective, reference};
-pub(crate) use setting::{Bind, Format as LogFormat, Level as LogLevel, TlsVersion};
+pub(crate) use setting::{Bind, Format as LogFormat, Level as LogLevel, Strategy, TlsVersion};
 use setting::{Form, Found};
 use table::Key;
 

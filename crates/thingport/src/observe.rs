@@ -192,6 +192,10 @@ impl Page {
         sheet.counter("downlinks", "Messages sent to devices.", sent)?;
         let delivered = it.downlinks_delivered.value();
         sheet.counter("downlinks_delivered", "Messages that devices acknowledged.", delivered)?;
+        let pending = it.calls_pending.value();
+        sheet.gauge("calls_pending", "Calls to devices that have not ended.", pending)?;
+        let calls = it.calls().map(|(ending, n)| (ending.id(), n));
+        sheet.counters("calls", "Calls to devices that ended.", "ending", calls)?;
         let bytes = [("in", it.bytes_in.value()), ("out", it.bytes_out.value())];
         sheet.counters("mqtt_bytes", "Bytes of MQTT connections.", "direction", bytes)
     }

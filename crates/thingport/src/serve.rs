@@ -14,6 +14,7 @@ use rustls::ServerConfig;
 use thingport_api::api::{Api, BodyKind, CaPem, DecodeBody, ServerCertificates};
 use thingport_api::auth::load_or_create_keys;
 use thingport_api::config::ApiConfig;
+use thingport_core::calls::{CallRules, SubmitStrategy};
 use thingport_core::guard::GuardConfig;
 use thingport_core::node::{Node, NodeConfig};
 use thingport_core::registry::certificates::ServerCertificate;
@@ -31,7 +32,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::config::{Bind, Config};
+use crate::config::{Bind, Config, Strategy};
 use crate::failure::Failure;
 use crate::first_run;
 use crate::greeting::{Greeting, greet};
@@ -96,6 +97,7 @@ fn build(config: &Config) -> Result<Node, Failure> {
         default_ttl_s,
         guard: guard(config),
         skip_client_validity: config.tls.skip_client_validity,
+        calls: call_rules(config),
     };
     Ok(Node::new(entities, ledger, clock, entropy, settings))
 }
@@ -146,6 +148,11 @@ async fn serve(
         None => None,
     };
     let https_at = https.as_ref().map(TcpListener::local_addr).transpose().map_err(own_address)?;
+    // Before the first device: its answers must find their calls.
+    node.calls
+        .recall()
+        .await
+        .map_err(|error| Failure::new(format!("the calls that are pending: {error:?}")))?;
     // Devices need not wait until keys are made and the first passwords are hashed.
     let (secure, to_be_secure) = watch::channel(None);
     let mqtt = listen_mqtt(config, to_be_secure, &node, &drain)?;
@@ -178,6 +185,11 @@ async fn serve(
     let http = tokio::spawn(serve_http(http, routes.clone(), Arc::clone(&drain)));
     let https = tokio::spawn(serve_https(https, routes, Arc::clone(&drain)));
     let chores = tokio::spawn(keep_house(Arc::clone(&node)));
+    let calls = [
+        tokio::spawn(end_calls(Arc::clone(&node))),
+        tokio::spawn(save_calls(Arc::clone(&node))),
+        tokio::spawn(forget_calls(Arc::clone(&node))),
+    ];
     let hangup = signal_of(SignalKind::hangup())?;
     let certificates = tokio::spawn(keep_certificates(tls.clone(), hangup));
     greet(&Greeting {
@@ -199,6 +211,11 @@ async fn serve(
     if tokio::time::timeout(DRAIN_MAX, all).await.is_err() {
         tracing::warn!("some connections did not finish in time and are cut off");
     }
+    // Devices have ended, so nothing more becomes of calls.
+    if let Err(error) = node.calls.save().await {
+        tracing::warn!(?error, "how far some calls have come is not kept");
+    }
+    calls.iter().for_each(tokio::task::JoinHandle::abort);
     chores.abort();
     certificates.abort();
     node.journal.flush();
@@ -224,6 +241,40 @@ async fn keep_house(node: Arc<Node>) {
         if second % 10 == 0 {
             give_memory_back();
         }
+    }
+}
+
+/// Ends calls to devices when their time is over.
+async fn end_calls(node: Arc<Node>) {
+    loop {
+        let next_ms = node.calls.tick();
+        let wait_ms = next_ms.map(|at| at.saturating_sub(node.clock.monotonic_ms()));
+        let wait = wait_ms.map_or(CALLS_LOOK, Duration::from_millis).min(CALLS_LOOK);
+        tokio::select! {
+            () = node.calls.sooner() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+/// Writes how far persistent calls have come.
+async fn save_calls(node: Arc<Node>) {
+    loop {
+        node.calls.unsaved().await;
+        while let Err(error) = node.calls.save().await {
+            tracing::warn!(?error, "how far calls have come could not be kept yet");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+/// Forgets persistent calls that ended long ago.
+async fn forget_calls(node: Arc<Node>) {
+    loop {
+        if let Err(error) = node.calls.forget_old().await {
+            tracing::warn!(?error, "old calls could not be forgotten yet");
+        }
+        tokio::time::sleep(CALLS_FORGET).await;
     }
 }
 
@@ -336,6 +387,21 @@ fn listen_mqtt(
     })
 }
 
+fn call_rules(config: &Config) -> CallRules {
+    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    CallRules {
+        strategy: match config.rpc.submit_strategy {
+            Strategy::Burst => SubmitStrategy::Burst,
+            Strategy::OnAcknowledgement => SubmitStrategy::OnAcknowledgement,
+            Strategy::OnAnswer => SubmitStrategy::OnAnswer,
+        },
+        delivery_timeout_ms: ms(config.rpc.delivery_timeout),
+        response_timeout_ms: ms(config.rpc.response_timeout),
+        close_on_timeout: config.rpc.close_session_on_delivery_timeout,
+        retries_max: config.rpc.retries_max,
+    }
+}
+
 fn guard(config: &Config) -> GuardConfig {
     let mqtt = &config.mqtt;
     GuardConfig {
@@ -410,5 +476,9 @@ fn signal_of(kind: SignalKind) -> Result<Signal, Failure> {
 
 /// How long connections may take to finish after a stop signal; the whole stop takes at most 5 s.
 const DRAIN_MAX: Duration = Duration::from_secs(4);
+/// How often calls are looked at when none is due.
+const CALLS_LOOK: Duration = Duration::from_secs(60);
+/// How often calls that ended long ago are looked for.
+const CALLS_FORGET: Duration = Duration::from_secs(600);
 /// How often the files of certificates are looked at.
 const CERTIFICATES_LOOK: Duration = Duration::from_secs(1);

@@ -8,13 +8,14 @@ use parking_lot::Mutex;
 use thingport_model::credentials::{DeviceCertificate, DeviceCredentials};
 use thingport_model::device::{Device, DeviceFilter, DeviceOverview};
 use thingport_model::id::{
-    ApiKeyId, CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef, TenantId,
+    ApiKeyId, CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef, RpcId, TenantId,
     TenantProfileId, UserId,
 };
 use thingport_model::page::{Page, PageLink};
 use thingport_model::port::entities::{Entities, Write};
 use thingport_model::port::error::{Conflict, PortError};
 use thingport_model::profile::DeviceProfile;
+use thingport_model::rpc::{CallFilter, PersistentCall};
 use thingport_model::tenant::{Customer, Tenant, TenantProfile};
 use thingport_model::time::Timestamp;
 use thingport_model::user::{ApiKey, EndedSession, KeyHash, User, UserCredentials};
@@ -37,6 +38,7 @@ struct Tables {
     user_settings: BTreeMap<UserId, String>,
     api_keys: BTreeMap<ApiKeyId, ApiKey>,
     ended: BTreeMap<Uuid, Timestamp>,
+    calls: BTreeMap<RpcId, PersistentCall>,
 }
 
 impl Tables {
@@ -73,7 +75,17 @@ impl Tables {
             Write::DeviceCredentials(it) => drop(self.credentials.insert(it.device_id, it)),
             Write::Delete(entity) => self.delete(entity),
             Write::Setting(key, text) => drop(self.settings.insert(key, text)),
-            Write::Purged(_) => {}
+            Write::Call(it) => {
+                if self.calls.contains_key(&it.id) {
+                    return Err(PortError::Conflict(Conflict::RpcId));
+                }
+                self.calls.insert(it.id, it);
+            }
+            Write::CallProgress(id, progress) => {
+                self.calls.entry(id).and_modify(|call| call.progress = progress);
+            }
+            Write::DeleteCall(id) => drop(self.calls.remove(&id)),
+            Write::Purged(_) | Write::ForgetCalls(..) => {}
         }
         Ok(())
     }
@@ -318,6 +330,21 @@ impl Entities for FakeEntities {
         _: PageLink,
     ) -> Rows<DeviceCertificate> {
         Ok(Page { rows: Vec::new(), total: 0 })
+    }
+
+    async fn call(&self, id: RpcId) -> Found<PersistentCall> {
+        Ok(self.0.lock().calls.get(&id).cloned())
+    }
+
+    async fn calls(&self, filter: CallFilter, link: PageLink) -> Rows<PersistentCall> {
+        let tables = self.0.lock();
+        let mine = tables.calls.values().filter(|it| it.device_id == filter.device_id);
+        let mine = mine.filter(|it| filter.status.is_none_or(|one| it.progress.status == one));
+        Ok(page(mine.cloned(), &link, |it| &it.call.method))
+    }
+
+    async fn open_calls(&self, _: u32) -> Result<Vec<PersistentCall>, PortError> {
+        Ok(self.0.lock().calls.values().filter(|it| it.is_open()).cloned().collect())
     }
 
     async fn setting(&self, key: &str) -> Found<String> {

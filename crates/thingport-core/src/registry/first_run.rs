@@ -114,6 +114,7 @@ impl Registry {
             isolated_rule_engine: false,
             profile_data: DEFAULT_PROFILE_DATA.to_owned(),
             storage_ttl_days: 0,
+            rpc_ttl_days: 0,
             devices_max: 0,
             customers_max: 0,
             users_max: 0,

@@ -66,7 +66,7 @@ pub(super) fn address(address: &Address) -> Result<(), Error> {
 }
 
 /// A page that may be asked for, sorted only by one of `properties`.
-pub(super) fn page(link: PageLink, properties: &[&str]) -> Result<PageLink, Error> {
+pub(crate) fn page(link: PageLink, properties: &[&str]) -> Result<PageLink, Error> {
     if link.size == 0 || link.size > PAGE_SIZE_MAX {
         return Err(Error::Invalid(format!("pageSize must be between 1 and {PAGE_SIZE_MAX}")));
     }

@@ -8,12 +8,13 @@ use async_trait::async_trait;
 use crate::credentials::{DeviceCertificate, DeviceCredentials};
 use crate::device::{Device, DeviceFilter, DeviceOverview};
 use crate::id::{
-    ApiKeyId, CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef, TenantId,
+    ApiKeyId, CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef, RpcId, TenantId,
     TenantProfileId, UserId,
 };
 use crate::page::{Page, PageLink};
 use crate::port::error::PortError;
 use crate::profile::DeviceProfile;
+use crate::rpc::{CallFilter, KeptProgress, PersistentCall};
 use crate::tenant::{Customer, Tenant, TenantProfile};
 use crate::time::Timestamp;
 use crate::user::{ApiKey, EndedSession, KeyHash, LoginChange, User, UserCredentials};
@@ -50,7 +51,7 @@ pub enum Write {
     Device(Device),
     /// Create or replace; a device has exactly one record.
     DeviceCredentials(DeviceCredentials),
-    /// Remove with what belongs to it (a device's credentials; a customer's users, and its devices
+    /// Remove with what belongs to it (a device's credentials and persistent calls; a customer's users, and its devices
     /// become unassigned; everything of a tenant). Leaves a note in the outbox so that the ledger
     /// is purged even after a crash.
     Delete(EntityRef),
@@ -58,6 +59,16 @@ pub enum Write {
     /// steps before this one, has more than this many devices, customers or users. Other kinds are not
     /// counted.
     AtMost(TenantId, EntityKind, u64),
+    /// Create; refused with [`crate::port::error::Conflict::RpcId`] if there is one of this id, and with
+    /// [`crate::port::error::Conflict::Reference`] if there is no such device.
+    Call(PersistentCall),
+    /// How far a persistent call has come; nothing happens if it is gone.
+    CallProgress(RpcId, KeptProgress),
+    /// Remove.
+    DeleteCall(RpcId),
+    /// Forget calls of a tenant that ended and were made before the given moment, the oldest first and
+    /// at most so many.
+    ForgetCalls(TenantId, Timestamp, u32),
     /// Installation-wide setting: key and opaque text.
     Setting(String, String),
     /// The ledger has purged this entity: remove the note.
@@ -191,6 +202,18 @@ pub trait Entities: Send + Sync {
         before: Timestamp,
         link: PageLink,
     ) -> Result<Page<DeviceCertificate>, PortError>;
+
+    /// One persistent call.
+    async fn call(&self, id: RpcId) -> Result<Option<PersistentCall>, PortError>;
+    /// A page of a device's persistent calls; text search on method and parameters.
+    async fn calls(
+        &self,
+        filter: CallFilter,
+        link: PageLink,
+    ) -> Result<Page<PersistentCall>, PortError>;
+    /// Persistent calls of all devices that may still be sent or answered, in the order in which they
+    /// were made; at most `limit`.
+    async fn open_calls(&self, limit: u32) -> Result<Vec<PersistentCall>, PortError>;
 
     /// An installation-wide setting.
     async fn setting(&self, key: &str) -> Result<Option<String>, PortError>;

@@ -38,6 +38,8 @@ pub enum Conflict {
     ProvisionKey,
     /// Another API key has this value.
     ApiKeyHash,
+    /// Another persistent call has this id.
+    RpcId,
     /// The tenant would have more of a kind than it may.
     TooMany,
     /// Something else still refers to the entity.

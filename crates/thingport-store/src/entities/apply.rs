@@ -12,6 +12,7 @@ use thingport_model::time::Timestamp;
 use thingport_model::user::{ApiKey, EndedSession, LoginChange, User, UserCredentials};
 use uuid::Uuid;
 
+use super::calls;
 use super::document::{
     CredentialsDocument, DeviceDocument, Document, LoginDocument, PersonDocument, PlaceDocument,
     ProfileDocument, TenantProfileDocument, ca_name, provision_key,
@@ -19,6 +20,7 @@ use super::document::{
 use super::fault::port_error;
 use super::query::{count, login, one};
 use super::search::searchable;
+use super::statement::{remove, run};
 
 /// Applies one step.
 pub(super) fn apply(connection: &Connection, write: &Write) -> Result<(), PortError> {
@@ -38,6 +40,12 @@ pub(super) fn apply(connection: &Connection, write: &Write) -> Result<(), PortEr
         Write::Device(device) => put_device(connection, device),
         Write::DeviceCredentials(credentials) => put_credentials(connection, credentials),
         Write::Delete(entity) => delete(connection, *entity),
+        Write::Call(call) => calls::put(connection, call),
+        Write::CallProgress(id, progress) => calls::progress(connection, *id, progress),
+        Write::DeleteCall(id) => calls::delete(connection, *id),
+        Write::ForgetCalls(tenant, before, limit) => {
+            calls::forget(connection, *tenant, *before, *limit)
+        }
         Write::Setting(key, value) => put_setting(connection, key, value),
         Write::Purged(entity) => purged(connection, *entity),
     }
@@ -338,7 +346,10 @@ const fn table(kind: EntityKind) -> &'static str {
 const fn cascade(kind: EntityKind) -> &'static [&'static str] {
     match kind {
         EntityKind::TenantProfile | EntityKind::DeviceProfile => &[],
-        EntityKind::Device => &["DELETE FROM device_credentials WHERE device_id = $1"],
+        EntityKind::Device => &[
+            "DELETE FROM device_credentials WHERE device_id = $1",
+            "DELETE FROM rpc WHERE device_id = $1",
+        ],
         EntityKind::User => &[
             "DELETE FROM person_login WHERE person_id = $1",
             "DELETE FROM person_settings WHERE person_id = $1",
@@ -367,6 +378,7 @@ const fn cascade(kind: EntityKind) -> &'static [&'static str] {
              ON CONFLICT DO NOTHING",
             "DELETE FROM device_credentials WHERE device_id IN \
              (SELECT id FROM device WHERE tenant_id = $1)",
+            "DELETE FROM rpc WHERE device_id IN (SELECT id FROM device WHERE tenant_id = $1)",
             "DELETE FROM device WHERE tenant_id = $1",
             "DELETE FROM device_profile WHERE tenant_id = $1",
             "DELETE FROM person_login WHERE person_id IN \
@@ -379,17 +391,4 @@ const fn cascade(kind: EntityKind) -> &'static [&'static str] {
             "DELETE FROM customer WHERE tenant_id = $1",
         ],
     }
-}
-
-fn run(connection: &Connection, sql: &str, values: &[&dyn ToSql]) -> Result<usize, PortError> {
-    execute(connection, sql, values).map_err(|error| port_error(&error, Conflict::Reference))
-}
-
-/// As [`run`], for a step that takes something away: a broken reference means it is in use.
-fn remove(connection: &Connection, sql: &str, values: &[&dyn ToSql]) -> Result<usize, PortError> {
-    execute(connection, sql, values).map_err(|error| port_error(&error, Conflict::InUse))
-}
-
-fn execute(connection: &Connection, sql: &str, values: &[&dyn ToSql]) -> rusqlite::Result<usize> {
-    connection.prepare_cached(sql)?.execute(values)
 }

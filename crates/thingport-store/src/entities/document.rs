@@ -98,6 +98,8 @@ pub(super) struct TenantProfileDocument {
     pub(super) isolated_rule_engine: bool,
     pub(super) profile_data: String,
     pub(super) storage_ttl_days: u32,
+    #[serde(default)]
+    pub(super) rpc_ttl_days: u32,
     pub(super) devices_max: u64,
     #[serde(default)]
     pub(super) customers_max: u64,
@@ -131,6 +133,7 @@ impl From<&TenantProfile> for TenantProfileDocument {
             isolated_rule_engine: profile.isolated_rule_engine,
             profile_data: profile.profile_data.clone(),
             storage_ttl_days: profile.storage_ttl_days,
+            rpc_ttl_days: profile.rpc_ttl_days,
             devices_max: profile.devices_max,
             customers_max: profile.customers_max,
             users_max: profile.users_max,

@@ -34,6 +34,15 @@ impl<'a> List<'a> {
         self
     }
 
+    /// Only rows whose `column` is this number, if one is given.
+    pub(super) fn numbered(mut self, column: &str, number: Option<i64>) -> Self {
+        if let Some(number) = number {
+            let mark = self.mark(Value::Integer(number));
+            self.conditions.push(format!("t.{column} = {mark}"));
+        }
+        self
+    }
+
     /// Only rows whose `search` contains the text.
     pub(super) fn searched(mut self, text: Option<&str>) -> Self {
         if let Some(pattern) = pattern(text) {

@@ -1,5 +1,6 @@
 //! The port over plain maps: the reference that SQLite is held to, and what simulations run on.
 
+mod calls;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,18 +10,20 @@ use parking_lot::Mutex;
 use thingport_model::credentials::{DeviceCertificate, DeviceCredentials};
 use thingport_model::device::{Device, DeviceFilter, DeviceOverview};
 use thingport_model::id::{
-    ApiKeyId, CredentialsId, CustomerId, DeviceId, DeviceProfileId, EntityRef, TenantId,
+    ApiKeyId, CredentialsId, CustomerId, DeviceId, DeviceProfileId, EntityRef, RpcId, TenantId,
     TenantProfileId, UserId,
 };
 use thingport_model::page::{Page, PageLink};
 use thingport_model::port::entities::{Entities, Write};
 use thingport_model::port::error::PortError;
 use thingport_model::profile::DeviceProfile;
+use thingport_model::rpc::{CallFilter, PersistentCall};
 use thingport_model::tenant::{Address, Customer, Tenant, TenantProfile};
 use thingport_model::time::Timestamp;
 use thingport_model::user::{ApiKey, EndedSession, KeyHash, User, UserCredentials};
 use uuid::Uuid;
 
+use self::calls::{call_key, call_words};
 use super::document::{ca_name, provision_key};
 use super::search::{contains, searchable};
 
@@ -45,6 +48,7 @@ struct State {
     /// The name of the profile inside is not kept up to date; it is filled in when read.
     devices: BTreeMap<DeviceId, Device>,
     credentials: BTreeMap<CredentialsId, DeviceCredentials>,
+    calls: BTreeMap<RpcId, PersistentCall>,
     settings: BTreeMap<String, String>,
     outbox: BTreeSet<EntityRef>,
 }
@@ -346,6 +350,22 @@ impl Entities for MemoryEntities {
         rows.sort_by_key(|row| (row.credentials.expires_at, row.credentials.id));
         let link = PageLink { text_search: None, sort: None, ..link };
         Ok(page(rows, &link, |_| String::new(), |_, _| None))
+    }
+
+    async fn call(&self, id: RpcId) -> Result<Option<PersistentCall>, PortError> {
+        Ok(self.state.lock().calls.get(&id).cloned())
+    }
+
+    async fn calls(
+        &self,
+        filter: CallFilter,
+        link: PageLink,
+    ) -> Result<Page<PersistentCall>, PortError> {
+        Ok(page(self.state.lock().chosen_calls(filter), &link, call_words, call_key))
+    }
+
+    async fn open_calls(&self, limit: u32) -> Result<Vec<PersistentCall>, PortError> {
+        Ok(self.state.lock().open_calls(limit))
     }
 
     async fn setting(&self, key: &str) -> Result<Option<String>, PortError> {

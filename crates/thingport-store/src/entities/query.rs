@@ -97,6 +97,7 @@ pub(super) fn tenant_profile(row: &Row<'_>) -> Result<TenantProfile, PortError> 
         rate_limits: document.rate_limits()?,
         profile_data: document.profile_data,
         storage_ttl_days: document.storage_ttl_days,
+        rpc_ttl_days: document.rpc_ttl_days,
         devices_max: document.devices_max,
         customers_max: document.customers_max,
         users_max: document.users_max,
@@ -262,15 +263,15 @@ fn address(row: &Row<'_>, place: PlaceDocument) -> Result<Address, PortError> {
     })
 }
 
-fn document<T: Document>(row: &Row<'_>) -> Result<T, PortError> {
+pub(super) fn document<T: Document>(row: &Row<'_>) -> Result<T, PortError> {
     T::read(&get::<String>(row, "document")?)
 }
 
-fn moment(row: &Row<'_>) -> Result<Timestamp, PortError> {
+pub(super) fn moment(row: &Row<'_>) -> Result<Timestamp, PortError> {
     get(row, "created_at").map(Timestamp)
 }
 
-fn id(row: &Row<'_>, column: &str) -> Result<Uuid, PortError> {
+pub(super) fn id(row: &Row<'_>, column: &str) -> Result<Uuid, PortError> {
     get(row, column).map(Uuid::from_bytes)
 }
 
@@ -278,7 +279,7 @@ fn maybe_id(row: &Row<'_>, column: &str) -> Result<Option<Uuid>, PortError> {
     Ok(get::<Option<[u8; 16]>>(row, column)?.map(Uuid::from_bytes))
 }
 
-fn get<T: FromSql>(row: &Row<'_>, column: &str) -> Result<T, PortError> {
+pub(super) fn get<T: FromSql>(row: &Row<'_>, column: &str) -> Result<T, PortError> {
     row.get(column).map_err(fault)
 }
 
@@ -286,6 +287,6 @@ fn at<T: FromSql>(row: &Row<'_>, column: usize) -> Result<T, PortError> {
     row.get(column).map_err(fault)
 }
 
-fn corrupt(what: &str) -> PortError {
+pub(super) fn corrupt(what: &str) -> PortError {
     PortError::Corrupt(format!("the entity database holds {what}"))
 }

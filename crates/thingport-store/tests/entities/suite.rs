@@ -22,12 +22,15 @@ use thingport_model::user::{Authority, FormerPassword, User, UserCredentials};
 use uuid::Uuid;
 
 mod accounts;
+mod calls;
 
 use accounts::{
     a_login_is_changed_in_place, a_tenant_has_at_most_so_many,
     api_keys_are_found_by_hash_and_go_with_their_user,
     ended_sessions_are_kept_until_their_tokens_expire,
 };
+
+use calls::{calls_are_read_back_and_come_to_an_end, calls_go_with_their_device_and_their_time};
 
 type Subject = Arc<dyn Entities>;
 type Promise = fn(Subject) -> Pin<Box<dyn Future<Output = ()>>>;
@@ -54,6 +57,8 @@ pub(crate) const PROMISES: &[(&str, Promise)] = promises![
     api_keys_are_found_by_hash_and_go_with_their_user,
     ended_sessions_are_kept_until_their_tokens_expire,
     a_tenant_has_at_most_so_many,
+    calls_are_read_back_and_come_to_an_end,
+    calls_go_with_their_device_and_their_time,
 ];
 
 /// A tenant with one of everything.
@@ -473,6 +478,7 @@ fn tenant_profile_of(name: &str) -> TenantProfile {
         isolated_rule_engine: true,
         profile_data: "{}".to_owned(),
         storage_ttl_days: 3,
+        rpc_ttl_days: 9,
         devices_max: 4,
         customers_max: 5,
         users_max: 6,

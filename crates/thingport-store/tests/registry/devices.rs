@@ -156,6 +156,7 @@ pub(crate) async fn the_limit_of_the_tenant_profile_holds(house: House) {
         isolated_rule_engine: false,
         profile_data: profile.profile_data,
         storage_ttl_days: 0,
+        rpc_ttl_days: 0,
         devices_max: 2,
         customers_max: 0,
         users_max: 0,

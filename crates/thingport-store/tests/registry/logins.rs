@@ -73,6 +73,7 @@ async fn keep_for_days(house: &House, days: u32) {
         isolated_rule_engine: false,
         profile_data: profile.profile_data,
         storage_ttl_days: days,
+        rpc_ttl_days: 0,
         devices_max: 0,
         customers_max: 0,
         users_max: 0,

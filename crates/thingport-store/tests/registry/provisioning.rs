@@ -185,6 +185,7 @@ pub(crate) async fn a_tenant_has_no_more_devices_than_it_may(house: House) {
         isolated_rule_engine: false,
         profile_data: profile.profile_data,
         storage_ttl_days: 0,
+        rpc_ttl_days: 0,
         devices_max: 2,
         customers_max: 0,
         users_max: 0,

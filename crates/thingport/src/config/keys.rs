@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::setting::{
     Bind, ByteSize, Format, Level, Names, Networks, OptionalBind, OptionalPath, OptionalText,
-    Secret, TlsVersion,
+    Secret, Strategy, TlsVersion,
 };
 use super::table::sections;
 
@@ -124,6 +124,27 @@ sections! {
         /// How much acknowledged data may wait in memory to be written as compressed chunks. When it is
         /// full, sockets of devices are not read until a part has been written.
         head_memory_max: ByteSize = "256MiB" from "16MiB" to "64GiB";
+    }
+
+    /// Calls that people make to devices (RPC).
+    rpc: Rpc {
+        /// The order in which the pending calls of a device are sent: `BURST`, all at once, each time the
+        /// device subscribes; `SEQUENTIAL_ON_ACK_FROM_DEVICE`, the next one when the device has
+        /// acknowledged the one before; `SEQUENTIAL_ON_RESPONSE_FROM_DEVICE`, the next one when it has
+        /// answered. The default is ThingsBoard's.
+        submit_strategy: Strategy = "BURST";
+        /// How long a device may take to acknowledge a call; then it counts as not delivered and is tried
+        /// again when its turn comes. The default is ThingsBoard's.
+        delivery_timeout: Duration = "10s" from "1s" to "1h";
+        /// How long the answer to a delivered call may hold up the next one, where the strategy waits for
+        /// answers; then the call has failed. The default is ThingsBoard's.
+        response_timeout: Duration = "30s" from "1s" to "1h";
+        /// How often a call that was not acknowledged may be tried again, whatever its caller asked for. The
+        /// default is ThingsBoard's.
+        retries_max: u32 = "5" from "0" to "1000";
+        /// Disconnect a device that does not acknowledge a call however often it is tried; the call begins
+        /// anew when the device is back. Without, the call has failed and the device stays.
+        close_session_on_delivery_timeout: bool = "false";
     }
 
     /// Logins of people and programs.

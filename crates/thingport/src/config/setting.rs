@@ -465,6 +465,15 @@ choice! {
 }
 
 choice! {
+    /// The order in which pending calls are sent, in ThingsBoard's words.
+    Strategy "one of \"BURST\", \"SEQUENTIAL_ON_ACK_FROM_DEVICE\", \"SEQUENTIAL_ON_RESPONSE_FROM_DEVICE\"" {
+        Burst "BURST",
+        OnAcknowledgement "SEQUENTIAL_ON_ACK_FROM_DEVICE",
+        OnAnswer "SEQUENTIAL_ON_RESPONSE_FROM_DEVICE",
+    }
+}
+
+choice! {
     /// How a log line is written.
     Format "\"text\" or \"json\"" {
         Text "text",

@@ -172,14 +172,19 @@ fn draft(input: TenantProfileInput) -> Result<TenantProfileDraft, Refusal> {
         name: input.name.unwrap_or_default(),
         description: input.description,
         isolated_rule_engine: input.isolated_tb_rule_engine.unwrap_or(false),
-        storage_ttl_days: u32::try_from(whole(&limits, "defaultStorageTtlDays")?)
-            .map_err(|_| Refusal::bad_request("defaultStorageTtlDays is too large"))?,
+        storage_ttl_days: days(&limits, "defaultStorageTtlDays")?,
+        rpc_ttl_days: days(&limits, "rpcTtlDays")?,
         devices_max: whole(&limits, "maxDevices")?,
         customers_max: whole(&limits, "maxCustomers")?,
         users_max: whole(&limits, "maxUsers")?,
         rate_limits: rate_limits(&limits)?,
         profile_data: data,
     })
+}
+
+fn days(limits: &Map<String, Value>, member: &str) -> Result<u32, Refusal> {
+    let days = u32::try_from(whole(limits, member)?);
+    days.map_err(|_| Refusal::bad_request(format!("{member} is too large")))
 }
 
 /// `profileData` with the default of every member that was left out: clients read it, change one member

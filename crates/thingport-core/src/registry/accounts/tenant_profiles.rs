@@ -25,6 +25,8 @@ pub struct TenantProfileDraft {
     pub profile_data: OpaqueJson,
     /// `defaultStorageTtlDays` of it, 0 for ever.
     pub storage_ttl_days: u32,
+    /// `rpcTtlDays` of it, 0 for ever.
+    pub rpc_ttl_days: u32,
     /// `maxDevices` of it, 0 unlimited.
     pub devices_max: u64,
     /// `maxCustomers` of it, 0 unlimited.
@@ -120,6 +122,7 @@ impl Registry {
             isolated_rule_engine: draft.isolated_rule_engine,
             profile_data: draft.profile_data,
             storage_ttl_days: draft.storage_ttl_days,
+            rpc_ttl_days: draft.rpc_ttl_days,
             devices_max: draft.devices_max,
             customers_max: draft.customers_max,
             users_max: draft.users_max,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::entities::calls::CallDocument;
 use std::path::PathBuf;
 use thingport_model::id::{DeviceProfileId, NIL, TenantId};
 use thingport_model::limit::{LimitKind, LimitScope};
@@ -19,6 +20,7 @@ fn rows() -> Vec<(&'static str, String)> {
         isolated_rule_engine: true,
         profile_data: r#"{"configuration":{"type":"DEFAULT"}}"#.to_owned(),
         storage_ttl_days: 30,
+        rpc_ttl_days: 7,
         devices_max: 100,
         customers_max: 10,
         users_max: 20,
@@ -40,6 +42,12 @@ fn rows() -> Vec<(&'static str, String)> {
         device_data: r#"{"configuration":{"type":"DEFAULT"}}"#.to_owned(),
     };
     let person = PersonDocument { additional_info: Some("{}".to_owned()) };
+    let call = CallDocument {
+        method: "setValve".to_owned(),
+        params: r#"{"open":true}"#.to_owned(),
+        retries: Some(2),
+        additional_info: Some("{}".to_owned()),
+    };
     let credentials = CredentialsDocument { value: Some(r#"{"clientId":null}"#.to_owned()) };
     vec![
         ("place", place.write().unwrap()),
@@ -47,6 +55,7 @@ fn rows() -> Vec<(&'static str, String)> {
         ("person", person.write().unwrap()),
         ("person_login", login.write().unwrap()),
         ("device", device.write().unwrap()),
+        ("rpc", call.write().unwrap()),
         ("device_credentials", credentials.write().unwrap()),
         ("device_profile_default", ProfileDocument::from(&plain()).write().unwrap()),
         ("device_profile_mqtt", ProfileDocument::from(&rich()).write().unwrap()),
@@ -157,7 +166,7 @@ fn texts_from_before_a_member_was_added_are_read() {
     let profile =
         r#"{"v":1,"isolatedRuleEngine":true,"profileData":"{}","storageTtlDays":3,"devicesMax":1}"#;
     let profile = TenantProfileDocument::read(profile).unwrap();
-    assert_eq!((profile.customers_max, profile.users_max), (0, 0));
+    assert_eq!((profile.customers_max, profile.users_max, profile.rpc_ttl_days), (0, 0, 0));
     let form = r#"{"type":"x509Chain","chain":"c","cnPattern":"p","allowCreate":true}"#;
     let profile = format!(r#"{{"v":1,"provisioning":{form}}}"#);
     let profile = ProfileDocument::read(&profile).unwrap();

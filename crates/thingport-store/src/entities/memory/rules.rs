@@ -77,6 +77,10 @@ impl State {
                 self.credentials.insert(row.id, row);
             }
             Write::Delete(entity) => self.delete(entity)?,
+            Write::Call(row) => self.put_call(row)?,
+            Write::CallProgress(id, progress) => self.call_progress(id, progress),
+            Write::DeleteCall(id) => free(self.calls.remove(&id).is_some(), Conflict::Missing)?,
+            Write::ForgetCalls(tenant, before, limit) => self.forget_calls(tenant, before, limit),
             Write::Setting(key, value) => drop(self.settings.insert(key, value)),
             Write::Purged(entity) => drop(self.outbox.remove(&entity)),
         }
@@ -211,6 +215,7 @@ impl State {
 
     fn delete_device(&mut self, id: DeviceId) -> bool {
         self.credentials.retain(|_, row| row.device_id != id);
+        self.calls.retain(|_, row| row.device_id != id);
         self.devices.remove(&id).is_some()
     }
 
@@ -226,7 +231,7 @@ fn ids<K: Copy, V>(rows: &BTreeMap<K, V>, chosen: impl Fn(&V) -> bool) -> Vec<K>
 }
 
 /// A reference must lead somewhere.
-fn known<K: Ord, V>(rows: &BTreeMap<K, V>, id: &K) -> Result<(), Conflict> {
+pub(super) fn known<K: Ord, V>(rows: &BTreeMap<K, V>, id: &K) -> Result<(), Conflict> {
     free(rows.contains_key(id), Conflict::Reference)
 }
 
@@ -240,6 +245,6 @@ const fn follows(stored: Option<i64>, version: i64) -> Result<(), Conflict> {
     }
 }
 
-fn free(is_free: bool, otherwise: Conflict) -> Result<(), Conflict> {
+pub(super) fn free(is_free: bool, otherwise: Conflict) -> Result<(), Conflict> {
     if is_free { Ok(()) } else { Err(otherwise) }
 }
