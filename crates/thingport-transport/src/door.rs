@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::server::UnbufferedServerConnection;
 use socket2::SockRef;
 use thingport_core::journal::{Report, Subject};
 use thingport_core::metrics::Bound;
@@ -102,10 +101,10 @@ impl Door {
             self.record(Reason::TooManyHandshakes, "", remote);
             return;
         };
-        match UnbufferedServerConnection::new(server) {
-            Ok(session) => {
-                prepare(&stream);
-                let stream = Stream::Tls(Box::new(Tls::new(stream, session)));
+        prepare(&stream);
+        match Tls::new(stream, server) {
+            Ok(tls) => {
+                let stream = Stream::Tls(Box::new(tls));
                 let shared = Arc::clone(&self.shared);
                 tokio::spawn(Connection::securing(stream, remote, shared, guest, slot));
             }

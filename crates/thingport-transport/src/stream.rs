@@ -47,7 +47,7 @@ impl Stream {
     pub(crate) fn take_security(&mut self) -> Option<Box<Security>> {
         match self {
             Self::Plain(_) => None,
-            Self::Tls(tls) => Some(tls.security()),
+            Self::Tls(tls) => tls.take_security(),
             Self::Other(other) => other.security.take(),
         }
     }

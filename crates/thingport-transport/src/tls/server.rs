@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::server::{ResolvesServerCert, ServerSessionMemoryCache};
 use rustls::{
@@ -24,12 +25,22 @@ pub fn server_config(
     resolver: Arc<dyn ResolvesServerCert>,
     versions: &[&'static SupportedProtocolVersion],
 ) -> Result<ServerConfig, Error> {
-    let provider = Arc::new(default_provider());
+    with_provider(default_provider(), resolver, versions)
+}
+
+/// The same over another set of algorithms.
+pub(super) fn with_provider(
+    provider: CryptoProvider,
+    resolver: Arc<dyn ResolvesServerCert>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<ServerConfig, Error> {
     let clients = AnyClient::new(provider.signature_verification_algorithms);
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(versions)?
         .with_client_cert_verifier(Arc::new(clients))
         .with_cert_resolver(resolver);
+    // Records are protected here once the handshake is over; see `records`.
+    config.enable_secret_extraction = true;
     // Tickets hold the session on the client's side, with its certificates, so they cost no memory.
     config.ticketer = Ticketer::new()?;
     // Each ticket is used once, and each resumed session brings a new one.

@@ -9,10 +9,15 @@ use rcgen::{
     KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256,
     RsaKeySize,
 };
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::crypto::{CipherSuiteCommon, CryptoProvider};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, SupportedProtocolVersion};
+use rustls::{
+    ClientConfig, SupportedCipherSuite, SupportedProtocolVersion, Tls12CipherSuite,
+    Tls13CipherSuite,
+};
 use thingport_model::reason::Reason;
 use thingport_model::security::Security;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -224,6 +229,95 @@ async fn a_client_that_does_not_trust_the_server_is_told_apart() {
     }
 }
 
+/// Has something echoed so often, and changes the client's keys in between if it is to.
+async fn echo(server: &Server, config: ClientConfig, times: usize, changes: bool) -> Seen {
+    let config = Arc::new(config);
+    let (seen, ()) = tokio::join!(server.serve(), async {
+        let mut stream = connect(server.addr(), &config).await.unwrap();
+        for time in 0..times {
+            let text = [u8::try_from(time).unwrap(); 70];
+            let mut echoed = [0; 70];
+            let sent = stream.write_all(&text).await;
+            if sent.is_err() || stream.read_exact(&mut echoed).await.is_err() {
+                return;
+            }
+            assert_eq!(echoed, text);
+            if changes {
+                stream.get_mut().1.refresh_traffic_keys().unwrap();
+            }
+        }
+        stream.shutdown().await.unwrap();
+        assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
+    });
+    seen
+}
+
+/// Algorithms with this suite alone, each of whose keys may protect so many records.
+fn only(suite: SupportedCipherSuite, limit: Option<u64>) -> CryptoProvider {
+    let suite = match (suite, limit) {
+        (_, None) => suite,
+        (SupportedCipherSuite::Tls13(suite), Some(limit)) => {
+            let common = CipherSuiteCommon { confidentiality_limit: limit, ..suite.common };
+            let made = Box::leak(Box::new(Tls13CipherSuite { common, ..*suite }));
+            SupportedCipherSuite::Tls13(made)
+        }
+        (SupportedCipherSuite::Tls12(suite), Some(limit)) => {
+            let common = CipherSuiteCommon { confidentiality_limit: limit, ..suite.common };
+            let made = Box::leak(Box::new(Tls12CipherSuite { common, ..*suite }));
+            SupportedCipherSuite::Tls12(made)
+        }
+    };
+    CryptoProvider { cipher_suites: vec![suite], ..default_provider() }
+}
+
+#[tokio::test]
+async fn every_suite_carries_records_both_ways() {
+    let keys = [key_of("P-256"), key_of("RSA 2048")];
+    for suite in default_provider().cipher_suites {
+        let is_rsa = format!("{:?}", suite.suite()).contains("_RSA_");
+        let server = Server::with(only(suite, None), &keys[usize::from(is_rsa)]).await;
+        let seen = echo(&server, server.client(suite.version(), None), 40, false).await;
+        assert_eq!((seen.received.len(), seen.end), (40 * 70, Ok(())), "{suite:?}");
+        let security = seen.security.unwrap();
+        assert!(format!("{:?}", suite.suite()).ends_with(&security.cipher[4..]), "{security:?}");
+    }
+}
+
+#[tokio::test]
+async fn keys_are_changed_when_the_client_wants_it_and_when_ours_are_used_up() {
+    let server = Server::start().await;
+    let seen = echo(&server, server.client(&TLS13, None), 20, true).await;
+    assert_eq!((seen.received.len(), seen.end), (20 * 70, Ok(())));
+
+    for suite in default_provider().cipher_suites {
+        let is_v13 = suite.tls13().is_some();
+        if format!("{:?}", suite.suite()).contains("_RSA_") {
+            continue;
+        }
+        let server = Server::with(only(suite, Some(10)), &key_of("P-256")).await;
+        let seen = echo(&server, server.client(suite.version(), None), 60, false).await;
+        // TLS 1.2 has no other keys: the device has to connect again.
+        assert_eq!(seen.end.is_ok(), is_v13, "{suite:?}: {:?}", seen.end);
+        assert_eq!(seen.received.len() == 60 * 70, is_v13, "{suite:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_changes_keys_without_end_is_stopped() {
+    let server = Server::start().await;
+    let config = Arc::new(server.client(&TLS13, None));
+    let (seen, ()) = tokio::join!(server.serve(), async {
+        let mut stream = connect(server.addr(), &config).await.unwrap();
+        for _ in 0..40 {
+            stream.get_mut().1.refresh_traffic_keys().unwrap();
+        }
+        // The server may have closed already.
+        let _ = stream.flush().await;
+        assert!(stream.read(&mut [0; 1]).await.is_err());
+    });
+    assert_eq!(seen.end.unwrap_err().0, Reason::TlsMalformed);
+}
+
 /// Sends bytes as they are and ends the stream; what the server made of it, and what it answered.
 async fn raw(server: &Server, bytes: &[u8]) -> (Seen, Vec<u8>) {
     tokio::join!(server.serve(), async {
@@ -297,30 +391,37 @@ async fn whatever_else_arrives_is_refused_with_its_reason_and_an_alert() {
 #[tokio::test]
 async fn a_session_cut_or_damaged_after_the_handshake_ends() {
     let server = Server::start().await;
+    // A record that nobody encrypted.
+    let forged = [&[0x17, 3, 3, 0, 32][..], &[0; 32]].concat();
+    let rows: [(&str, &[u8], Result<(), Reason>); 7] = [
+        ("a forged record", &forged, Err(Reason::TlsMalformed)),
+        ("its beginning", &forged[..20], Ok(())),
+        ("a forged alert", &[0x15, 3, 3, 0, 2, 1, 0], Err(Reason::TlsMalformed)),
+        ("a hello", &[0x16, 3, 3, 0, 4, 1, 0, 0, 0], Err(Reason::TlsMalformed)),
+        ("another protocol", b"GET / HTTP/1.1\r\n", Err(Reason::TlsMalformed)),
+        ("a record too long", &[0x17, 3, 3, 0x48, 0x01], Err(Reason::TlsMalformed)),
+        ("an empty record", &[0x17, 3, 3, 0, 0], Err(Reason::TlsMalformed)),
+    ];
     for (version, shown) in BOTH {
-        for damaged in [true, false] {
+        for (what, bytes, expected) in &rows {
             let config = Arc::new(server.client(version, None));
             let (seen, ()) = tokio::join!(server.serve(), async {
                 let mut stream = connect(server.addr(), &config).await.unwrap();
                 stream.write_all(b"hello").await.unwrap();
                 stream.read_exact(&mut [0; 5]).await.unwrap();
                 let (mut tcp, _) = stream.into_inner();
-                // A record that nobody encrypted, or only its beginning.
-                let record = [&[0x17, 3, 3, 0, 32][..], &[0; 32]].concat();
-                let size = if damaged { record.len() } else { 20 };
-                tcp.write_all(&record[..size]).await.unwrap();
+                tcp.write_all(bytes).await.unwrap();
                 tcp.shutdown().await.unwrap();
                 let _ = tcp.read_to_end(&mut Vec::new()).await;
             });
             assert_eq!(seen.received, b"hello");
             let end = seen.end.map_err(|(reason, _)| reason);
-            let expected = if damaged { Err(Reason::TlsMalformed) } else { Ok(()) };
-            assert_eq!(end, expected, "{shown}");
+            assert_eq!(end, *expected, "{shown} {what}");
         }
     }
 }
 
 #[test]
 fn a_tls_stream_is_small() {
-    assert!(size_of::<Tls>() <= 1200, "{}", size_of::<Tls>());
+    assert!(size_of::<Tls>() <= 192, "{}", size_of::<Tls>());
 }

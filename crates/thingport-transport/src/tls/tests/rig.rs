@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use rustls::client::{ResolvesClientCert, Resumption, Tls12Resumption};
+use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{default_provider, sign::any_supported_type};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
-use rustls::server::{ResolvesServerCert, UnbufferedServerConnection};
+use rustls::server::ResolvesServerCert;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig, SignatureScheme, SupportedProtocolVersion,
@@ -23,7 +24,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::tls::{Broken, Room, Tls, server_config};
+use crate::tls::server::with_provider;
+use crate::tls::{Broken, Room, Tls};
 
 /// What our end saw.
 pub(crate) struct Seen {
@@ -67,7 +69,12 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start() -> Self {
-        let (config, root) = server();
+        Self::with(default_provider(), &KeyPair::generate().unwrap()).await
+    }
+
+    /// With other algorithms and this key.
+    pub(crate) async fn with(provider: CryptoProvider, key: &KeyPair) -> Self {
+        let (config, root) = server(provider, key);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self { listener, config, root }
     }
@@ -83,8 +90,7 @@ impl Server {
     }
 
     pub(crate) async fn serve_stream(&self, tcp: TcpStream) -> Seen {
-        let session = UnbufferedServerConnection::new(Arc::clone(&self.config)).unwrap();
-        echo(Tls::new(tcp, session)).await
+        echo(Tls::new(tcp, Arc::clone(&self.config)).unwrap()).await
     }
 
     pub(crate) fn client(
@@ -101,13 +107,13 @@ impl Server {
 }
 
 /// A set-up of the server and the certificate by which clients trust it.
-pub(crate) fn server() -> (Arc<ServerConfig>, CertificateDer<'static>) {
-    let key = KeyPair::generate().unwrap();
+fn server(provider: CryptoProvider, key: &KeyPair) -> (Arc<ServerConfig>, CertificateDer<'static>) {
     let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    let identity = identity(params, &key);
+    let identity = identity(params, key);
     let root = identity.cert[0].clone();
     let resolver: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(identity));
-    (Arc::new(server_config(resolver, rustls::ALL_VERSIONS).unwrap()), root)
+    let config = with_provider(provider, resolver, rustls::ALL_VERSIONS).unwrap();
+    (Arc::new(config), root)
 }
 
 pub(crate) fn client(
@@ -173,7 +179,7 @@ async fn echo(mut tls: Tls) -> Seen {
         });
         let polled = polled.await;
         if !tls.is_handshaking() && seen.security.is_none() {
-            seen.security = Some(*tls.security());
+            seen.security = tls.take_security().map(|it| *it);
             seen.resumed = tls.is_resumed();
         }
         match polled {
@@ -184,7 +190,10 @@ async fn echo(mut tls: Tls) -> Seen {
             }
             Ok(Some(size)) => {
                 seen.received.extend_from_slice(&into[..size]);
-                tls.seal(&into[..size], &mut room.wire).unwrap();
+                if let Err(error) = tls.seal(&into[..size], &mut room.wire) {
+                    seen.end = Err((Reason::ConnectionLost, error.to_string()));
+                    break;
+                }
             }
             Err(broken) => {
                 seen.end = Err(match broken {
