@@ -135,8 +135,8 @@ impl Activity {
 
     /// The last connection of a device ended (AC-004): writes that down, and what was heard of it since
     /// the last round. Does not wait.
-    pub fn closed(&self, mailbox: &Mailbox) {
-        let (now, device) = (self.now(), mailbox.device());
+    pub fn closed(&self, device: DeviceId, mailbox: &Mailbox) {
+        let now = self.now();
         if let Some(age_ms) = mailbox.take_heard(now.ms) {
             self.note(device, now.before(age_ms));
         }

@@ -31,7 +31,6 @@ pub struct Presence {
 /// What waits for one connection's task.
 #[derive(Debug)]
 pub struct Mailbox {
-    device: DeviceId,
     number: ConnectionNumber,
     wants: AtomicU8,
     mail: Mutex<Mail>,
@@ -91,7 +90,7 @@ impl Presence {
     pub fn open(&self, device: DeviceId) -> Arc<Mailbox> {
         let (wants, mail) = (AtomicU8::new(0), Mutex::default());
         let number = ConnectionNumber(self.opened.fetch_add(1, Ordering::Relaxed));
-        let mailbox = Arc::new(Mailbox { device, number, wants, mail });
+        let mailbox = Arc::new(Mailbox { number, wants, mail });
         let connected = self.connected.pin();
         if let Some(older) = connected.insert(device, Arc::clone(&mailbox)) {
             self.post(older, Downlink::Close(Reason::TakenOver));
@@ -99,10 +98,10 @@ impl Presence {
         mailbox
     }
 
-    /// Forgets a connection that ended. False when another has taken its place already.
-    pub fn close(&self, mailbox: &Arc<Mailbox>) -> bool {
+    /// Forgets a connection of `device` that ended. False when another has taken its place already.
+    pub fn close(&self, device: DeviceId, mailbox: &Arc<Mailbox>) -> bool {
         let connected = self.connected.pin();
-        let removed = connected.remove_if(&mailbox.device, |_, kept| Arc::ptr_eq(kept, mailbox));
+        let removed = connected.remove_if(&device, |_, kept| Arc::ptr_eq(kept, mailbox));
         matches!(removed, Ok(Some(_)))
     }
 

@@ -121,8 +121,8 @@ impl Activity {
         {
             let everybody = self.presence.everybody();
             let mut left = SLICE;
-            for mailbox in everybody.values() {
-                while self.take_note(mailbox, number, &mut woken) == Err(AppendError::Busy) {
+            for (device, mailbox) in everybody.iter() {
+                while self.take_note(*device, mailbox, number, &mut woken) == Err(AppendError::Busy) {
                     poll_fn(|cx| self.ledger.poll_ready(cx)).await;
                 }
                 left -= 1;
@@ -152,11 +152,11 @@ impl Activity {
     /// Takes the moment a connection was heard.
     fn take_note(
         &self,
+        device: DeviceId,
         mailbox: &Mailbox,
         number: u32,
         woken: &mut Vec<Woken>,
     ) -> Result<(), AppendError> {
-        let device = mailbox.device();
         if !self.is_due(device, number) {
             return Ok(());
         }

@@ -376,6 +376,7 @@ mod tests {
 
     #[test]
     fn an_idle_connection_is_small() {
-        assert!(size_of::<Connection>() <= 384, "{}", size_of::<Connection>());
+        // With what the runtime adds, its task then takes 512 bytes; the next size is 640.
+        assert!(size_of::<Connection>() <= 400, "{}", size_of::<Connection>());
     }
 }

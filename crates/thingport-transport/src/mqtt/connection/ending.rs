@@ -62,9 +62,10 @@ impl Connection {
             Stage::Refreshing(refreshing) => &refreshing.open,
             _ => return,
         };
-        let is_last = self.shared.node.presence.close(&open.mailbox);
+        let device = open.login.device_id;
+        let is_last = self.shared.node.presence.close(device, &open.mailbox);
         if is_last && open.mailbox.wants().calls {
-            self.shared.node.calls.unwanted(open.login.device_id);
+            self.shared.node.calls.unwanted(device);
         }
         self.shared.node.metrics.sessions.sub(1);
     }
