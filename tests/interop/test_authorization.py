@@ -37,8 +37,9 @@ PARAMETERS = {
     "{deviceId}": "device", "{entityId}": "device", "{customerId}": "customer", "{deviceProfileId}": "profile",
     "{tenantId}": "tenant", "{tenantProfileId}": "tenant_profile", "{userId}": "user", "{id}": "key",
 }
+    "{otaPackageId}": "package",
 WORDS = {"{entityType}": "DEVICE", "{scope}": "SERVER_SCOPE", "{ttl}": "60", "{key}": "general", "{enabled}": "true",
-         "{protocol}": "mqtts"}
+         "{protocol}": "mqtts", "{type}": "FIRMWARE", "{otaPackageType}": "SOFTWARE"}
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,16 @@ ROWS = [
     get("/api/deviceProfile/devices/keys/attributes", "T"),
     get("/api/deviceProfile/devices/keys/timeseries", "T"),
     # Devices and their credentials.
+    # Packages.
+    post("/api/otaPackage", "T", body={}, ok=(400,)),
+    post("/api/otaPackage/{otaPackageId}", "T", "package", ok=(400,)),  # it has a URL
+    get("/api/otaPackage/info/{otaPackageId}", "TC", "package"),
+    get("/api/otaPackage/{otaPackageId}", "T", "package"),
+    get("/api/otaPackage/{otaPackageId}/download", "T", "package", ok=(400,)),  # it has a URL
+    get("/api/otaPackages", "TC", query=PAGE),
+    get("/api/otaPackages/{deviceProfileId}/{type}", "TC", "profile", PAGE),
+    get("/api/devices/count/{otaPackageType}/{deviceProfileId}", "TC", "profile"),
+    delete("/api/otaPackage/{otaPackageId}", "T", "package"),
     get("/api/device/{deviceId}", "TC", "device"),
     get("/api/device/info/{deviceId}", "TC", "device"),
     get("/api/device/{deviceId}/credentials", "TC", "device"),
@@ -239,7 +250,11 @@ def objects(people):
     key = people.tenant.ok("POST", "/api/apiKey", {"description": "d", "enabled": False, "userId": user["id"]})
     limits = people.sysadmin.ok("POST", "/api/tenantProfile", {"name": fresh("limits")})
     return SimpleNamespace(
+    package = people.tenant.ok("POST", "/api/otaPackage", {
+        "deviceProfileId": device.body["deviceProfileId"], "type": "FIRMWARE", "title": fresh("image"), "version": "1",
+        "usesUrl": True, "url": "https://example.org/image"})
         device=device.id, profile=device.body["deviceProfileId"]["id"], customer=people.customer_id,
+        package=package["id"]["id"],
         tenant=device.body["tenantId"]["id"], tenant_ref=device.body["tenantId"], user=user["id"]["id"],
         user_id=user["id"], key=key["id"]["id"], tenant_profile=limits["id"]["id"],
     )

@@ -17,6 +17,8 @@ pub struct ApiConfig {
     pub user_token_access: bool,
     /// Largest request body in bytes (G-4).
     pub body_max: usize,
+    /// Largest package that may be uploaded in bytes (G-4).
+    pub upload_max: u64,
     /// Bytes of large request bodies held at the same time; more wait.
     pub bodies_max: usize,
     /// Requests worked on at the same time; the next one is answered 503.
@@ -76,6 +78,7 @@ impl Default for ApiConfig {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             user_token_access: false,
             body_max: 16 * MIB,
+            upload_max: 50 * MIB as u64,
             bodies_max: 128 * MIB,
             requests_max: 1_024,
             request_timeout: Duration::from_secs(30),

@@ -12,6 +12,7 @@ pub(crate) mod id;
 pub(crate) mod incident;
 pub(crate) mod opaque;
 pub(crate) mod page;
+pub(crate) mod package;
 pub(crate) mod profile;
 pub(crate) mod system;
 pub(crate) mod telemetry;

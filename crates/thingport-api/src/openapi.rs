@@ -10,7 +10,7 @@ use utoipa::openapi::info::InfoBuilder;
 use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::response::ResponseBuilder;
-use utoipa::openapi::schema::{ComponentsBuilder, ObjectBuilder, Type};
+use utoipa::openapi::schema::{ComponentsBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
@@ -76,9 +76,16 @@ fn request_body(
     route: &Route,
     schemas: &mut Schemas,
 ) -> Option<utoipa::openapi::request_body::RequestBody> {
-    let Shape::Json(schema) = route.body else { return None };
-    let content = ContentBuilder::new().schema(Some(schema(schemas))).build();
-    let body = RequestBodyBuilder::new().content("application/json", content);
+    let (kind, schema) = match route.body {
+        Shape::Json(schema) => ("application/json", schema(schemas)),
+        Shape::File => {
+            let form = ObjectBuilder::new().property("file", file()).required("file");
+            ("multipart/form-data", form.into())
+        }
+        Shape::Empty | Shape::Text => return None,
+    };
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    let body = RequestBodyBuilder::new().content(kind, content);
     Some(body.required(Some(Required::True)).build())
 }
 
@@ -91,11 +98,20 @@ fn answer(route: &Route, schemas: &mut Schemas) -> utoipa::openapi::Response {
             let content = ContentBuilder::new().schema(Some(text)).build();
             answer.content("text/plain", content).build()
         }
+        Shape::File => {
+            let content = ContentBuilder::new().schema(Some(file())).build();
+            answer.content("application/octet-stream", content).build()
+        }
         Shape::Json(schema) => {
             let content = ContentBuilder::new().schema(Some(schema(schemas))).build();
             answer.content("application/json", content).build()
         }
     }
+}
+
+fn file() -> ObjectBuilder {
+    let format = SchemaFormat::KnownFormat(KnownFormat::Binary);
+    ObjectBuilder::new().schema_type(Type::String).format(Some(format))
 }
 
 fn text_parameter(name: &str, place: ParameterIn, required: bool, about: &str) -> ParameterBuilder {

@@ -9,6 +9,7 @@ mod customers;
 mod devices;
 mod events;
 mod original;
+mod packages;
 mod profiles;
 mod system;
 pub(crate) mod telemetry;
@@ -34,6 +35,7 @@ pub(crate) fn routes() -> Vec<Route> {
         tenants::profiles::routes(),
         customers::routes(),
         profiles::routes(),
+        packages::routes(),
         devices::routes(),
         devices::assignment::routes(),
         devices::import::routes(),

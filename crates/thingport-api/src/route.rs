@@ -1,6 +1,7 @@
 //! One route: path, method, who may pass, what it is for. Router, tests and the OpenAPI document are
 //! all made from the same list of these, so none of them can know a route that another does not.
 
+use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -47,6 +48,8 @@ pub(crate) struct Query {
 pub(crate) enum Shape {
     Empty,
     Text,
+    /// Bytes: as a body one part named `file`.
+    File,
     Json(fn(&mut Schemas) -> RefOr<Schema>),
 }
 
@@ -136,6 +139,24 @@ impl Route {
 
     pub(crate) const fn answer_text(mut self) -> Self {
         self.answer = Shape::Text;
+    /// The body is a file.
+    pub(crate) const fn file_body(mut self) -> Self {
+        self.body = Shape::File;
+        self
+    }
+
+    /// The answer is a file.
+    pub(crate) const fn answer_file(mut self) -> Self {
+        self.answer = Shape::File;
+        self
+    }
+
+    /// Puts a bound of its own around the route.
+    pub(crate) fn layer(mut self, layer: DefaultBodyLimit) -> Self {
+        self.run = self.run.layer(layer);
+        self
+    }
+
         self
     }
 

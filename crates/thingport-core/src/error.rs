@@ -64,6 +64,12 @@ impl From<Conflict> for Error {
             Conflict::ProvisionKey => "this provisioning key is used by another profile already",
             Conflict::ApiKeyHash => "another API key has this value already",
             Conflict::RpcId => "a persistent call with this requestUUID exists already",
+            Conflict::PackageName => {
+                "a package of this type with the same title and version exists already"
+            }
+            Conflict::PackageBytes => {
+                "the tenant's packages would be larger together than maxOtaPackagesInBytes allows"
+            }
             Conflict::TooMany => "the tenant has as many of these as it may",
             Conflict::InUse => "the item is still in use and cannot be deleted",
             Conflict::Reference => "the item refers to something that does not exist",

@@ -1,5 +1,6 @@
 //! The whole house, built once from ports, clock and random source.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use thingport_model::downlink::Downlink;
@@ -48,7 +49,7 @@ pub struct Node {
     /// Readings for people.
     pub telemetry: Telemetry,
     /// Attributes for people and for devices.
-    pub attributes: Attributes,
+    pub attributes: Arc<Attributes>,
     /// What the server asks devices.
     pub calls: Arc<Calls>,
     /// What devices ask the server.
@@ -79,7 +80,8 @@ pub struct Node {
     pub clock: Arc<dyn Clock>,
     /// Random bytes.
     pub entropy: Arc<dyn Entropy>,
-    /// Notified when something was deleted and the ledger must be purged of it.
+    /// Notified when something was deleted and must be purged, or packages were assigned and devices
+    /// must be told.
     pub deleted: Arc<Notify>,
     skip_client_validity: bool,
 }
@@ -124,13 +126,15 @@ impl Node {
         };
         let calls = Arc::new(Calls::new(calls, config.calls));
         // Nobody else knows of the slot yet, so it is free.
+            litter: Arc::clone(&litter),
         let _ = changes.calls.set(Arc::clone(&calls));
         Self {
             telemetry: Telemetry::new(Arc::clone(&registry), Arc::clone(&ledger)),
-            attributes: Attributes::new(
+            packages: Packages::new(
                 Arc::clone(&registry),
-                Arc::clone(&ledger),
-                Arc::clone(&presence),
+                Arc::clone(&attributes),
+                Arc::clone(&clock),
+                litter,
             ),
             calls,
             client_calls: ClientCalls::new(Arc::clone(&clock)),
@@ -227,6 +231,17 @@ impl RegistryEvents for Changes {
             calls.tenant_deleted(tenant);
         }
         self.presence.bump_epoch();
+    /// Whether packages were deleted whose files are still there.
+    litter: Arc<AtomicBool>,
         self.deleted.notify_one();
     }
 }
+        self.packages_deleted();
+    }
+
+    fn packages_assigned(&self) {
+        self.deleted.notify_one();
+    }
+
+    fn packages_deleted(&self) {
+        self.litter.store(true, Ordering::Release);

@@ -16,6 +16,7 @@ pub mod devices;
 pub mod first_run;
 mod logins;
 pub mod profiles;
+pub mod packages;
 pub mod provisioning;
 mod text;
 
@@ -63,6 +64,10 @@ pub trait RegistryEvents: Send + Sync {
 }
 
 /// Nobody listens.
+    /// Devices are to be told of packages: announcements wait.
+    fn packages_assigned(&self) {}
+    /// Packages are gone: their files can be removed.
+    fn packages_deleted(&self) {}
 impl RegistryEvents for () {
     fn device_deleted(&self, _: DeviceId) {}
     fn credentials_changed(&self, _: DeviceId) {}

@@ -1,6 +1,7 @@
 //! Devices (REST API section 8).
 
 use crate::id::{CustomerId, DeviceId, DeviceProfileId, TenantId};
+use crate::ota::AssignedPackages;
 use crate::tenant::OpaqueJson;
 use crate::time::Timestamp;
 
@@ -29,6 +30,8 @@ pub struct Device {
     pub additional_info: Option<OpaqueJson>,
     /// `deviceData` as stored: configuration and transport configuration.
     pub device_data: OpaqueJson,
+    /// Packages of its own; its profile's count where it has none.
+    pub packages: AssignedPackages,
     /// Optimistic lock.
     pub version: i64,
 }

@@ -80,6 +80,14 @@ pub struct ApiKeyId(pub Uuid);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RpcId(pub Uuid);
 
+/// Identity of a package. It owns no readings, so it has no entity kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PackageId(pub Uuid);
+
+/// Identity of the data of a package: another upload is another file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PackageFileId(pub Uuid);
+
 /// What kind of thing an id names. The order is part of the stored form: append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EntityKind {

@@ -4,3 +4,4 @@
 pub mod entities;
 pub mod error;
 pub mod ledger;
+pub mod packages;

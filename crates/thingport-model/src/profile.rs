@@ -1,6 +1,7 @@
 //! Device profiles (REST API section 7).
 
 use crate::id::{DeviceProfileId, TenantId};
+use crate::ota::AssignedPackages;
 use crate::tenant::OpaqueJson;
 use crate::time::Timestamp;
 
@@ -225,6 +226,8 @@ pub struct DeviceProfile {
     pub alarms: Option<OpaqueJson>,
     /// `defaultQueueName` as sent.
     pub queue_name: Option<String>,
+    /// Packages of its devices that have none of their own.
+    pub packages: AssignedPackages,
     /// Optimistic lock.
     pub version: i64,
 }

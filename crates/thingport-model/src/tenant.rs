@@ -77,6 +77,8 @@ pub struct TenantProfile {
     pub customers_max: u64,
     /// `maxUsers` of the profile data, 0 unlimited.
     pub users_max: u64,
+    /// `maxOtaPackagesInBytes` of the profile data, 0 unlimited.
+    pub package_bytes_max: u64,
     /// `transport...RateLimit` of the profile data.
     pub rate_limits: RateLimits,
 }

@@ -11,6 +11,7 @@ mod fault;
 mod list;
 pub mod memory;
 mod query;
+mod packages;
 mod readers;
 mod schema;
 mod search;

@@ -10,6 +10,7 @@ pub mod entities;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod ledger;
+pub mod packages;
 
 mod book;
 mod chunk;

@@ -41,6 +41,7 @@ const OURS: [&str; 8] = [
     "lock",
     "lost+found",
     "mark.new",
+    "packages",
     "probe",
     "reserve",
 ];

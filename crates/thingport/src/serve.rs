@@ -25,6 +25,7 @@ use thingport_store::config::LedgerConfig;
 use thingport_store::entities::SqliteEntities;
 use thingport_store::ledger::{LogLedger, Progress};
 use thingport_transport::config::{ProxyConfig, TLS_HANDSHAKES_MAX, TlsConfig};
+use thingport_store::packages::DirPackages;
 use thingport_transport::drain::Drain;
 use thingport_transport::listen::{BindError, Listener};
 use thingport_x509::certificate::Certificate;
@@ -99,7 +100,13 @@ fn build(config: &Config) -> Result<Node, Failure> {
         skip_client_validity: config.tls.skip_client_validity,
         calls: call_rules(config),
     };
-    Ok(Node::new(entities, ledger, clock, entropy, settings))
+    let packages = DirPackages::open(dir).map_err(|error| {
+        Failure::new(format!("the packages in {} cannot be read: {error}", dir.display()))
+    })?;
+    let mut node = Node::new(entities, ledger, clock, entropy, settings);
+    let chunk_max = u32::try_from(config.mqtt.packet_size_max.0).unwrap_or(u32::MAX);
+    node.packages.set_files(Arc::new(packages), chunk_max);
+    Ok(node)
 }
 
 /// The server's certificate, unless no listener needs one. One that was given and cannot be used stops
@@ -227,7 +234,8 @@ async fn serve(
     Ok(())
 }
 
-/// What must be done now and then: repeated incidents, purges of deleted entities.
+/// What must be done now and then: repeated incidents, purges of deleted entities, packages that devices
+/// must be told of.
 async fn keep_house(node: Arc<Node>) {
     for second in 0_u64.. {
         if let Err(error) = node.purge_deleted().await {
@@ -259,6 +267,12 @@ async fn end_calls(node: Arc<Node>) {
 
 /// Writes how far persistent calls have come.
 async fn save_calls(node: Arc<Node>) {
+        if let Err(error) = node.packages.sweep().await {
+            tracing::warn!(?error, "files of deleted packages could not be removed yet");
+        }
+        if let Err(error) = node.packages.announce(&*node.ledger).await {
+            tracing::warn!(?error, "devices could not be told of their packages yet");
+        }
     loop {
         node.calls.unsaved().await;
         while let Err(error) = node.calls.save().await {
@@ -472,6 +486,7 @@ async fn stop_signal() -> Result<(), Failure> {
 
 fn signal_of(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind).map_err(|error| Failure::new(format!("signals cannot be caught: {error}")))
+        upload_max: config.http.upload_max.0,
 }
 
 /// How long connections may take to finish after a stop signal; the whole stop takes at most 5 s.

@@ -28,9 +28,9 @@ pub(crate) struct DeviceBody {
     kind: String,
     label: Option<String>,
     device_profile_id: EntityId,
-    /// Always null: this server keeps no packages yet.
+    /// Firmware package of its own; its profile's counts where this is null.
     firmware_id: Option<EntityId>,
-    /// Always null: this server keeps no packages yet.
+    /// Software package of its own; its profile's counts where this is null.
     software_id: Option<EntityId>,
     external_id: Option<EntityId>,
     /// One more per save.
@@ -51,8 +51,8 @@ impl From<Device> for DeviceBody {
             kind: device.profile_name,
             label: device.label,
             device_profile_id: device.profile_id.entity().into(),
-            firmware_id: None,
-            software_id: None,
+            firmware_id: device.packages.firmware.map(EntityId::package),
+            software_id: device.packages.software.map(EntityId::package),
             external_id: None,
             version: device.version,
             device_data: Opaque::from(device.device_data),
@@ -101,9 +101,9 @@ pub(crate) struct DeviceInput {
     pub(crate) kind: Option<String>,
     pub(crate) label: Option<String>,
     pub(crate) device_profile_id: Option<IdInput>,
-    /// Must be null: this server keeps no packages yet.
+    /// A firmware package of its profile that has data or a URL.
     pub(crate) firmware_id: Option<IdInput>,
-    /// Must be null: this server keeps no packages yet.
+    /// A software package of its profile that has data or a URL.
     pub(crate) software_id: Option<IdInput>,
     /// When given, the save is refused unless it is the stored one.
     pub(crate) version: Option<i64>,

@@ -1,7 +1,9 @@
 //! `{"entityType":"DEVICE","id":"..."}` and back (REST API 1.2).
 
 use serde::{Deserialize, Serialize};
-use thingport_model::id::{ApiKeyId, CredentialsId, CustomerId, EntityKind, EntityRef, NIL};
+use thingport_model::id::{
+    ApiKeyId, CredentialsId, CustomerId, EntityKind, EntityRef, NIL, PackageId,
+};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -28,6 +30,11 @@ impl EntityId {
     /// The id of an API key; it is no entity that owns readings, so it has no kind of its own.
     pub(crate) fn api_key(id: ApiKeyId) -> Self {
         Self { entity_type: API_KEY, id: id.0 }
+    }
+
+    /// The id of a package, which is no entity that owns readings either.
+    pub(crate) fn package(id: PackageId) -> Self {
+        Self { entity_type: PACKAGE, id: id.0 }
     }
 
     /// The id of a setting of the installation.
@@ -74,6 +81,11 @@ impl IdInput {
     /// The id of an API key, if the kind fits.
     pub(crate) fn api_key(&self) -> Result<ApiKeyId, Refusal> {
         self.of_kind(API_KEY).map(ApiKeyId)
+    }
+
+    /// The id of a package, if the kind fits.
+    pub(crate) fn package(&self) -> Result<PackageId, Refusal> {
+        self.of_kind(PACKAGE).map(PackageId)
     }
 
     /// The UUID, if the kind fits.
@@ -123,3 +135,4 @@ pub(crate) fn parse_entity(kind: &str, id: &str) -> Result<EntityRef, Refusal> {
 }
 
 const API_KEY: &str = "API_KEY";
+const PACKAGE: &str = "OTA_PACKAGE";

@@ -44,6 +44,7 @@ fn profile() -> DeviceProfile {
         provisioning: Provisioning::Disabled { configured: true },
         alarms: None,
         queue_name: None,
+        packages: thingport_model::ota::AssignedPackages::default(),
         version: 1,
     }
 }
@@ -63,6 +64,7 @@ fn device() -> Device {
         device_data:
             r#"{"configuration":{"type":"DEFAULT"},"transportConfiguration":{"type":"MQTT"}}"#
                 .into(),
+        packages: thingport_model::ota::AssignedPackages::default(),
         version: 1,
     }
 }

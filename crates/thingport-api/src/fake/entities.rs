@@ -8,13 +8,15 @@ use parking_lot::Mutex;
 use thingport_model::credentials::{DeviceCertificate, DeviceCredentials};
 use thingport_model::device::{Device, DeviceFilter, DeviceOverview};
 use thingport_model::id::{
-    ApiKeyId, CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef, RpcId, TenantId,
-    TenantProfileId, UserId,
+    ApiKeyId, CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef, PackageFileId,
+    PackageId, RpcId, TenantId, TenantProfileId, UserId,
 };
 use thingport_model::page::{Page, PageLink};
+use thingport_model::ota::{Announcement, Package, PackageKind};
 use thingport_model::port::entities::{Entities, Write};
 use thingport_model::port::error::{Conflict, PortError};
 use thingport_model::profile::DeviceProfile;
+use thingport_model::port::packages::{PackageFilter, PackageRecords};
 use thingport_model::rpc::{CallFilter, PersistentCall};
 use thingport_model::tenant::{Customer, Tenant, TenantProfile};
 use thingport_model::time::Timestamp;
@@ -41,6 +43,8 @@ struct Tables {
     calls: BTreeMap<RpcId, PersistentCall>,
 }
 
+    packages: BTreeMap<PackageId, Package>,
+    announcements: BTreeMap<(DeviceId, PackageKind), Announcement>,
 impl Tables {
     fn apply(&mut self, write: Write) -> Result<(), PortError> {
         match write {
@@ -85,7 +89,22 @@ impl Tables {
                 self.calls.entry(id).and_modify(|call| call.progress = progress);
             }
             Write::DeleteCall(id) => drop(self.calls.remove(&id)),
-            Write::Purged(_) | Write::ForgetCalls(..) => {}
+            Write::Package(it) => drop(self.packages.insert(it.id, it)),
+            Write::DeletePackage(id) => {
+                let used = self.devices.values().map(|it| it.packages);
+                let mut used = used.chain(self.profiles.values().map(|it| it.packages));
+                if used.any(|it| [it.firmware, it.software].contains(&Some(id))) {
+                    return Err(PortError::Conflict(Conflict::InUse));
+                }
+                self.packages.remove(&id);
+            }
+            Write::Announce(it) => drop(self.announcements.insert((it.device_id, it.kind), it)),
+            Write::Announced(it) => drop(self.announcements.remove(&(it.device_id, it.kind))),
+            Write::PackageBytesAtMost(..)
+            | Write::AnnounceToFleet(..)
+            | Write::AnnouncementQueued(_)
+            | Write::Purged(_)
+            | Write::ForgetCalls(..) => {}
         }
         Ok(())
     }
@@ -144,6 +163,51 @@ type Found<T> = Result<Option<T>, PortError>;
 type Rows<T> = Result<Page<T>, PortError>;
 
 #[async_trait]
+#[async_trait]
+impl PackageRecords for FakeEntities {
+    async fn package(&self, id: PackageId) -> Found<Package> {
+        Ok(self.0.lock().packages.get(&id).cloned())
+    }
+
+    async fn packages(&self, filter: PackageFilter, link: PageLink) -> Rows<Package> {
+        let tables = self.0.lock();
+        let fits = |it: &&Package| {
+            it.tenant_id == filter.tenant_id
+                && filter.ready_for.is_none_or(|ready_for| {
+                    (it.profile_id, it.kind) == ready_for && it.content.is_ready()
+                })
+        };
+        Ok(page(tables.packages.values().filter(fits).cloned(), &link, |it| &it.title))
+    }
+
+    async fn package_bytes(&self, tenant: TenantId) -> Result<u64, PortError> {
+        let tables = self.0.lock();
+        let mine = tables.packages.values().filter(|it| it.tenant_id == tenant);
+        Ok(mine.filter_map(|it| it.content.data()).map(|data| data.size).sum())
+    }
+
+    async fn package_files(&self) -> Result<Vec<PackageFileId>, PortError> {
+        let tables = self.0.lock();
+        let data = tables.packages.values().filter_map(|it| it.content.data());
+        Ok(data.map(|data| data.file).collect())
+    }
+
+    async fn devices_without_package(
+        &self,
+        profile: DeviceProfileId,
+        kind: PackageKind,
+    ) -> Result<u64, PortError> {
+        let tables = self.0.lock();
+        let mine = tables.devices.values().filter(|it| it.profile_id == profile);
+        Ok(mine.filter(|it| it.packages.of(kind).is_none()).count() as u64)
+    }
+
+    async fn announcements(&self, of_fleets: bool, _: u32) -> Result<Vec<Announcement>, PortError> {
+        let all = self.0.lock().announcements.values().copied().collect();
+        Ok(if of_fleets { Vec::new() } else { all })
+    }
+}
+
 impl Entities for FakeEntities {
     async fn write(&self, writes: Vec<Write>) -> Result<(), PortError> {
         let mut tables = self.0.lock();

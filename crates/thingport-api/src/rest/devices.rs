@@ -21,10 +21,11 @@ use crate::api::Api;
 use crate::auth::SignedIn;
 use crate::dto::credentials::CredentialsInput;
 use crate::dto::device::{DeviceBody, DeviceInput, DeviceOverviewBody, DeviceTypeBody};
-use crate::dto::id::{must_be_absent, optional_id};
+use crate::dto::id::optional_id;
 use crate::dto::opaque::{self, Opaque};
 use crate::error::Refusal;
 use crate::extract::{Body, Params, Segments};
+use crate::dto::package::assigned;
 use crate::route::{Query, Route, T, optional, required};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -137,8 +138,7 @@ async fn device_types(
 
 /// What the registry is asked to save.
 fn draft(input: DeviceInput, params: &Params) -> Result<DeviceDraft, Refusal> {
-    must_be_absent("the firmware package", input.firmware_id.as_ref())?;
-    must_be_absent("the software package", input.software_id.as_ref())?;
+    let packages = assigned(input.firmware_id.as_ref(), input.software_id.as_ref())?;
     let profile = input.device_profile_id.as_ref();
     let profile = optional_id(profile, EntityKind::DeviceProfile, DeviceProfileId)?;
     let kind = input.kind.filter(|kind| !kind.is_empty());
@@ -160,6 +160,7 @@ fn draft(input: DeviceInput, params: &Params) -> Result<DeviceDraft, Refusal> {
         configuration,
         transport,
         on_conflict: name_policy(params)?,
+        packages,
     })
 }
 
@@ -264,7 +265,7 @@ mod tests {
 
     #[test]
     fn references_and_words_that_mean_nothing_are_refused() {
-        let id = r#"{"entityType":"OTA_PACKAGE","id":"2c7d1e40-5a7e-11f0-9a01-0f2d5c7e8a11"}"#;
+        let id = r#"{"entityType":"CUSTOMER","id":"2c7d1e40-5a7e-11f0-9a01-0f2d5c7e8a11"}"#;
         let rows = [
             (format!(r#"{{"name":"d","firmwareId":{id}}}"#), ""),
             (format!(r#"{{"name":"d","id":{id}}}"#), ""),

@@ -171,3 +171,4 @@ fn device() -> Device {
         version: 1,
     }
 }
+        packages: thingport_model::ota::AssignedPackages::default(),

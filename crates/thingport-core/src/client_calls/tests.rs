@@ -25,6 +25,7 @@ fn login(is_gateway: bool, limits: Option<RateLimits>) -> DeviceLogin {
         provisioning: Provisioning::Disabled { configured: false },
         alarms: None,
         queue_name: None,
+        packages: thingport_model::ota::AssignedPackages::default(),
         version: 1,
     };
     DeviceLogin {

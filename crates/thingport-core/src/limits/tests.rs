@@ -44,6 +44,7 @@ fn profile() -> DeviceProfile {
         provisioning: Provisioning::Disabled { configured: false },
         alarms: None,
         queue_name: None,
+        packages: thingport_model::ota::AssignedPackages::default(),
         version: 1,
     }
 }

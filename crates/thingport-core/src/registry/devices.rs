@@ -3,6 +3,7 @@
 use thingport_model::device::{Device, DeviceFilter, DeviceOverview};
 use thingport_model::id::{CustomerId, DeviceId, DeviceProfileId, EntityKind, TenantId};
 use thingport_model::page::{Page, PageLink};
+use thingport_model::ota::AssignedPackages;
 use thingport_model::port::entities::Write;
 use thingport_model::profile::DeviceProfile;
 use thingport_model::tenant::OpaqueJson;
@@ -37,6 +38,8 @@ pub struct DeviceDraft {
     /// `deviceData.transportConfiguration`: its `type` and the whole object as sent.
     pub transport: Option<(String, OpaqueJson)>,
     /// What to do when the name is taken (D-2).
+    /// Packages of its own (D-6).
+    pub packages: AssignedPackages,
     pub on_conflict: NamePolicy,
 }
 
@@ -95,6 +98,7 @@ impl DeviceDraft {
             configuration: None,
             transport: None,
             on_conflict: NamePolicy::Fail,
+            packages: AssignedPackages::default(),
         }
     }
 }
@@ -349,13 +353,17 @@ impl Registry {
             profile_id: profile.id,
             profile_name: profile.name,
             label: draft.label.clone(),
+        self.check_packages(&draft.packages, profile.id).await?;
+        let packages = (AssignedPackages::default(), draft.packages.beside(&profile.packages));
+        let announced = self.announcements(id, packages, created_at);
             is_gateway: draft.is_gateway,
             additional_info: draft.additional_info.clone(),
             version: 1,
         };
-        let writes =
+        let mut writes =
             vec![Write::Device(device.clone()), Write::DeviceCredentials(credentials.clone())];
         self.write_within(writes, caller.tenant_id, EntityKind::Device, limit).await?;
+            packages: draft.packages,
         // The id may be remembered as nobody's (AU-034).
         self.logins.forget_logins([credentials.credentials_id.as_str()]);
         Ok(device)
@@ -365,9 +373,13 @@ impl Registry {
         &self,
         caller: &Caller,
         id: DeviceId,
+        let is_announced = !announced.is_empty();
+        writes.extend(announced);
         draft: &DeviceDraft,
         credentials: Option<&CredentialsDraft>,
     ) -> Result<Device, Error> {
+        self.packages_assigned(is_announced);
+        self.events.device_created(device.id);
         let stored = self.device(caller, id).await?;
         caller.may_write_device(&stored)?;
         let version = next_version(stored.version, draft.version)?;
@@ -382,10 +394,15 @@ impl Registry {
             is_gateway: draft.is_gateway,
             additional_info: draft.additional_info.clone(),
             version,
+        self.check_packages(&draft.packages, profile.id).await?;
+        let before = self.packages_of(&stored).await?;
+        let packages = (before, draft.packages.beside(&profile.packages));
+        let announced = self.announcements(id, packages, self.now());
             ..stored
         };
         let mut writes = vec![Write::Device(device.clone())];
         let old = self.credentials_of(id).await?;
+            packages: draft.packages,
         let new = credentials.map(|draft| changed(&old, draft)).transpose()?;
         writes.extend(new.clone().map(Write::DeviceCredentials));
         self.write(writes).await?;
@@ -398,11 +415,14 @@ impl Registry {
 
     async fn device_written(&self, device: &Device) -> Result<(), Error> {
         match self.entities.credentials_of(device.id).await {
+        let is_announced = !announced.is_empty();
+        writes.extend(announced);
             Ok(found) => {
                 self.logins.forget_logins(found.iter().map(|found| found.credentials_id.as_str()));
             }
             // Which login to forget is unknown: forget all rather than keep a wrong one.
             Err(_) => self.logins.forget_all(),
+        self.packages_assigned(is_announced);
         }
         self.events.device_changed(device.id);
         Ok(())

@@ -118,6 +118,7 @@ impl Registry {
             devices_max: 0,
             customers_max: 0,
             users_max: 0,
+            package_bytes_max: 0,
             rate_limits: RateLimits::default(),
         };
         let caller = Caller::system();

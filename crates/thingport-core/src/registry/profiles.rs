@@ -3,6 +3,7 @@
 mod chains;
 
 use thingport_model::id::{DeviceProfileId, TenantId};
+use thingport_model::ota::AssignedPackages;
 use thingport_model::page::{Page, PageLink};
 use thingport_model::port::entities::Write;
 use thingport_model::profile::{
@@ -40,6 +41,8 @@ pub struct ProfileDraft {
     pub alarms: Option<OpaqueJson>,
     /// `defaultQueueName`
     pub queue_name: Option<String>,
+    /// Packages of its devices that have none of their own (O-4).
+    pub packages: AssignedPackages,
 }
 
 /// Settings of [`X509Chain`] that a request left out.
@@ -78,6 +81,7 @@ impl ProfileDraft {
             unsaid: Unsaid::default(),
             alarms: None,
             queue_name: None,
+            packages: AssignedPackages::default(),
         }
     }
 }
@@ -231,7 +235,7 @@ impl Registry {
         }
         let version = next_version(stored.version, None)?;
         let saved = DeviceProfile { is_default: true, version, ..stored };
-        self.write_profile(&saved).await?;
+        self.write_profile(vec![Write::DeviceProfile(saved.clone())], saved.id).await?;
         Ok(saved)
     }
 
@@ -251,6 +255,7 @@ impl Registry {
         self.write(vec![Write::Delete(id.entity())]).await?;
         self.logins.forget_all();
         self.events.profile_changed(id);
+        self.events.packages_deleted();
         Ok(())
     }
 
@@ -308,6 +313,7 @@ impl Registry {
             provisioning: chains::settled(draft.provisioning, kept)?,
             alarms: draft.alarms,
             queue_name: draft.queue_name,
+            packages: draft.packages,
             version,
         })
     }
@@ -322,15 +328,20 @@ impl Registry {
             None => None,
         };
         let saved = self.profile_from(caller.tenant_id, stored.as_ref(), draft)?;
+        self.check_packages(&saved.packages, saved.id).await?;
+        let mut writes = vec![Write::DeviceProfile(saved.clone())];
         if let Some(stored) = stored {
             self.check_transport_change(&stored, &saved).await?;
+            writes.extend(self.fleet_announcements(&stored, &saved));
         }
-        self.write_profile(&saved).await?;
+        let is_announced = writes.len() > 1;
+        self.write_profile(writes, saved.id).await?;
+        self.packages_assigned(is_announced);
         Ok(saved)
     }
 
-    async fn write_profile(&self, saved: &DeviceProfile) -> Result<(), Error> {
-        self.write(vec![Write::DeviceProfile(saved.clone())]).await?;
+    async fn write_profile(&self, writes: Vec<Write>, id: DeviceProfileId) -> Result<(), Error> {
+        self.write(writes).await?;
         self.logins.forget_all();
         self.events.profile_changed(saved.id);
         Ok(())

@@ -4,6 +4,7 @@
 use thingport_model::credentials::DeviceCredentials;
 use thingport_model::device::Device;
 use thingport_model::id::{DeviceId, EntityKind, TenantId};
+use thingport_model::ota::AssignedPackages;
 use thingport_model::port::entities::Write;
 use thingport_model::port::error::{Conflict, PortError};
 use thingport_model::profile::DeviceProfile;
@@ -121,6 +122,7 @@ impl Registry {
             profile_name: profile.name.clone(),
             label: None,
             is_gateway: wish.is_gateway,
+            packages: AssignedPackages::default(),
             additional_info: wish.is_gateway.then(|| r#"{"gateway":true}"#.to_owned()),
             version: 1,
         };
@@ -135,7 +137,12 @@ impl Registry {
     pub async fn make_device(&self, new: NewDevice) -> Result<DeviceCredentials, NotMade> {
         let NewDevice { device, credentials, devices_max } = new;
         let tenant = device.tenant_id;
+        let (id, created_at) = (device.id, device.created_at);
+        let packages = (AssignedPackages::default(), self.packages_of(&device).await?);
         let mut writes = vec![Write::Device(device), Write::DeviceCredentials(credentials.clone())];
+        let announced = self.announcements(id, packages, created_at);
+        let is_announced = !announced.is_empty();
+        writes.extend(announced);
         if devices_max > 0 {
             writes.push(Write::AtMost(tenant, EntityKind::Device, devices_max));
         }
@@ -145,6 +152,8 @@ impl Registry {
         })?;
         // The id may be remembered as nobody's (AU-034).
         self.logins.forget_logins([credentials.credentials_id.as_str()]);
+        self.packages_assigned(is_announced);
+        self.events.device_created(id);
         Ok(credentials)
     }
 }

@@ -366,6 +366,7 @@ fn mqtt_profile(mqtt: MqttTransport) -> DeviceProfile {
         provisioning: Provisioning::Disabled { configured: false },
         alarms: None,
         queue_name: None,
+        packages: thingport_model::ota::AssignedPackages::default(),
         version: 1,
     }
 }

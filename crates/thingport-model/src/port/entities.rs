@@ -8,17 +8,20 @@ use async_trait::async_trait;
 use crate::credentials::{DeviceCertificate, DeviceCredentials};
 use crate::device::{Device, DeviceFilter, DeviceOverview};
 use crate::id::{
-    ApiKeyId, CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef, RpcId, TenantId,
-    TenantProfileId, UserId,
+    ApiKeyId, CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef, PackageId, RpcId,
+    TenantId, TenantProfileId, UserId,
 };
 use crate::page::{Page, PageLink};
+use crate::ota::{Announcement, Package, PackageKind};
 use crate::port::error::PortError;
 use crate::profile::DeviceProfile;
+use crate::port::packages::PackageRecords;
 use crate::rpc::{CallFilter, KeptProgress, PersistentCall};
 use crate::tenant::{Customer, Tenant, TenantProfile};
 use crate::time::Timestamp;
 use crate::user::{ApiKey, EndedSession, KeyHash, LoginChange, User, UserCredentials};
 
+use uuid::Uuid;
 /// One step of a write. The entity carries the version it shall have after the write; the engine
 /// refuses with [`crate::port::error::Conflict::Version`] unless the stored version is one less (or
 /// the entity is new and the version is 1).
@@ -73,11 +76,27 @@ pub enum Write {
     Setting(String, String),
     /// The ledger has purged this entity: remove the note.
     Purged(EntityRef),
+    /// Create or replace.
+    Package(Package),
+    /// Remove; refused with [`crate::port::error::Conflict::InUse`] while a device or profile has it.
+    DeletePackage(PackageId),
+    /// Refuses the whole write with [`crate::port::error::Conflict::PackageBytes`] if the tenant's
+    /// packages, after the steps before this one, have more bytes of data than this together.
+    PackageBytesAtMost(TenantId, u64),
+    /// A device is to be told of its package; takes the place of an older announcement.
+    Announce(Announcement),
+    /// The same for all devices of a profile that have no package of this kind of their own; the turn
+    /// of all of them.
+    AnnounceToFleet(DeviceProfileId, PackageKind, Uuid),
+    /// That a device is queued was written: it is told when its turn has come.
+    AnnouncementQueued(Announcement),
+    /// A device was told; a later announcement stays.
+    Announced(Announcement),
 }
 
 /// Keeps entities. Every call may wait for a disk or a network.
 #[async_trait]
-pub trait Entities: Send + Sync {
+pub trait Entities: PackageRecords {
     /// Applies all writes or none, durably.
     async fn write(&self, writes: Vec<Write>) -> Result<(), PortError>;
 

@@ -40,6 +40,10 @@ pub enum Conflict {
     ApiKeyHash,
     /// Another persistent call has this id.
     RpcId,
+    /// A package of that kind, title and version exists in the tenant (O-1).
+    PackageName,
+    /// The tenant's packages would have more data than they may (O-3).
+    PackageBytes,
     /// The tenant would have more of a kind than it may.
     TooMany,
     /// Something else still refers to the entity.

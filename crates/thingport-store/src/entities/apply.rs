@@ -19,6 +19,7 @@ use super::document::{
 };
 use super::fault::port_error;
 use super::query::{count, login, one};
+use super::packages;
 use super::search::searchable;
 use super::statement::{remove, run};
 
@@ -48,6 +49,17 @@ pub(super) fn apply(connection: &Connection, write: &Write) -> Result<(), PortEr
         }
         Write::Setting(key, value) => put_setting(connection, key, value),
         Write::Purged(entity) => purged(connection, *entity),
+        Write::Package(package) => packages::put_package(connection, package),
+        Write::DeletePackage(id) => packages::delete_package(connection, *id),
+        Write::PackageBytesAtMost(tenant, max) => {
+            packages::bytes_at_most(connection, *tenant, *max)
+        }
+        Write::Announce(one) => packages::announce(connection, one),
+        Write::AnnounceToFleet(profile, kind, turn) => {
+            packages::announce_to_fleet(connection, *profile, *kind, *turn)
+        }
+        Write::AnnouncementQueued(one) => packages::queued(connection, one),
+        Write::Announced(one) => packages::announced(connection, one),
     }
 }
 
@@ -206,6 +218,7 @@ fn put_profile(connection: &Connection, profile: &DeviceProfile) -> Result<(), P
     let document = ProfileDocument::from(profile).write()?;
     let columns: &[(&str, &dyn ToSql)] = &[
         ("created_at", &profile.created_at.ms()),
+    let [firmware, software] = packages::columns(&profile.packages);
         ("tenant_id", profile.tenant_id.0.as_bytes()),
         ("name", &profile.name),
         ("description", &profile.description),
@@ -215,6 +228,8 @@ fn put_profile(connection: &Connection, profile: &DeviceProfile) -> Result<(), P
         ("ca_name", &ca_name(&profile.provisioning)),
         ("search", &searchable([Some(profile.name.as_str())])),
         ("document", &document),
+        ("firmware_id", &firmware),
+        ("software_id", &software),
     ];
     put(connection, "device_profile", profile.id.0, profile.version, columns)
 }
@@ -223,6 +238,7 @@ fn put_device(connection: &Connection, device: &Device) -> Result<(), PortError>
     let document = DeviceDocument::from(device).write()?;
     let columns: &[(&str, &dyn ToSql)] = &[
         ("created_at", &device.created_at.ms()),
+    let [firmware, software] = packages::columns(&device.packages);
         ("tenant_id", device.tenant_id.0.as_bytes()),
         ("customer_id", &device.customer_id.map(|id| id.0.into_bytes())),
         ("profile_id", device.profile_id.0.as_bytes()),
@@ -231,6 +247,8 @@ fn put_device(connection: &Connection, device: &Device) -> Result<(), PortError>
         ("is_gateway", &i16::from(device.is_gateway)),
         ("search", &searchable([Some(device.name.as_str()), device.label.as_deref()])),
         ("document", &document),
+        ("firmware_id", &firmware),
+        ("software_id", &software),
     ];
     put(connection, "device", device.id.0, device.version, columns)
 }
@@ -263,7 +281,7 @@ fn purged(connection: &Connection, entity: EntityRef) -> Result<(), PortError> {
 }
 
 /// Creates the row when its version is 1, otherwise replaces the one that is a version older.
-fn put(
+pub(super) fn put(
     connection: &Connection,
     table: &str,
     id: Uuid,
@@ -345,10 +363,16 @@ const fn table(kind: EntityKind) -> &'static str {
 /// [`EntityKind`].
 const fn cascade(kind: EntityKind) -> &'static [&'static str] {
     match kind {
-        EntityKind::TenantProfile | EntityKind::DeviceProfile => &[],
+        EntityKind::TenantProfile => &[],
+        // Its packages are for nobody else.
+        EntityKind::DeviceProfile => &[
+            "UPDATE device_profile SET firmware_id = NULL, software_id = NULL WHERE id = $1",
+            "DELETE FROM package WHERE profile_id = $1",
+        ],
         EntityKind::Device => &[
             "DELETE FROM device_credentials WHERE device_id = $1",
             "DELETE FROM rpc WHERE device_id = $1",
+            "DELETE FROM announcement WHERE device_id = $1",
         ],
         EntityKind::User => &[
             "DELETE FROM person_login WHERE person_id = $1",
@@ -381,7 +405,12 @@ const fn cascade(kind: EntityKind) -> &'static [&'static str] {
             "DELETE FROM rpc WHERE device_id IN (SELECT id FROM device WHERE tenant_id = $1)",
             "DELETE FROM device WHERE tenant_id = $1",
             "DELETE FROM device_profile WHERE tenant_id = $1",
+            "DELETE FROM announcement WHERE device_id IN \
+             (SELECT id FROM device WHERE tenant_id = $1)",
             "DELETE FROM person_login WHERE person_id IN \
+            "UPDATE device_profile SET firmware_id = NULL, software_id = NULL \
+             WHERE tenant_id = $1",
+            "DELETE FROM package WHERE tenant_id = $1",
              (SELECT id FROM person WHERE tenant_id = $1)",
             "DELETE FROM person_settings WHERE person_id IN \
              (SELECT id FROM person WHERE tenant_id = $1)",

@@ -9,7 +9,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thingport_model::credentials::DeviceCredentials;
 use thingport_model::device::Device;
+use thingport_model::id::PackageFileId;
 use thingport_model::limit::{RateLimit, RateLimits, limit_member};
+use thingport_model::ota::{ChecksumAlgorithm, Package, PackageContent, PackageData, PackageUrl};
 use thingport_model::port::error::PortError;
 use thingport_model::profile::{
     ChainStrictness, DeviceProfile, MqttTransport, PayloadType, ProtobufPayload, Provisioning,
@@ -105,6 +107,8 @@ pub(super) struct TenantProfileDocument {
     pub(super) customers_max: u64,
     #[serde(default)]
     pub(super) users_max: u64,
+    #[serde(default)]
+    pub(super) package_bytes_max: u64,
     /// Texts of the rate limits that are set, by the member that holds them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     rate_limits: BTreeMap<String, String>,
@@ -137,6 +141,7 @@ impl From<&TenantProfile> for TenantProfileDocument {
             devices_max: profile.devices_max,
             customers_max: profile.customers_max,
             users_max: profile.users_max,
+            package_bytes_max: profile.package_bytes_max,
             rate_limits: limit_texts(&profile.rate_limits),
         }
     }
@@ -243,6 +248,95 @@ impl Document for CredentialsDocument {}
 impl From<&DeviceCredentials> for CredentialsDocument {
     fn from(credentials: &DeviceCredentials) -> Self {
         Self { value: credentials.value.clone() }
+    }
+}
+
+/// Beside the columns of `package`.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PackageDocument {
+    pub(super) additional_info: Option<String>,
+    /// Data that are kept here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    data: Option<DataForm>,
+    /// Something that lies elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    url: Option<UrlForm>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DataForm {
+    algorithm: String,
+    checksum: String,
+    file_name: String,
+    content_type: String,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct UrlForm {
+    url: String,
+    size: Option<u64>,
+    algorithm: Option<String>,
+    checksum: Option<String>,
+}
+
+impl PackageDocument {
+    /// What devices download; file and size of data are columns, because they are asked for alone.
+    pub(super) fn content(
+        self,
+        stored: Option<(PackageFileId, u64)>,
+    ) -> Result<PackageContent, PortError> {
+        let known = |name: &str| {
+            ChecksumAlgorithm::from_name(name)
+                .ok_or_else(|| PortError::Corrupt(format!("the unknown checksum {name:?}")))
+        };
+        Ok(match (stored, self.data, self.url) {
+            (Some((file, size)), Some(it), _) => PackageContent::Data(PackageData {
+                file,
+                size,
+                algorithm: known(&it.algorithm)?,
+                checksum: it.checksum,
+                file_name: it.file_name,
+                content_type: it.content_type,
+            }),
+            (.., Some(it)) => PackageContent::Url(PackageUrl {
+                url: it.url,
+                size: it.size,
+                algorithm: it.algorithm.as_deref().map(known).transpose()?,
+                checksum: it.checksum,
+            }),
+            _ => PackageContent::Missing,
+        })
+    }
+}
+
+impl Document for PackageDocument {}
+
+impl From<&Package> for PackageDocument {
+    fn from(package: &Package) -> Self {
+        let (mut data, mut url) = (None, None);
+        match package.content.clone() {
+            PackageContent::Missing => {}
+            PackageContent::Data(it) => {
+                data = Some(DataForm {
+                    algorithm: it.algorithm.name().to_owned(),
+                    checksum: it.checksum,
+                    file_name: it.file_name,
+                    content_type: it.content_type,
+                });
+            }
+            PackageContent::Url(it) => {
+                url = Some(UrlForm {
+                    url: it.url,
+                    size: it.size,
+                    algorithm: it.algorithm.map(|it| it.name().to_owned()),
+                    checksum: it.checksum,
+                });
+            }
+        }
+        Self { additional_info: package.additional_info.clone(), data, url }
     }
 }
 

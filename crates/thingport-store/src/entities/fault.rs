@@ -95,6 +95,7 @@ const UNIQUE: &[(&str, Conflict)] = &[
     ("device_profile.provision_key", Conflict::ProvisionKey),
     ("device.name", Conflict::DeviceName),
     ("device_credentials.credentials_id", Conflict::CredentialsId),
+    ("package.package_version", Conflict::PackageName),
     ("api_key.hash", Conflict::ApiKeyHash),
     // A record that exists already was to be created.
     (".id", Conflict::Version),

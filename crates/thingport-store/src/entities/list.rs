@@ -214,6 +214,18 @@ pub(super) fn api_key_sort(property: &str) -> Option<&'static str> {
 
 pub(super) fn profile_sort(property: &str) -> Option<&'static str> {
     match property {
+pub(super) fn package_sort(property: &str) -> Option<&'static str> {
+    match property {
+        "createdTime" => Some("t.created_at"),
+        "title" | "name" => Some("t.title"),
+        "version" => Some("t.package_version"),
+        "tag" => Some("COALESCE(t.tag, '')"),
+        "type" => Some("t.kind"),
+        "dataSize" => Some("COALESCE(t.data_size, 0)"),
+        _ => None,
+    }
+}
+
         // Every profile has the type DEFAULT.
         "type" => Some("''"),
         "transportType" => Some("t.transport"),

@@ -2,6 +2,7 @@
 
 mod calls;
 mod rules;
+mod packages;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +11,12 @@ use parking_lot::Mutex;
 use thingport_model::credentials::{DeviceCertificate, DeviceCredentials};
 use thingport_model::device::{Device, DeviceFilter, DeviceOverview};
 use thingport_model::id::{
-    ApiKeyId, CredentialsId, CustomerId, DeviceId, DeviceProfileId, EntityRef, RpcId, TenantId,
-    TenantProfileId, UserId,
+    ApiKeyId, CredentialsId, CustomerId, DeviceId, DeviceProfileId, EntityRef, PackageId, RpcId,
+    TenantId, TenantProfileId, UserId,
 };
 use thingport_model::page::{Page, PageLink};
 use thingport_model::port::entities::{Entities, Write};
+use thingport_model::ota::{Announcement, Package, PackageKind};
 use thingport_model::port::error::PortError;
 use thingport_model::profile::DeviceProfile;
 use thingport_model::rpc::{CallFilter, PersistentCall};
@@ -53,6 +55,8 @@ struct State {
     outbox: BTreeSet<EntityRef>,
 }
 
+    packages: BTreeMap<PackageId, Package>,
+    announcements: BTreeMap<(DeviceId, PackageKind), Announcement>,
 impl State {
     fn named(&self, device: &Device) -> Device {
         let profile = self.profiles.get(&device.profile_id);

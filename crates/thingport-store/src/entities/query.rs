@@ -21,6 +21,7 @@ use super::document::{
 };
 use super::fault::port_error;
 
+use super::packages;
 /// Reads an entity from a row that has the columns of its table.
 pub(super) type Read<T> = fn(&Row<'_>) -> Result<T, PortError>;
 
@@ -102,6 +103,7 @@ pub(super) fn tenant_profile(row: &Row<'_>) -> Result<TenantProfile, PortError> 
         customers_max: document.customers_max,
         users_max: document.users_max,
     })
+        package_bytes_max: document.package_bytes_max,
 }
 
 pub(super) fn customer(row: &Row<'_>) -> Result<Customer, PortError> {
@@ -186,6 +188,7 @@ pub(super) fn profile(row: &Row<'_>) -> Result<DeviceProfile, PortError> {
         alarms: document.alarms,
         queue_name: document.queue_name,
         version: get(row, "version")?,
+        packages: packages::assigned(row)?,
     })
 }
 
@@ -205,6 +208,7 @@ pub(super) fn device(row: &Row<'_>) -> Result<Device, PortError> {
         additional_info: document.additional_info,
         device_data: document.device_data,
         version: get(row, "version")?,
+        packages: packages::assigned(row)?,
     })
 }
 
@@ -275,7 +279,7 @@ pub(super) fn id(row: &Row<'_>, column: &str) -> Result<Uuid, PortError> {
     get(row, column).map(Uuid::from_bytes)
 }
 
-fn maybe_id(row: &Row<'_>, column: &str) -> Result<Option<Uuid>, PortError> {
+pub(super) fn maybe_id(row: &Row<'_>, column: &str) -> Result<Option<Uuid>, PortError> {
     Ok(get::<Option<[u8; 16]>>(row, column)?.map(Uuid::from_bytes))
 }
 

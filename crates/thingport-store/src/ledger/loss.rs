@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use uuid::Uuid;
+
 use crate::log::mark::Mark;
 use crate::log::recovery::{Found, Hole};
 use crate::log::segment_name;

@@ -23,11 +23,18 @@ use uuid::Uuid;
 
 mod accounts;
 mod calls;
+mod packages;
 
 use accounts::{
     a_login_is_changed_in_place, a_tenant_has_at_most_so_many,
     api_keys_are_found_by_hash_and_go_with_their_user,
     ended_sessions_are_kept_until_their_tokens_expire,
+};
+
+use packages::{
+    announcements_wait_until_they_are_made, packages_are_listed, packages_are_read_back_and_unique,
+    packages_go_with_their_profile_and_tenant, packages_in_use_stay,
+    the_bytes_of_a_tenant_are_bounded_exactly,
 };
 
 use calls::{calls_are_read_back_and_come_to_an_end, calls_go_with_their_device_and_their_time};
@@ -59,6 +66,12 @@ pub(crate) const PROMISES: &[(&str, Promise)] = promises![
     a_tenant_has_at_most_so_many,
     calls_are_read_back_and_come_to_an_end,
     calls_go_with_their_device_and_their_time,
+    packages_are_read_back_and_unique,
+    packages_are_listed,
+    the_bytes_of_a_tenant_are_bounded_exactly,
+    packages_in_use_stay,
+    packages_go_with_their_profile_and_tenant,
+    announcements_wait_until_they_are_made,
 ];
 
 /// A tenant with one of everything.
@@ -483,6 +496,7 @@ fn tenant_profile_of(name: &str) -> TenantProfile {
         customers_max: 5,
         users_max: 6,
         rate_limits: rate_limits(),
+        package_bytes_max: 0,
     }
 }
 
@@ -569,6 +583,7 @@ fn profile_of(tenant: &Tenant, name: &str) -> DeviceProfile {
         alarms: None,
         queue_name: None,
         version: 1,
+        packages: thingport_model::ota::AssignedPackages::default(),
     }
 }
 
@@ -586,6 +601,7 @@ fn device_of(profile: &DeviceProfile, name: &str) -> Device {
         additional_info: Some(r#"{"gateway":true}"#.to_owned()),
         device_data: "{}".to_owned(),
         version: 1,
+        packages: thingport_model::ota::AssignedPackages::default(),
     }
 }
 

@@ -160,6 +160,7 @@ pub(crate) async fn the_limit_of_the_tenant_profile_holds(house: House) {
         devices_max: 2,
         customers_max: 0,
         users_max: 0,
+        package_bytes_max: 0,
         rate_limits: profile.rate_limits,
     };
     house.registry.save_tenant_profile(&system, limited).await.unwrap();

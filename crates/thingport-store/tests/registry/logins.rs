@@ -88,6 +88,7 @@ pub(crate) async fn credentials_change_only_by_the_rules(house: House) {
     let save =
         async |draft: CredentialsDraft| registry.save_credentials(admin, first.id, &draft).await;
     let token = CredentialsDraft::access_token;
+        package_bytes_max: 0,
     assert!(is_invalid(&save(token("B")).await), "used by another device");
     assert!(is_invalid(&save(token("")).await), "blank");
     let basic =

@@ -189,6 +189,7 @@ pub(crate) async fn a_tenant_has_no_more_devices_than_it_may(house: House) {
         devices_max: 2,
         customers_max: 0,
         users_max: 0,
+        package_bytes_max: 0,
         rate_limits: profile.rate_limits,
     };
     registry.save_tenant_profile(&system, draft).await.unwrap();

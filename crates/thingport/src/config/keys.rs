@@ -77,6 +77,20 @@ sections! {
     }
 
     /// The server's certificate, for MQTT over TLS and for HTTPS. Without one of your own, a CA and a server
+        /// How many HTTP and HTTPS connections may be open at once; WebSockets have bounds of their own. The
+        /// next one is closed at accept. Each may cost about 80 KiB while it sends a request, and a file
+        /// descriptor.
+        connections_max: u32 = "5000" from "10" to "1000000";
+        /// The same for one address, or one /64 of IPv6. Raise it, or exempt the address, where many people
+        /// or programs share one; `0` is no bound.
+        connections_per_address_max: u32 = "512" from "0" to "1000000";
+        /// Addresses and networks that the bound for one address does not concern, such as reverse proxies:
+        /// `["10.0.0.0/8", "::1"]` or the same with commas.
+        guard_exempt: Networks = "127.0.0.0/8, ::1";
+        /// The largest firmware or software package that can be uploaded. A larger one is answered with
+        /// 413. It is written to disk as it arrives, so a higher bound costs no memory. The default is
+        /// ThingsBoard's.
+        upload_max: ByteSize = "50MiB" from "64KiB" to "2GiB";
     /// certificate are made at the first start and kept in the data directory. Files are looked at every
     /// second and taken up when they change, or at SIGHUP; open connections stay.
     tls: Tls {

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::{ALLOW_CREATE, CHECK, DISABLED, KIND, X509};
 use crate::dto::id::{IdInput, must_be_absent, optional_id};
 use crate::dto::opaque::{self, Opaque};
+use crate::dto::package::assigned;
 use crate::error::Refusal;
 
 /// A device profile to be created (without `id`) or changed.
@@ -40,9 +41,9 @@ pub(crate) struct DeviceProfileInput {
     /// Must be null: this server has no rule chains.
     default_edge_rule_chain_id: Option<IdInput>,
     default_queue_name: Option<String>,
-    /// Must be null: this server keeps no packages yet.
+    /// A firmware package of this profile that has data or a URL.
     firmware_id: Option<IdInput>,
-    /// Must be null: this server keeps no packages yet.
+    /// A software package of this profile that has data or a URL.
     software_id: Option<IdInput>,
     profile_data: Option<ProfileDataInput>,
     #[serde(rename = "default")]
@@ -142,6 +143,7 @@ impl DeviceProfileInput {
             transport: transport_of(transport, data.transport_configuration)?,
             provisioning: provisioning(provision_type, self.provision_device_key, configuration)?,
             unsaid,
+            packages: assigned(self.firmware_id.as_ref(), self.software_id.as_ref())?,
             alarms: opaque::text(data.alarms),
             queue_name: self.default_queue_name.filter(|name| !name.is_empty()),
         })
@@ -153,9 +155,7 @@ impl DeviceProfileInput {
         }
         must_be_absent("the rule chain", self.default_rule_chain_id.as_ref())?;
         must_be_absent("the dashboard", self.default_dashboard_id.as_ref())?;
-        must_be_absent("the rule chain", self.default_edge_rule_chain_id.as_ref())?;
-        must_be_absent("the firmware package", self.firmware_id.as_ref())?;
-        must_be_absent("the software package", self.software_id.as_ref())
+        must_be_absent("the rule chain", self.default_edge_rule_chain_id.as_ref())
     }
 }
 
@@ -412,6 +412,7 @@ mod tests {
             provisioning: draft.provisioning,
             alarms: draft.alarms,
             queue_name: None,
+            packages: thingport_model::ota::AssignedPackages::default(),
             version: 1,
         };
         let body = serde_json::to_string(&DeviceProfileBody::from(profile)).expect("serializes");

@@ -177,6 +177,7 @@ fn draft(input: TenantProfileInput) -> Result<TenantProfileDraft, Refusal> {
         devices_max: whole(&limits, "maxDevices")?,
         customers_max: whole(&limits, "maxCustomers")?,
         users_max: whole(&limits, "maxUsers")?,
+        package_bytes_max: whole(&limits, "maxOtaPackagesInBytes")?,
         rate_limits: rate_limits(&limits)?,
         profile_data: data,
     })

@@ -33,6 +33,8 @@ pub struct TenantProfileDraft {
     pub customers_max: u64,
     /// `maxUsers` of it, 0 unlimited.
     pub users_max: u64,
+    /// `maxOtaPackagesInBytes` of it, 0 unlimited.
+    pub package_bytes_max: u64,
     /// `transport...RateLimit` of it.
     pub rate_limits: RateLimits,
 }
@@ -126,6 +128,7 @@ impl Registry {
             devices_max: draft.devices_max,
             customers_max: draft.customers_max,
             users_max: draft.users_max,
+            package_bytes_max: draft.package_bytes_max,
             rate_limits: draft.rate_limits,
         };
         self.write_tenant_profile(&saved).await?;

@@ -3,6 +3,7 @@ use crate::entities::calls::CallDocument;
 use std::path::PathBuf;
 use thingport_model::id::{DeviceProfileId, NIL, TenantId};
 use thingport_model::limit::{LimitKind, LimitScope};
+use thingport_model::ota::AssignedPackages;
 use thingport_model::profile::TransportType;
 
 /// Each document with the file that holds its stored text.
@@ -24,6 +25,7 @@ fn rows() -> Vec<(&'static str, String)> {
         devices_max: 100,
         customers_max: 10,
         users_max: 20,
+        package_bytes_max: 30,
         rate_limits: limit_texts(&limits()),
     };
     let login = LoginDocument {
@@ -84,6 +86,7 @@ fn plain() -> DeviceProfile {
         provisioning: Provisioning::Disabled { configured: false },
         alarms: None,
         queue_name: None,
+        packages: AssignedPackages::default(),
         version: 1,
     }
 }
@@ -119,6 +122,7 @@ fn rich() -> DeviceProfile {
         })),
         alarms: Some("[]".to_owned()),
         queue_name: Some("Main".to_owned()),
+        packages: AssignedPackages::default(),
         ..plain()
     }
 }

@@ -65,6 +65,7 @@ impl State {
                 let taken =
                     others.any(|old| old.tenant_id == row.tenant_id && old.name == row.name);
                 free(!taken, Conflict::DeviceName)?;
+                self.known_packages(&row.packages)?;
                 self.devices.insert(row.id, row);
             }
             Write::DeviceCredentials(row) => {
@@ -82,6 +83,17 @@ impl State {
             Write::DeleteCall(id) => free(self.calls.remove(&id).is_some(), Conflict::Missing)?,
             Write::ForgetCalls(tenant, before, limit) => self.forget_calls(tenant, before, limit),
             Write::Setting(key, value) => drop(self.settings.insert(key, value)),
+            Write::Package(row) => self.put_package(row)?,
+            Write::DeletePackage(id) => self.delete_package(id)?,
+            Write::PackageBytesAtMost(tenant, max) => {
+                free(self.bytes_of_packages(tenant) <= max, Conflict::PackageBytes)?;
+            }
+            Write::Announce(one) => self.announce(one)?,
+            Write::AnnounceToFleet(profile, kind, turn) => {
+                self.announce_to_fleet(profile, kind, turn);
+            }
+            Write::AnnouncementQueued(one) => self.announcement_queued(&one),
+            Write::Announced(one) => self.announced(&one),
             Write::Purged(entity) => drop(self.outbox.remove(&entity)),
         }
         Ok(())
@@ -143,6 +155,7 @@ impl State {
         let taken = others().any(|old| old.tenant_id == row.tenant_id && old.name == row.name);
         free(!taken, Conflict::ProfileName)?;
         if let Some(key) = provision_key(&row.provisioning) {
+        self.known_packages(&row.packages)?;
             let taken = others().any(|old| provision_key(&old.provisioning) == Some(key));
             free(!taken, Conflict::ProvisionKey)?;
         }
@@ -178,6 +191,7 @@ impl State {
             self.outbox.insert(profile.entity());
         }
         for user in ids(&self.users, |row| row.tenant_id == id) {
+        self.packages.retain(|_, row| row.tenant_id != id);
             self.delete_user(user);
             self.outbox.insert(user.entity());
         }
@@ -216,6 +230,7 @@ impl State {
     fn delete_device(&mut self, id: DeviceId) -> bool {
         self.credentials.retain(|_, row| row.device_id != id);
         self.calls.retain(|_, row| row.device_id != id);
+        self.announcements.retain(|(device, _), _| *device != id);
         self.devices.remove(&id).is_some()
     }
 
@@ -224,6 +239,7 @@ impl State {
         free(!used, Conflict::InUse)?;
         Ok(self.profiles.remove(&id).is_some())
     }
+        self.packages.retain(|_, row| row.profile_id != id);
 }
 
 fn ids<K: Copy, V>(rows: &BTreeMap<K, V>, chosen: impl Fn(&V) -> bool) -> Vec<K> {

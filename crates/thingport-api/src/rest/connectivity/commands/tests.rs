@@ -18,6 +18,7 @@ fn profile(mqtt: Option<MqttTransport>) -> DeviceProfile {
         provisioning: Provisioning::Disabled { configured: true },
         alarms: None,
         queue_name: None,
+        packages: thingport_model::ota::AssignedPackages::default(),
         version: 1,
     }
 }
