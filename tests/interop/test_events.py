@@ -23,7 +23,6 @@ REFUSALS = [
     ("login.token_malformed", lambda c, token: c.send(connect(V311, "a", "a\tb"))),
     ("login.client_id_unknown", lambda c, token: c.send(connect(V311, fresh("id")))),
     ("login.password_only", lambda c, token: c.send(connect(V5, "a", None, "P"))),
-    ("login.provisioning_unavailable", lambda c, token: c.send(connect(V311, "a", "provision"))),
     ("connect.not_first", lambda c, token: c.send(w.PING)),
     ("connect.protocol_name", lambda c, token: c.send(connect(V311, "a", token, name="MQTX"))),
     ("connect.protocol_version", lambda c, token: c.send(connect(V311, "a", token, level=7))),
