@@ -2,6 +2,7 @@
 
 mod certificate;
 
+use core::fmt;
 use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
@@ -29,7 +30,7 @@ pub struct Entrance<'a> {
 }
 
 /// What a client offers at CONNECT.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Offer<'a> {
     /// Client id, possibly empty.
     pub client_id: &'a str,
@@ -48,13 +49,26 @@ pub struct Refused {
     pub reason: Reason,
     /// The device whose credentials were tried, when one was found.
     pub device: Option<Arc<DeviceLogin>>,
-    /// The device profile whose provisioning was tried, when no device but a profile was found: the
-    /// refusal concerns its tenant then.
-    pub profile: Option<Arc<DeviceProfile>>,
+    /// The device profiles whose CA signed what was shown, when no device but a profile was found: the
+    /// refusal concerns their tenants then. Several only when tenants must settle it with each other, so
+    /// the texts below name none of them then.
+    pub profiles: Vec<Arc<DeviceProfile>>,
     /// What exactly was wrong, without secrets.
     pub detail: String,
     /// Which credentials or profile were tried and where that stopped, without secrets.
     pub tried: String,
+}
+
+/// Names, but no secrets: a user name may be a token.
+impl fmt::Debug for Offer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Offer")
+            .field("client_id", &self.client_id)
+            .field("has_user_name", &self.user_name.is_some())
+            .field("has_password", &self.password.is_some())
+            .field("security", &self.security)
+            .finish()
+    }
 }
 
 impl Refused {
@@ -226,7 +240,7 @@ fn malformed(user_name: &str) -> bool {
 
 impl From<Reason> for Refused {
     fn from(reason: Reason) -> Self {
-        Self { reason, device: None, profile: None, detail: String::new(), tried: String::new() }
+        Self { reason, device: None, profiles: Vec::new(), detail: String::new(), tried: String::new() }
     }
 }
 

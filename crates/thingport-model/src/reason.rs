@@ -462,6 +462,9 @@ reasons! {
     CertificateRevoked = 925, "certificate.revoked", Operator,
         "The certificate is on the revocation list of the device's profile.",
         "Give the device a new certificate, or take the old one from the list.";
+    CertificateOlder = 926, "certificate.older", Operator,
+        "The certificate is older than the one that the device of its name has.",
+        "Let the device use its newest certificate; paste this one into the device's credentials if it shall count after all.";
     ChainBroken = 930, "chain.broken", Operator,
         "The certificate claims to be issued below a profile's CA, but no valid path leads there.",
         "Let the device present every certificate between its own and the CA's, and make it with the CA's own key.";
@@ -495,6 +498,9 @@ reasons! {
     ChainDeviceElsewhere = 943, "chain.device_elsewhere", Operator,
         "The certificate is good, but the device of its name has another profile.",
         "Move the device to the profile whose CA issued the certificate, or name it otherwise.";
+    ChainDisputed = 944, "chain.disputed", Operator,
+        "The certificate is issued below CAs that device profiles of several tenants name, so it is nobody's.",
+        "Take the CA from the profiles of all tenants but one, or give each tenant a CA of its own; a certificate pasted into a device's credentials counts at once.";
 }
 
 impl Reason {

@@ -260,7 +260,8 @@ impl Entities for SqliteEntities {
         ca_name: &str,
         limit: u32,
     ) -> Result<Vec<DeviceProfile>, PortError> {
-        let sql = "SELECT * FROM device_profile WHERE ca_name = $1 ORDER BY id LIMIT $2";
+        let sql = "SELECT * FROM device_profile WHERE ca_name = $1 ORDER BY \
+                   row_number() OVER (PARTITION BY tenant_id ORDER BY id), id LIMIT $2";
         let name = ca_name.to_owned();
         let ask =
             move |connection: &Connection| many(connection, sql, &[&name, &limit], query::profile);

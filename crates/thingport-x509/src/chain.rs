@@ -126,17 +126,38 @@ pub enum ChainError {
     TooMuchWork,
 }
 
+/// How many signatures may still be checked for one login, however many CAs it is judged against.
+#[derive(Debug)]
+pub struct Budget(usize);
+
+impl Budget {
+    /// What one login is worth.
+    #[must_use]
+    pub const fn of_a_login() -> Self {
+        Self(SIGNATURE_CHECKS_MAX)
+    }
+
+    /// Takes one check; false when none is left.
+    const fn spend(&mut self) -> bool {
+        let is_left = self.0 > 0;
+        self.0 = self.0.saturating_sub(1);
+        is_left
+    }
+}
+
 /// Judges the certificates that a device presented, its own first, against a CA.
 ///
 /// # Errors
-/// The first thing that is wrong, from the device upward.
+/// The first thing that is wrong: that no path of signatures leads to the CA
+/// ([`ChainError::is_unsigned`]), or else from the device upward.
 pub fn verify(
     presented: &[Certificate],
     ca: &Certificate,
     rules: &Rules<'_>,
+    budget: &mut Budget,
 ) -> Result<(), ChainError> {
     let leaf = presented.first().ok_or(ChainError::Empty)?;
-    let issuers = path(presented, ca)?;
+    let issuers = path(presented, ca, budget)?;
     if rules.strictness == Strictness::Strict {
         judge_leaf(leaf, rules)?;
         judge_issuers(&issuers, rules)?;
@@ -150,17 +171,34 @@ pub fn is_self_signed(certificate: &Certificate) -> bool {
     certificate.facts().is_self_issued && signed_by(certificate, certificate).is_ok()
 }
 
+/// Whether the key ids that the certificate and a possible issuer carry fit each other (RFC 5280,
+/// sections 4.2.1.1 and 4.2.1.2); none unless both carry one. Anybody can write any key id, so this
+/// tells only whom to try first.
+#[must_use]
+pub fn key_ids_fit(certificate: &Certificate, issuer: &Certificate) -> Option<bool> {
+    let (certificate, issuer) = (certificate.parsed(), issuer.parsed());
+    let wanted = certificate.extensions().iter().find_map(|one| match one.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(id) => id.key_identifier.as_ref().map(|id| id.0),
+        _ => None,
+    })?;
+    let carried = issuer.extensions().iter().find_map(|one| match one.parsed_extension() {
+        ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0),
+        _ => None,
+    })?;
+    Some(wanted == carried)
+}
+
 /// The issuers of `presented[0]`, nearest first, up to and including `ca`.
 fn path<'a>(
     presented: &'a [Certificate],
     ca: &'a Certificate,
+    budget: &mut Budget,
 ) -> Result<Vec<&'a Certificate>, ChainError> {
     let mut issuers = Vec::new();
     let mut left: Vec<&Certificate> = presented.iter().skip(1).filter(|one| *one != ca).collect();
-    let mut checks = 0;
     let mut current = &presented[0];
     while current != ca {
-        let (issuer, is_ca) = next(current, &left, ca, &mut checks)?;
+        let (issuer, is_ca) = next(current, &left, ca, budget)?;
         issuers.push(issuer);
         if is_ca {
             break;
@@ -176,7 +214,7 @@ fn next<'a>(
     current: &Certificate,
     left: &[&'a Certificate],
     ca: &'a Certificate,
-    checks: &mut usize,
+    budget: &mut Budget,
 ) -> Result<(&'a Certificate, bool), ChainError> {
     let parsed = current.parsed();
     let wanted = parsed.issuer().as_raw();
@@ -190,8 +228,7 @@ fn next<'a>(
         if issuer.parsed().subject().as_raw() != wanted {
             continue;
         }
-        *checks += 1;
-        if *checks > SIGNATURE_CHECKS_MAX {
+        if !budget.spend() {
             return Err(ChainError::TooMuchWork);
         }
         match signed_by(current, issuer) {
@@ -332,6 +369,22 @@ fn judge_revocation(
     Ok(())
 }
 
+impl ChainError {
+    /// Whether no path of signatures was found from the device's certificate to the CA, so that the
+    /// chain has nothing to do with it as far as anybody can tell.
+    #[must_use]
+    pub const fn is_unsigned(&self) -> bool {
+        matches!(
+            self,
+            Self::Empty
+                | Self::IssuerMissing { .. }
+                | Self::Signature { .. }
+                | Self::Algorithm { .. }
+                | Self::TooMuchWork
+        )
+    }
+}
+
 impl fmt::Display for ChainError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -402,8 +455,9 @@ impl fmt::Display for ChainError {
 impl core::error::Error for ChainError {}
 
 const CERT_SIGN: &str = "keyCertSign";
-/// Most signatures checked for one chain: a login must not cost more than a handshake or two.
-const SIGNATURE_CHECKS_MAX: usize = 16;
+/// Most signatures checked for one login, against all CAs together: it must not cost much more than a
+/// handshake or two.
+const SIGNATURE_CHECKS_MAX: usize = 32;
 
 #[cfg(test)]
 mod tests;

@@ -98,6 +98,10 @@ impl RevocationList {
         // Parsed once before, from the same bytes.
         let (_, list) =
             CertificateRevocationList::from_der(&self.der).map_err(|_| CrlError::NotAList)?;
+        // RFC 5280, section 5.1.1.2: what stands outside the signature must repeat what is inside.
+        if list.signature_algorithm != list.tbs_cert_list.signature {
+            return Err(CrlError::Signature);
+        }
         signature::verify(
             parsed.public_key(),
             &list.signature_algorithm,
@@ -201,6 +205,16 @@ mod tests {
         assert!(matches!(list.verify(&chain[2]), Err(CrlError::OtherIssuer { .. })));
         let namesake = crate::workshop::Ca::new("Intermediate").certificate();
         assert_eq!(list.verify(&namesake), Err(CrlError::Signature));
+    }
+
+    #[test]
+    fn what_is_beside_the_signature_may_not_differ_from_what_is_inside() {
+        let ca = read_chain(CHAIN).unwrap().swap_remove(1);
+        let mut der = RevocationList::read(CRL).unwrap().der.to_vec();
+        // The NULL behind the algorithm outside: the last one before the BIT STRING.
+        let null = der.windows(5).position(|bytes| bytes == [5, 0, 3, 0x82, 2]).unwrap();
+        der[null] = 0;
+        assert_eq!(RevocationList::read(&der).unwrap().verify(&ca), Err(CrlError::Signature));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! only the fuzzer and the replay of its corpus ever see.
 
 use crate::certificate::Certificate;
-use crate::chain::{Rules, Strictness, is_self_signed, verify};
+use crate::chain::{Budget, Rules, Strictness, is_self_signed, verify};
 use crate::crl::RevocationList;
 use crate::input::{CERTIFICATES_MAX, read_chain};
 
@@ -18,7 +18,7 @@ pub fn certificate(bytes: &[u8]) {
         let rules =
             Rules { strictness, now_ms: NOW_MS, skip_leaf_validity: false, crl: crl.as_ref() };
         for ca in &chain {
-            if let Err(refused) = verify(&chain, ca, &rules) {
+            if let Err(refused) = verify(&chain, ca, &rules, &mut Budget::of_a_login()) {
                 assert!(!refused.to_string().is_empty());
             }
         }

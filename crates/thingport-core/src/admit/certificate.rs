@@ -6,16 +6,18 @@
 //! any certificate below the CA could name any device, everything is judged (WK-040), unless the profile
 //! says otherwise.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use thingport_model::credentials::{CredentialsType, DeviceCredentials};
 use thingport_model::device::Device;
+use thingport_model::id::TenantId;
 use thingport_model::port::error::{Conflict, PortError};
 use thingport_model::profile::{ChainStrictness, DeviceProfile, Provisioning, X509Chain};
 use thingport_model::reason::Reason;
 use thingport_model::security::Security;
 use thingport_x509::certificate::{Certificate, Validity};
-use thingport_x509::chain::{ChainError, Rules, Strictness, verify};
+use thingport_x509::chain::{Budget, ChainError, Rules, Strictness, key_ids_fit, verify};
 use thingport_x509::crl::RevocationList;
 use thingport_x509::input::read_one;
 use thingport_x509::moment::rfc3339;
@@ -85,73 +87,128 @@ fn presented(leaf: Certificate, above: &[Box<[u8]>]) -> Vec<Certificate> {
 }
 
 /// Sections 2.5 and AU-042, done after the handshake and without keeping anybody else waiting.
+///
+/// Anybody may put anybody's CA certificate into a profile, since it is no secret, so that a profile
+/// names a CA proves nothing. Within a tenant the nearest CA that signed the chain decides. When CAs of
+/// several tenants signed it, it is nobody's, unless just one of them has the device already.
 async fn by_chain(
     entrance: &Entrance<'_>,
     presented: Vec<Certificate>,
 ) -> Result<Arc<DeviceLogin>, Refused> {
+    let mut budget = Budget::of_a_login();
+    let mut verdicts: Vec<Verdict> = Vec::new();
     let mut refusal = None;
     for profile in candidates(entrance, &presented).await? {
-        let Provisioning::X509Chain(chain) = &profile.provisioning else { continue };
-        let profile = Arc::new(DeviceProfile { ..profile.clone() });
-        match judge(entrance, &presented, &profile, chain) {
-            Ok(()) => return provision(entrance, &presented[0], &profile, chain).await,
+        if verdicts.iter().any(|it| it.profile.tenant_id == profile.tenant_id) {
+            continue;
+        }
+        match judge(entrance, &presented, &Arc::new(profile), &mut budget) {
+            Ok(verdict) => verdicts.push(verdict),
             Err(refused) => drop(refusal.get_or_insert(refused)),
         }
     }
-    Err(refusal.unwrap_or_else(|| {
-        let tried = "the certificate as a device's credentials, then its issuers as a profile's CA: \
-                     neither is known";
-        let detail = described(&presented[0]);
-        Refused { detail, ..Reason::CertificateUnknown.into() }.having_tried(tried)
-    }))
+    let verdict = match verdicts.len() {
+        0 => return Err(refusal.unwrap_or_else(|| unheard_of(&presented[0]))),
+        1 => verdicts.swap_remove(0),
+        _ => undisputed(entrance, &presented, verdicts, &mut budget).await?,
+    };
+    verdict.accepted?;
+    provision(entrance, &presented[0], &verdict.profile).await
 }
 
-/// The profile whose CA was presented, from the leaf upward; or else those whose CA has the name of an
-/// issuer that was not.
+fn unheard_of(leaf: &Certificate) -> Refused {
+    let tried = "the certificate as a device's credentials, then its issuers as a profile's CA: \
+                 neither is known";
+    Refused { detail: described(leaf), ..Reason::CertificateUnknown.into() }.having_tried(tried)
+}
+
+/// The profiles whose CA was presented, from the leaf upward, then those whose CA has the name of an
+/// issuer. Tenants take turns, so that none hides another's by having many.
 async fn candidates(
     entrance: &Entrance<'_>,
     presented: &[Certificate],
 ) -> Result<Vec<DeviceProfile>, Refused> {
     let registry = entrance.registry;
+    let mut profiles: Vec<DeviceProfile> = Vec::new();
     for certificate in presented {
         let found = registry.profile_by_provision_key(&certificate.credentials_id()).await;
-        let found = found.map_err(|error| unavailable(&error))?;
-        if let Some(profile) = found.filter(is_chain) {
-            return Ok(vec![profile]);
-        }
+        profiles.extend(found.map_err(|error| unavailable(&error))?.filter(is_chain));
     }
     let mut names: Vec<String> = Vec::new();
-    let mut profiles = Vec::new();
     for certificate in presented {
         let name = certificate.issuer_id();
         if !names.contains(&name) {
             let found = registry.profiles_by_ca_name(&name, NAMESAKES_MAX).await;
-            profiles.extend(found.map_err(|error| unavailable(&error))?);
+            let mut found = found.map_err(|error| unavailable(&error))?;
+            found.sort_by_key(|profile| unlikeliness(certificate, profile));
+            profiles.extend(found);
             names.push(name);
         }
     }
-    Ok(profiles)
+    let mut turns: HashMap<TenantId, usize> = HashMap::new();
+    let mut ordered: Vec<(usize, DeviceProfile)> = Vec::with_capacity(profiles.len());
+    for profile in profiles {
+        if ordered.iter().any(|(_, other)| other.id == profile.id) {
+            continue;
+        }
+        let turn = turns.entry(profile.tenant_id).or_default();
+        ordered.push((*turn, profile));
+        *turn += 1;
+    }
+    ordered.sort_by_key(|(turn, _)| *turn);
+    Ok(ordered.into_iter().map(|(_, profile)| profile).collect())
+}
+
+/// What the key ids say without a look at any signature.
+fn unlikeliness(certificate: &Certificate, profile: &DeviceProfile) -> u8 {
+    match ca_of(profile).and_then(|ca| key_ids_fit(certificate, &ca)) {
+        Some(true) => 0,
+        None => 1,
+        Some(false) => 2,
+    }
+}
+
+fn ca_of(profile: &DeviceProfile) -> Option<Certificate> {
+    // It was read when the profile was saved.
+    read_one(chain_of(profile)?.chain.as_bytes()).ok()
 }
 
 const fn is_chain(profile: &DeviceProfile) -> bool {
-    matches!(profile.provisioning, Provisioning::X509Chain(_))
+    chain_of(profile).is_some()
 }
 
+const fn chain_of(profile: &DeviceProfile) -> Option<&X509Chain> {
+    match &profile.provisioning {
+        Provisioning::X509Chain(chain) => Some(chain),
+        _ => None,
+    }
+}
+
+/// What a profile whose CA signed the chain says of it.
+struct Verdict {
+    profile: Arc<DeviceProfile>,
+    accepted: Result<(), Refused>,
+}
+
+/// # Errors
+/// When its CA did not sign the chain. That is nobody's refusal, or anybody could fill a tenant's
+/// events by naming its CA.
 fn judge(
     entrance: &Entrance<'_>,
     presented: &[Certificate],
     profile: &Arc<DeviceProfile>,
-    chain: &X509Chain,
-) -> Result<(), Refused> {
+    budget: &mut Budget,
+) -> Result<Verdict, Refused> {
     let refused = |reason: Reason, detail: String| Refused {
-        profile: Some(Arc::clone(profile)),
         detail,
-        tried: format!("device profile {} by the name of its CA: not accepted", profile.name),
+        tried: "a device profile by the name of its CA: not accepted".to_owned(),
         ..reason.into()
     };
-    // It was read when the profile was saved.
-    let ca = read_one(chain.chain.as_bytes())
-        .map_err(|problem| refused(Reason::LoginStoreUnavailable, problem.to_string()))?;
+    let chain = chain_of(profile).zip(ca_of(profile));
+    let Some((chain, ca)) = chain else {
+        let detail = "the CA of a device profile cannot be read".to_owned();
+        return Err(refused(Reason::LoginStoreUnavailable, detail));
+    };
     let list = list_of(chain);
     let rules = Rules {
         strictness: match chain.strictness {
@@ -162,7 +219,79 @@ fn judge(
         skip_leaf_validity: entrance.skip_client_validity,
         crl: list.as_ref(),
     };
-    verify(presented, &ca, &rules).map_err(|problem| refused(why(&problem), problem.to_string()))
+    let accepted = match verify(presented, &ca, &rules, budget) {
+        Ok(()) => Ok(()),
+        Err(problem) => {
+            let refused = refused(why(&problem), problem.to_string());
+            if problem.is_unsigned() {
+                return Err(refused);
+            }
+            let tried = format!("device profile {} by its CA: not accepted", profile.name);
+            Err(Refused { profiles: vec![Arc::clone(profile)], ..refused }.having_tried(tried))
+        }
+    };
+    Ok(Verdict { profile: Arc::clone(profile), accepted })
+}
+
+/// The verdict of the one tenant that has the device of this name, with a certificate from below the
+/// same CA.
+async fn undisputed(
+    entrance: &Entrance<'_>,
+    presented: &[Certificate],
+    verdicts: Vec<Verdict>,
+    budget: &mut Budget,
+) -> Result<Verdict, Refused> {
+    let profiles: Vec<_> = verdicts.iter().map(|it| Arc::clone(&it.profile)).collect();
+    let mut owners = Vec::new();
+    for verdict in verdicts {
+        if has_the_device(entrance, presented, &verdict.profile, budget).await? {
+            owners.push(verdict);
+        }
+    }
+    match owners.pop() {
+        Some(owner) if owners.is_empty() => Ok(owner),
+        _ => Err(Refused {
+            profiles,
+            detail: described(&presented[0]),
+            tried: "device profiles by their CAs: those of several tenants signed the chain, and \
+                    not just one of them has the device"
+                .to_owned(),
+            ..Reason::ChainDisputed.into()
+        }),
+    }
+}
+
+async fn has_the_device(
+    entrance: &Entrance<'_>,
+    presented: &[Certificate],
+    profile: &Arc<DeviceProfile>,
+    budget: &mut Budget,
+) -> Result<bool, Refused> {
+    let Ok(name) = name_of(&presented[0], profile) else { return Ok(false) };
+    let found = entrance.registry.named_device(profile.tenant_id, &name).await;
+    let Some((device, credentials)) = found.map_err(|error| unavailable(&error))? else {
+        return Ok(false);
+    };
+    let certificate = certificate_of(&credentials);
+    let Some((certificate, ca)) = certificate.zip(ca_of(profile)) else { return Ok(false) };
+    // Signatures alone: it may have expired, which is why there is a new one.
+    let rules = Rules {
+        strictness: Strictness::Compatible,
+        now_ms: entrance.clock.now().ms(),
+        skip_leaf_validity: true,
+        crl: None,
+    };
+    let above = presented.iter().skip(1).cloned();
+    let chain: Vec<_> = core::iter::once(certificate).chain(above).collect();
+    Ok(device.profile_id == profile.id && verify(&chain, &ca, &rules, budget).is_ok())
+}
+
+/// The certificate that a device has.
+fn certificate_of(credentials: &DeviceCredentials) -> Option<Certificate> {
+    let is_certificate = credentials.kind == CredentialsType::X509Certificate;
+    let value = credentials.value.as_deref().filter(|_| is_certificate)?;
+    // It was read when it was saved.
+    read_one(value.as_bytes()).ok()
 }
 
 fn list_of(chain: &X509Chain) -> Option<RevocationList> {
@@ -193,9 +322,9 @@ async fn provision(
     entrance: &Entrance<'_>,
     leaf: &Certificate,
     profile: &Arc<DeviceProfile>,
-    chain: &X509Chain,
 ) -> Result<Arc<DeviceLogin>, Refused> {
-    let case = Case { entrance, leaf, profile, name: name_of(leaf, profile, chain)? };
+    let case = Case { entrance, leaf, profile, name: name_of(leaf, profile)? };
+    let allow_create = chain_of(profile).is_some_and(|chain| chain.allow_create);
     if !profile.transport.speaks_mqtt() {
         let detail = format!("it has transport type {}", profile.transport.name());
         return Err(case.refused(Reason::ProfileNotMqtt, detail));
@@ -205,7 +334,7 @@ async fn provision(
         let found = entrance.registry.named_device(profile.tenant_id, &case.name).await;
         let done = match found.map_err(|error| unavailable(&error))? {
             Some((device, credentials)) => case.renew(&device, &credentials).await?,
-            None => case.create(chain.allow_create).await?,
+            None => case.create(allow_create).await?,
         };
         if done == Done::Yes {
             let found = look_up(entrance.registry, &leaf.credentials_id()).await?;
@@ -215,19 +344,16 @@ async fn provision(
     Err(case.lost())
 }
 
-fn name_of(
-    leaf: &Certificate,
-    profile: &Arc<DeviceProfile>,
-    chain: &X509Chain,
-) -> Result<String, Refused> {
+fn name_of(leaf: &Certificate, profile: &Arc<DeviceProfile>) -> Result<String, Refused> {
     let common_name = leaf.facts().common_name.as_deref();
-    let pattern = NamePattern::new(&chain.cn_pattern).ok();
+    let cn_pattern = chain_of(profile).map_or("", |chain| &chain.cn_pattern);
+    let pattern = NamePattern::new(cn_pattern).ok();
     let name = pattern.as_ref().zip(common_name).and_then(|(it, name)| it.name_in(name));
     name.map(str::to_owned).ok_or_else(|| Refused {
-        profile: Some(Arc::clone(profile)),
+        profiles: vec![Arc::clone(profile)],
         detail: match common_name {
             None => format!("{} has no common name", leaf.facts().subject),
-            Some(_) => format!("{} in {}", chain.cn_pattern, leaf.facts().subject),
+            Some(_) => format!("{cn_pattern} in {}", leaf.facts().subject),
         },
         tried: format!("device profile {} by its CA: accepted, but no name is found", profile.name),
         ..Reason::ChainNameMissing.into()
@@ -268,6 +394,7 @@ impl Case<'_> {
             let refused = self.refused(Reason::CertificateNotExpected, detail);
             return Err(Refused { device: login, ..refused });
         }
+        self.judge_age(device, stored)?;
         match registry.replace_certificate(stored, self.leaf).await {
             Ok(_) => Ok(Done::Yes),
             Err(PortError::Conflict(Conflict::Version | Conflict::CredentialsId)) => {
@@ -275,6 +402,24 @@ impl Case<'_> {
             }
             Err(error) => Err(unavailable(&error)),
         }
+    }
+
+    /// A certificate that was replaced must not take the device back: its key may be what was lost.
+    fn judge_age(&self, device: &Device, stored: &DeviceCredentials) -> Result<(), Refused> {
+        let is_strict =
+            chain_of(self.profile).is_some_and(|it| it.strictness == ChainStrictness::Strict);
+        let Some(known) = certificate_of(stored).filter(|_| is_strict) else { return Ok(()) };
+        let (ours, theirs) = (known.facts().not_before_ms, self.leaf.facts().not_before_ms);
+        if theirs >= ours {
+            return Ok(());
+        }
+        let detail = format!(
+            "{}; device {} has one that is valid from {} on",
+            described(self.leaf),
+            device.name,
+            rfc3339(ours)
+        );
+        Err(self.refused(Reason::CertificateOlder, detail))
     }
 
     /// AU-053: there is no such device.
@@ -309,7 +454,7 @@ impl Case<'_> {
             "device profile {} by its CA: accepted; device {}: not given the certificate",
             self.profile.name, self.name
         );
-        Refused { profile: Some(Arc::clone(self.profile)), detail, tried, ..reason.into() }
+        Refused { profiles: vec![Arc::clone(self.profile)], detail, tried, ..reason.into() }
     }
 
     /// The device came and went while this was going on.
@@ -348,6 +493,6 @@ fn described(certificate: &Certificate) -> String {
     )
 }
 
-/// Profiles whose CAs have the same name that are tried.
-const NAMESAKES_MAX: u32 = 4;
+/// Profiles whose CAs have the same name that are tried, one of each tenant before the second of any.
+const NAMESAKES_MAX: u32 = 32;
 const ATTEMPTS_MAX: usize = 4;

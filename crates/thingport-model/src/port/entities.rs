@@ -163,8 +163,9 @@ pub trait Entities: PackageRecords {
     /// The profile, of whatever tenant, whose devices are provisioned with this key.
     async fn profile_by_provision_key(&self, key: &str)
     -> Result<Option<DeviceProfile>, PortError>;
-    /// The oldest `limit` profiles, of whatever tenants, whose CA has this name
-    /// ([`X509Chain::ca_name`](crate::profile::X509Chain)).
+    /// At most `limit` profiles, of whatever tenants, whose CA has this name
+    /// ([`X509Chain::ca_name`](crate::profile::X509Chain)): the oldest of each tenant, then the second
+    /// of each, and so on, so that no tenant's profiles can keep another's out.
     async fn profiles_by_ca_name(
         &self,
         ca_name: &str,

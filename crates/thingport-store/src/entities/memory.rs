@@ -241,7 +241,14 @@ impl Entities for MemoryEntities {
     ) -> Result<Vec<DeviceProfile>, PortError> {
         let state = self.state.lock();
         let fits = |row: &&DeviceProfile| ca_name(&row.provisioning) == Some(name);
-        Ok(state.profiles.values().filter(fits).take(limit as usize).cloned().collect())
+        let mut turns: BTreeMap<TenantId, usize> = BTreeMap::new();
+        let mut found: Vec<_> = state.profiles.values().filter(fits).collect();
+        found.sort_by_cached_key(|row| {
+            let turn = turns.entry(row.tenant_id).or_default();
+            *turn += 1;
+            (*turn, row.id)
+        });
+        Ok(found.into_iter().take(limit as usize).cloned().collect())
     }
 
     async fn default_profile(&self, tenant: TenantId) -> Result<Option<DeviceProfile>, PortError> {

@@ -150,7 +150,7 @@ pub(crate) async fn below_a_profiles_ca_devices_come_to_be(house: House) {
     let pump = ca.device("pump@company.com");
     assert_eq!(gate.connect(&[&pump]).await, Err(Reason::ChainDeviceUnknown), "AU-053");
     let refused = gate.refused(&[&pump]).await;
-    assert_eq!(refused.profile.map(|it| it.id), Some(profile));
+    assert_eq!(refused.profiles.iter().map(|it| it.id).collect::<Vec<_>>(), [profile]);
     gate.save_profile(Some(profile), "fleet", ca.chain(), true).await;
     assert_eq!(gate.connect(&[&pump]).await, Ok("pump".to_owned()), "AU-051");
     let device = gate.named("pump").await;
@@ -349,8 +349,8 @@ pub(crate) async fn certificates_are_listed_by_the_end_of_their_period(house: Ho
 }
 
 /// A house with an entrance.
-struct Gate {
-    house: House,
+pub(crate) struct Gate {
+    pub(crate) house: House,
     book: Arc<Book>,
     provisions: Provisions,
     clock: Arc<Invented>,
@@ -358,7 +358,7 @@ struct Gate {
 }
 
 impl Gate {
-    fn of(house: House) -> Self {
+    pub(crate) fn of(house: House) -> Self {
         let (book, clock) = (Arc::new(Book::default()), Arc::new(Invented::default()));
         let provisions = Provisions::new(
             Arc::clone(&house.registry),
@@ -386,14 +386,14 @@ impl Gate {
     }
 
     /// Name of the device that is let in.
-    async fn connect(&self, presented: &[&[u8]]) -> Result<String, Reason> {
+    pub(crate) async fn connect(&self, presented: &[&[u8]]) -> Result<String, Reason> {
         match self.try_connect(presented).await {
             Ok(login) => Ok(self.name_of(&login).await),
             Err(refused) => Err(refused.reason),
         }
     }
 
-    async fn refused(&self, presented: &[&[u8]]) -> Refused {
+    pub(crate) async fn refused(&self, presented: &[&[u8]]) -> Refused {
         let refused = self.try_connect(presented).await.unwrap_err();
         assert!(!refused.tried.is_empty(), "{refused:?}");
         refused
@@ -404,22 +404,22 @@ impl Gate {
         device.unwrap().name
     }
 
-    async fn named(&self, name: &str) -> Device {
+    pub(crate) async fn named(&self, name: &str) -> Device {
         self.house.registry.device_by_name(&self.house.admin, name).await.unwrap()
     }
 
-    async fn device(&self, name: &str, secret: Secret) -> Device {
+    pub(crate) async fn device(&self, name: &str, secret: Secret) -> Device {
         let draft = CredentialsDraft { id: None, version: None, secret };
         let device = DeviceDraft::new(name);
         let registry = &self.house.registry;
         registry.save_device_with_credentials(&self.house.admin, device, draft).await.unwrap()
     }
 
-    async fn profile(&self, name: &str, chain: X509Chain, allow_create: bool) -> DeviceProfileId {
+    pub(crate) async fn profile(&self, name: &str, chain: X509Chain, allow_create: bool) -> DeviceProfileId {
         self.save_profile(None, name, chain, allow_create).await
     }
 
-    async fn save_profile(
+    pub(crate) async fn save_profile(
         &self,
         id: Option<DeviceProfileId>,
         name: &str,
@@ -432,7 +432,7 @@ impl Gate {
     }
 }
 
-fn chain(certificates: X509Chain, allow_create: bool) -> Provisioning {
+pub(crate) fn chain(certificates: X509Chain, allow_create: bool) -> Provisioning {
     Provisioning::X509Chain(Box::new(X509Chain { allow_create, ..certificates }))
 }
 
@@ -445,7 +445,7 @@ fn basic(client_id: &str, user_name: &str, password: &str) -> Secret {
     }
 }
 
-fn certificate(der: &[u8]) -> Secret {
+pub(crate) fn certificate(der: &[u8]) -> Secret {
     Secret::X509Certificate(pem(der))
 }
 
@@ -458,37 +458,37 @@ fn security(presented: &[&[u8]]) -> Security {
 }
 
 /// A CA with its key, valid from 2020 to 2040.
-struct Ca {
-    der: Vec<u8>,
+pub(crate) struct Ca {
+    pub(crate) der: Vec<u8>,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Ca {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let (params, key) = (ca_params(name), KeyPair::generate().unwrap());
         let der = params.self_signed(&key).unwrap().der().to_vec();
         Self { der, issuer: Issuer::new(params, key) }
     }
 
-    fn below(&self, name: &str, wish: impl Fn(&mut CertificateParams)) -> Self {
+    pub(crate) fn below(&self, name: &str, wish: impl Fn(&mut CertificateParams)) -> Self {
         let (mut params, key) = (ca_params(name), KeyPair::generate().unwrap());
         wish(&mut params);
         let der = params.signed_by(&key, &self.issuer).unwrap().der().to_vec();
         Self { der, issuer: Issuer::new(params, key) }
     }
 
-    fn device(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn device(&self, name: &str) -> Vec<u8> {
         self.issue(name, |_| {})
     }
 
-    fn issue(&self, name: &str, wish: impl Fn(&mut CertificateParams)) -> Vec<u8> {
+    pub(crate) fn issue(&self, name: &str, wish: impl Fn(&mut CertificateParams)) -> Vec<u8> {
         let (mut params, key) = (params(name), KeyPair::generate().unwrap());
         wish(&mut params);
         params.signed_by(&key, &self.issuer).unwrap().der().to_vec()
     }
 
     /// Settings of a profile with this CA.
-    fn chain(&self) -> X509Chain {
+    pub(crate) fn chain(&self) -> X509Chain {
         X509Chain {
             chain: pem(&self.der),
             cn_pattern: "(.*)@company.com".to_owned(),
@@ -496,7 +496,7 @@ impl Ca {
         }
     }
 
-    fn revocation_list(&self, serials: &[u64], next_update: i32) -> String {
+    pub(crate) fn revocation_list(&self, serials: &[u64], next_update: i32) -> String {
         let revoked = serials.iter().map(|serial| RevokedCertParams {
             serial_number: SerialNumber::from(*serial),
             revocation_time: date_time_ymd(2025, 1, 1),

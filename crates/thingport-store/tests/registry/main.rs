@@ -4,6 +4,8 @@
 
 mod admission;
 mod devices;
+mod disputes;
+mod home;
 mod house;
 mod logins;
 mod people;
@@ -38,6 +40,12 @@ stories! {
     admission::what_was_called_back_stays_outside,
     admission::the_ca_may_be_presented_or_not,
     admission::certificates_are_listed_by_the_end_of_their_period,
+    disputes::a_ca_that_two_tenants_name_gives_neither_a_new_device,
+    disputes::a_refusal_of_one_tenant_is_no_invitation_of_another,
+    disputes::within_a_tenant_the_nearest_ca_decides,
+    disputes::many_namesakes_of_others_hide_nobodys_ca,
+    disputes::a_refusal_concerns_a_tenant_only_if_its_ca_signed,
+    disputes::an_older_certificate_does_not_take_the_device_back,
     devices::a_new_device_has_a_random_token_unless_one_is_given,
     devices::a_token_in_use_leaves_no_device,
     devices::names_are_unique_or_made_so,

@@ -89,6 +89,7 @@ pub const fn connack(reason: Reason) -> (ReasonCode, Option<ReturnCode>) {
         | Reason::CertificateUnreadable
         | Reason::CertificateNotExpected
         | Reason::CertificateRevoked
+        | Reason::CertificateOlder
         | Reason::ChainBroken
         | Reason::ChainExpired
         | Reason::ChainNotCa
@@ -100,6 +101,7 @@ pub const fn connack(reason: Reason) -> (ReasonCode, Option<ReturnCode>) {
         | Reason::ChainNameInvalid
         | Reason::ChainDeviceUnknown
         | Reason::ChainDeviceElsewhere
+        | Reason::ChainDisputed
         | Reason::ProvisionDeviceLimit => (ReasonCode::NotAuthorized, None),
         Reason::ClientIdUnknown => {
             (ReasonCode::ClientIdentifierNotValid, Some(ReturnCode::BadUserNameOrPassword))

@@ -10,6 +10,8 @@ use thingport_core::node::Node;
 use thingport_core::provision::asks_for_it;
 use thingport_core::registry::DeviceLogin;
 use thingport_model::attempt::Attempt;
+use thingport_model::id::DeviceProfileId;
+use thingport_model::profile::DeviceProfile;
 use thingport_model::reason::Reason;
 use thingport_model::security::Security;
 use thingport_mqtt::packet::connect::Connect;
@@ -101,28 +103,34 @@ async fn pace(node: &Node, login: Arc<DeviceLogin>) -> Result<Arc<DeviceLogin>, 
 pub(super) fn record_refusal(node: &Node, caller: &Caller, refused: &Refused, remote: &str) {
     let attempt = Attempt {
         tried: refused.tried.clone(),
-        profile: refused.profile.as_ref().map(|profile| profile.id),
         ..shown(caller.security.as_deref())
     };
     node.metrics.logins_refused.add(1);
-    node.journal.record(&Report {
-        subject: subject_of_refused(refused),
-        reason: refused.reason,
-        detail: &refused.detail,
-        remote,
-        client_id: &caller.client_id,
-        user_name: caller.user_name.as_deref().unwrap_or_default(),
-        protocol: protocol(Some(caller.version)),
-        attempt: Some(&attempt),
-    });
+    for (subject, profile) in subjects_of_refused(refused) {
+        node.journal.record(&Report {
+            subject,
+            reason: refused.reason,
+            detail: &refused.detail,
+            remote,
+            client_id: &caller.client_id,
+            user_name: caller.user_name.as_deref().unwrap_or_default(),
+            protocol: protocol(Some(caller.version)),
+            attempt: Some(&Attempt { profile, ..attempt.clone() }),
+        });
+    }
 }
 
-/// Whom a refusal concerns: the device, else the tenant whose profile was tried, else nobody's.
-fn subject_of_refused(refused: &Refused) -> Subject {
-    match (&refused.device, &refused.profile) {
-        (Some(login), _) => subject_of(login),
-        (None, Some(profile)) => Subject::Tenant(profile.tenant_id),
-        (None, None) => Subject::Stranger,
+/// Whom a refusal concerns: the device, else the tenants whose profiles were tried, else nobody.
+fn subjects_of_refused(refused: &Refused) -> Vec<(Subject, Option<DeviceProfileId>)> {
+    let of_tenant = |profile: &Arc<DeviceProfile>| {
+        (Subject::Tenant(profile.tenant_id), Some(profile.id))
+    };
+    match (&refused.device, &*refused.profiles) {
+        (Some(login), profiles) => {
+            vec![(subject_of(login), profiles.first().map(|profile| profile.id))]
+        }
+        (None, []) => vec![(Subject::Stranger, None)],
+        (None, profiles) => profiles.iter().map(of_tenant).collect(),
     }
 }
 

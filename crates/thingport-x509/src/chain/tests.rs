@@ -9,6 +9,10 @@ const STRICT: Rules<'_> =
     Rules { strictness: Strictness::Strict, now_ms: NOW, skip_leaf_validity: false, crl: None };
 const COMPATIBLE: Rules<'_> = Rules { strictness: Strictness::Compatible, ..STRICT };
 
+fn judged(presented: &[Certificate], ca: &Certificate, rules: &Rules<'_>) -> Result<(), ChainError> {
+    verify(presented, ca, rules, &mut Budget::of_a_login())
+}
+
 /// What a verdict is called in the tables below.
 fn word(verdict: &Result<(), ChainError>) -> &'static str {
     match verdict {
@@ -39,11 +43,11 @@ fn the_commands_that_users_are_told_make_a_chain_that_passes() {
     let (device, intermediate, root) = (&chain[0], &chain[1], &chain[2]);
     assert_eq!((device.facts().version, &device.facts().key_usage), (1, &None));
     // The CA of the profile may be the intermediate or the root; it may be presented or not.
-    assert_eq!(verify(&chain, intermediate, &rules), Ok(()));
-    assert_eq!(verify(&chain, root, &rules), Ok(()));
-    assert_eq!(verify(&chain[..1], intermediate, &rules), Ok(()));
-    assert_eq!(verify(&chain[..2], root, &rules), Ok(()));
-    assert_eq!(word(&verify(&chain[..1], root, &rules)), "issuer missing");
+    assert_eq!(judged(&chain, intermediate, &rules), Ok(()));
+    assert_eq!(judged(&chain, root, &rules), Ok(()));
+    assert_eq!(judged(&chain[..1], intermediate, &rules), Ok(()));
+    assert_eq!(judged(&chain[..2], root, &rules), Ok(()));
+    assert_eq!(word(&judged(&chain[..1], root, &rules)), "issuer missing");
 }
 
 #[test]
@@ -80,12 +84,12 @@ fn a_leaf_is_judged_strictly_or_as_thingsboard_does() {
     for (place, (wish, strict, compatible)) in rows.into_iter().enumerate() {
         let chain = [ca.device("pump", wish)];
         let root = ca.certificate();
-        assert_eq!(word(&verify(&chain, &root, &STRICT)), strict, "row {place}");
-        assert_eq!(word(&verify(&chain, &root, &COMPATIBLE)), compatible, "row {place}");
+        assert_eq!(word(&judged(&chain, &root, &STRICT)), strict, "row {place}");
+        assert_eq!(word(&judged(&chain, &root, &COMPATIBLE)), compatible, "row {place}");
     }
     let skipping = Rules { skip_leaf_validity: true, ..STRICT };
     let expired = [ca.device("pump", make::expired)];
-    assert_eq!(verify(&expired, &ca.certificate(), &skipping), Ok(()));
+    assert_eq!(judged(&expired, &ca.certificate(), &skipping), Ok(()));
 }
 
 #[test]
@@ -110,8 +114,8 @@ fn issuers_are_judged_strictly_or_as_thingsboard_does() {
             (vec![leaf.clone(), middle.certificate()], root.certificate()),
             (vec![leaf.clone()], middle.certificate()),
         ] {
-            assert_eq!(word(&verify(&chain, &ca, &STRICT)), strict, "row {place}");
-            assert_eq!(word(&verify(&chain, &ca, &COMPATIBLE)), compatible, "row {place}");
+            assert_eq!(word(&judged(&chain, &ca, &STRICT)), strict, "row {place}");
+            assert_eq!(word(&judged(&chain, &ca, &COMPATIBLE)), compatible, "row {place}");
         }
     }
 }
@@ -122,9 +126,9 @@ fn the_path_length_counts_cas_below() {
     let middle = root.below("Middle");
     let leaf = middle.device("pump", |_| {});
     let chain = [leaf, middle.certificate()];
-    assert_eq!(word(&verify(&chain, &root.certificate(), &STRICT)), "path too long");
+    assert_eq!(word(&judged(&chain, &root.certificate(), &STRICT)), "path too long");
     let direct = [root.device("pump", |_| {})];
-    assert_eq!(verify(&direct, &root.certificate(), &STRICT), Ok(()));
+    assert_eq!(judged(&direct, &root.certificate(), &STRICT), Ok(()));
 }
 
 #[test]
@@ -136,7 +140,7 @@ fn the_path_is_found_in_any_order_and_beside_strangers() {
     let certificates = [&root, &stranger, &one, &two].map(Ca::certificate);
     let [root, stranger, one, two] = certificates;
     let chain = [leaf, stranger, one, root.clone(), two];
-    assert_eq!(verify(&chain, &root, &STRICT), Ok(()));
+    assert_eq!(judged(&chain, &root, &STRICT), Ok(()));
 }
 
 #[test]
@@ -144,10 +148,10 @@ fn a_stranger_below_the_same_names_is_refused() {
     let (ours, theirs) = (Ca::new("CA"), Ca::new("CA"));
     let chain = [theirs.device("pump", |_| {}), theirs.certificate()];
     // The other CA is a candidate too, but leads nowhere.
-    let verdict = verify(&chain, &ours.certificate(), &STRICT);
+    let verdict = judged(&chain, &ours.certificate(), &STRICT);
     assert!(["signature", "issuer missing"].contains(&word(&verdict)), "{verdict:?}");
-    assert_eq!(word(&verify(&chain[..1], &ours.certificate(), &COMPATIBLE)), "signature");
-    assert_eq!(word(&verify(&[], &ours.certificate(), &STRICT)), "empty");
+    assert_eq!(word(&judged(&chain[..1], &ours.certificate(), &COMPATIBLE)), "signature");
+    assert_eq!(word(&judged(&[], &ours.certificate(), &STRICT)), "empty");
 }
 
 #[test]
@@ -160,7 +164,7 @@ fn a_changed_certificate_is_refused() {
     let chain = [Certificate::from_der(&changed).unwrap()];
     assert_eq!(chain[0].facts().common_name.as_deref(), Some("pump-b"));
     for rules in [STRICT, COMPATIBLE] {
-        assert_eq!(word(&verify(&chain, &ca.certificate(), &rules)), "signature");
+        assert_eq!(word(&judged(&chain, &ca.certificate(), &rules)), "signature");
     }
 }
 
@@ -169,7 +173,7 @@ fn broken_algorithms_are_refused_in_every_strictness() {
     let chain = read_chain(include_bytes!("../../testdata/chain.pem")).unwrap();
     let sha1 = [read_one(include_bytes!("../../testdata/sha1.pem")).unwrap()];
     for rules in [STRICT, COMPATIBLE] {
-        let refused = verify(&sha1, &chain[1], &rules).unwrap_err();
+        let refused = judged(&sha1, &chain[1], &rules).unwrap_err();
         assert!(matches!(refused, ChainError::Algorithm { .. }));
         assert!(refused.to_string().contains("sha1WithRSAEncryption"), "{refused}");
     }
@@ -198,7 +202,36 @@ fn many_namesakes_do_not_cost_many_signatures() {
     let theirs: Vec<_> = (0..9).map(|_| Ca::new("CA")).collect();
     let mut chain = vec![Ca::wished("CA", Some(&theirs[8]), |_| {}).certificate()];
     chain.extend(theirs.iter().map(Ca::certificate));
-    assert_eq!(word(&verify(&chain, &ours, &STRICT)), "too much work");
+    // Each of them names itself as its issuer, so one CA is tried with all of them.
+    let mut budget = Budget(16);
+    assert_eq!(word(&verify(&chain, &ours, &STRICT, &mut budget)), "too much work");
+    let good = [ours.clone()];
+    assert_eq!(word(&verify(&good, &theirs[0].certificate(), &COMPATIBLE, &mut budget)), "too much work");
+}
+
+#[test]
+fn all_cas_of_a_login_share_its_signatures() {
+    let (ours, theirs) = (Ca::new("CA"), Ca::new("CA").certificate());
+    let leaf = [Ca::wished("leaf", Some(&ours), |_| {}).certificate()];
+    let mut budget = Budget::of_a_login();
+    for _ in 1..SIGNATURE_CHECKS_MAX {
+        assert_eq!(word(&verify(&leaf, &theirs, &COMPATIBLE, &mut budget)), "signature");
+    }
+    assert_eq!(word(&verify(&leaf, &ours.certificate(), &COMPATIBLE, &mut budget)), "ok");
+    let spent = verify(&leaf, &ours.certificate(), &COMPATIBLE, &mut budget);
+    assert_eq!(word(&spent), "too much work");
+    assert!(spent.is_err_and(|problem| problem.is_unsigned()));
+}
+
+#[test]
+fn key_ids_tell_namesakes_apart() {
+    let (ours, theirs) = (Ca::new("CA"), Ca::new("CA"));
+    let with_id = |it: &mut rcgen::CertificateParams| it.use_authority_key_identifier_extension = true;
+    let leaf = Ca::wished("leaf", Some(&ours), with_id).certificate();
+    assert_eq!(key_ids_fit(&leaf, &ours.certificate()), Some(true));
+    assert_eq!(key_ids_fit(&leaf, &theirs.certificate()), Some(false));
+    let silent = Ca::wished("leaf", Some(&ours), |_| {}).certificate();
+    assert_eq!(key_ids_fit(&silent, &ours.certificate()), None);
 }
 
 #[test]
@@ -214,7 +247,7 @@ fn what_was_called_back_is_refused() {
         // A device below the intermediate that is not on its list.
         (Rules { crl: Some(&crl), ..late }, 1, "ok"),
     ] {
-        let verdict = verify(&chain[place..], &chain[place + 1], &rules);
+        let verdict = judged(&chain[place..], &chain[place + 1], &rules);
         assert_eq!(word(&verdict), expected);
     }
 }
@@ -227,7 +260,7 @@ fn a_list_past_its_next_update_stops_strict_judgement() {
     assert!(!crl.is_stale(far.now_ms));
     let chain = [ca.device("pump", |_| {})];
     let in_time = Rules { crl: Some(&crl), ..STRICT };
-    assert_eq!(verify(&chain, &ca.certificate(), &in_time), Ok(()));
+    assert_eq!(judged(&chain, &ca.certificate(), &in_time), Ok(()));
     assert!(crl.is_stale(i64::MAX));
     let leaf = &chain[0];
     let late = Rules { now_ms: i64::MAX, crl: Some(&crl), ..STRICT };
