@@ -415,3 +415,20 @@ def test_websocket_commands_follow_the_same_rule(subject, people, objects, who, 
         if who == "stranger":
             assert {k: v for k, v in missing.items() if k != "subscriptionId"} == {
                 k: v for k, v in answer.items() if k != "subscriptionId"}
+
+
+def test_guests_read_no_secrets(people):
+    """A guest sees a public device and its readings, but not what it logs in with."""
+    device = people.tenant.new_device()
+    customer = people.tenant.ok("POST", f"/api/customer/public/device/{device.id}")["customerId"]["id"]
+    guest = people.tenant.guest_of(customer)
+    for path, code in [
+        (f"/api/device/{device.id}", 200),
+        (f"{device.data}/values/timeseries?keys=t", 200),
+        (f"/api/device/{device.id}/credentials", 403),
+        (f"/api/device-connectivity/{device.id}", 403),
+    ]:
+        answer = guest.get(path)
+        assert answer.status_code == code, f"{path}: {answer.text}"
+        assert device.token not in answer.text, path
+        assert people.tenant.get(path).status_code == 200, path

@@ -109,7 +109,7 @@ impl Caller {
         if self.read_only { Err(denied("a guest may only read")) } else { Ok(()) }
     }
 
-    /// Whether this caller may read the device, its readings, attributes, credentials and events.
+    /// Whether this caller may read the device, its readings, attributes and events.
     ///
     /// # Errors
     /// [`Error::NotFound`] outside the tenant, [`Error::Denied`] by role or customer.
@@ -117,6 +117,15 @@ impl Caller {
         self.must_see_devices()?;
         self.owns(device.tenant_id, "device")?;
         self.must_share_customer(device.customer_id, "the device")
+    }
+
+    /// Whether this caller may read what the device proves itself with.
+    ///
+    /// # Errors
+    /// As [`Self::may_read_device`], and [`Error::Denied`] for a guest.
+    pub fn may_read_secrets(&self, device: &Device) -> Result<(), Error> {
+        self.may_read_device(device)?;
+        if self.read_only { Err(denied("a guest may not read credentials")) } else { Ok(()) }
     }
 
     /// Whether this caller may save the device and write its attributes and readings.

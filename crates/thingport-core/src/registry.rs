@@ -20,7 +20,7 @@ pub mod packages;
 pub mod provisioning;
 mod text;
 
-pub use cache::DeviceLogin;
+pub use cache::{DeviceLogin, Generation};
 pub(crate) use text::page;
 pub use thingport_x509::fingerprint::{hash_one, hash_two};
 

@@ -41,19 +41,20 @@ fn callers() -> [(&'static str, Caller); 6] {
 
 #[test]
 fn devices_are_for_their_tenant_and_their_customer() {
-    // Read, write, administer.
+    // Read, read secrets, write, administer.
     let rows = [
-        [Denied, Denied, Denied],
-        [Yes, Yes, Yes],
-        [NotFound, NotFound, NotFound],
-        [Yes, Yes, Denied],
-        [Denied, Denied, Denied],
-        [Yes, Denied, Denied],
+        [Denied, Denied, Denied, Denied],
+        [Yes, Yes, Yes, Yes],
+        [NotFound, NotFound, NotFound, NotFound],
+        [Yes, Yes, Yes, Denied],
+        [Denied, Denied, Denied, Denied],
+        [Yes, Denied, Denied, Denied],
     ];
     let device = device();
     for ((name, caller), expected) in callers().into_iter().zip(rows) {
         let answers = [
             answer(caller.may_read_device(&device)),
+            answer(caller.may_read_secrets(&device)),
             answer(caller.may_write_device(&device)),
             answer(caller.may_administer_device(&device)),
         ];

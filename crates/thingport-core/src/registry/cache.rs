@@ -44,7 +44,7 @@ pub(super) type Found = Option<Arc<DeviceLogin>>;
 
 /// Moment of a look-up, to be shown when its answer is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Generation(u64);
+pub struct Generation(u64);
 
 pub(super) struct LoginCache {
     logins: Cache<Box<str>, Found>,
@@ -108,6 +108,21 @@ impl LoginCache {
         for id in credentials_ids {
             self.logins.remove(id);
         }
+    }
+
+    /// Forgets what was known of these credentials ids, and every login of the device, by whatever
+    /// credentials id: also what a write left behind whose after-effects were lost.
+    pub(super) fn forget_device<'a>(
+        &self,
+        device: DeviceId,
+        credentials_ids: impl IntoIterator<Item = &'a str>,
+    ) {
+        let mut generation = self.generation.lock();
+        generation.0 += 1;
+        for id in credentials_ids {
+            self.logins.remove(id);
+        }
+        self.logins.retain(|_, found| found.as_ref().is_none_or(|it| it.device_id != device));
     }
 
     /// Forgets everything: a profile, tenant or customer changed and with it any number of logins.

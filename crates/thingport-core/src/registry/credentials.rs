@@ -66,13 +66,14 @@ impl Registry {
     /// The credentials of a device, for its tenant and its customer.
     ///
     /// # Errors
-    /// [`Error::NotFound`] or [`Error::Denied`] as for the device.
+    /// [`Error::NotFound`] or [`Error::Denied`] as for the device, [`Error::Denied`] for a guest.
     pub async fn credentials(
         &self,
         caller: &Caller,
         device: DeviceId,
     ) -> Result<DeviceCredentials, Error> {
-        self.device(caller, device).await?;
+        let found = self.device(caller, device).await?;
+        caller.may_read_secrets(&found)?;
         self.credentials_of(device).await
     }
 
@@ -168,9 +169,11 @@ impl Registry {
         Ok(saved)
     }
 
-    /// After the write: forgets both ids and tells who holds sessions, if anything changed.
+    /// After the write: forgets the device's logins, also when nothing changed, and tells who holds
+    /// sessions, if anything did.
     pub(super) fn credentials_written(&self, old: &DeviceCredentials, new: &DeviceCredentials) {
-        self.logins.forget_logins([old.credentials_id.as_str(), new.credentials_id.as_str()]);
+        let ids = [old.credentials_id.as_str(), new.credentials_id.as_str()];
+        self.logins.forget_device(new.device_id, ids);
         let same = |old: &DeviceCredentials, new: &DeviceCredentials| {
             old.kind == new.kind
                 && old.credentials_id == new.credentials_id
@@ -281,7 +284,7 @@ fn check_text(field: &str, value: &str) -> Result<(), Error> {
 
 const TOKEN_CHARS: usize = 20;
 /// A longer user name is refused at CONNECT before any look-up, so it could never be used.
-const CREDENTIALS_ID_BYTES_MAX: usize = 255;
+pub(super) const CREDENTIALS_ID_BYTES_MAX: usize = 255;
 
 #[cfg(test)]
 mod tests;

@@ -234,11 +234,17 @@ impl Registry {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Denied`] for everybody but tenant administrators.
     pub async fn delete_device(&self, caller: &Caller, id: DeviceId) -> Result<(), Error> {
-        let device = self.device(caller, id).await?;
-        caller.may_administer_device(&device)?;
+        let device = self.device(caller, id).await;
+        if matches!(device, Err(Error::NotFound(_))) && self.entities.device(id).await?.is_none() {
+            // A device that is gone must not log in either, whatever became of its deletion.
+            self.logins.forget_device(id, []);
+            self.events.device_deleted(id);
+        }
+        caller.may_administer_device(&device?)?;
         let credentials = self.entities.credentials_of(id).await?;
         self.write(vec![Write::Delete(id.entity())]).await?;
-        self.logins.forget_logins(credentials.iter().map(|found| found.credentials_id.as_str()));
+        let ids = credentials.iter().map(|found| found.credentials_id.as_str());
+        self.logins.forget_device(id, ids);
         self.events.device_deleted(id);
         Ok(())
     }
@@ -418,7 +424,8 @@ impl Registry {
         let is_announced = !announced.is_empty();
         writes.extend(announced);
             Ok(found) => {
-                self.logins.forget_logins(found.iter().map(|found| found.credentials_id.as_str()));
+                let ids = found.iter().map(|found| found.credentials_id.as_str());
+                self.logins.forget_device(device.id, ids);
             }
             // Which login to forget is unknown: forget all rather than keep a wrong one.
             Err(_) => self.logins.forget_all(),

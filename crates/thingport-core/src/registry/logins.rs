@@ -48,6 +48,14 @@ impl Registry {
         }
     }
 
+    /// Counts writes that logins depend on. Whoever decides by what a look-up found asks before the
+    /// look-up and again once changes reach it (its mailbox is open): when the answers are equal,
+    /// nothing was missed in between.
+    #[must_use]
+    pub fn logins_generation(&self) -> Generation {
+        self.logins.generation()
+    }
+
     /// Forgets who a credentials id belongs to: the next look-up asks the store.
     pub(crate) fn forget_login(&self, credentials_id: &str) {
         self.logins.forget_logins([credentials_id]);

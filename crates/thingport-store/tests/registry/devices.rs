@@ -211,6 +211,10 @@ pub(crate) async fn customer_users_save_for_their_own_customer(house: House) {
     assert_eq!((page.total, page.rows[0].device.id), (1, own.id));
     let guest = Caller { read_only: true, ..*user };
     assert!(registry.device(&guest, own.id).await.is_ok());
+    assert!(registry.credentials(user, own.id).await.is_ok());
+    assert!(registry.connectivity(user, own.id).await.is_ok());
+    assert!(is_denied(&registry.credentials(&guest, own.id).await), "secrets are not for guests");
+    assert!(is_denied(&registry.connectivity(&guest, own.id).await));
     assert!(is_denied(&registry.save_device(&guest, DeviceDraft::new("g"), None).await));
 }
 

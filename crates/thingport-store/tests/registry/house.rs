@@ -26,6 +26,7 @@ use thingport_store::entities::memory::MemoryEntities;
 pub(crate) struct House {
     pub(crate) registry: Arc<Registry>,
     pub(crate) heard: Arc<Heard>,
+    entities: Arc<dyn Entities>,
     /// Administrator of the first tenant, of another one.
     pub(crate) admin: Caller,
     pub(crate) stranger: Caller,
@@ -47,7 +48,7 @@ impl House {
         let clock = Arc::new(Invented::default());
         let heard = Arc::new(Heard::default());
         let chance: Arc<dyn Entropy> = Arc::new(Chance::default());
-        let registry = Registry::new(entities, clock, chance, heard.clone());
+        let registry = Registry::new(Arc::clone(&entities), clock, chance, heard.clone());
         registry.found(&people(), &|text| format!("hash of {text}")).await.unwrap();
         let everybody = Caller::system();
         let tenant = registry.tenants(&everybody, link()).await.unwrap().rows.remove(0);
@@ -65,11 +66,19 @@ impl House {
         Self {
             registry: Arc::new(registry),
             heard,
+            entities,
             admin,
             stranger,
             customer: customer.id,
             customer_user,
         }
+    }
+
+    /// A registry over the same store that remembers for itself and tells nobody: what it writes is
+    /// like a write whose after-effects were lost.
+    pub(crate) fn forgetful(&self) -> Registry {
+        let clock = Arc::new(Invented::default());
+        Registry::new(Arc::clone(&self.entities), clock, Arc::new(Chance::default()), Arc::new(()))
     }
 
     pub(crate) async fn device(&self, name: &str, token: &str) -> Device {

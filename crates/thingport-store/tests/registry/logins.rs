@@ -1,15 +1,16 @@
 //! The devices' way in, and what changes it (AU-005 to AU-034, C-1 to C-8).
 
 use thingport_core::access::Caller;
-use thingport_core::registry::accounts::TenantProfileDraft;
+use thingport_core::registry::accounts::{ApiKeyDraft, TenantProfileDraft};
 use thingport_core::registry::credentials::{CredentialsDraft, Secret, hash_one, hash_two};
 use thingport_core::registry::devices::{DeviceDraft, ProfileChoice};
 use thingport_core::registry::profiles::ProfileDraft;
 use thingport_model::credentials::CredentialsType;
 use thingport_model::id::CredentialsId;
+use thingport_model::user::KeyHash;
 use uuid::Uuid;
 
-use crate::house::{Event, House, is_denied, is_invalid, is_missing, is_stale};
+use crate::house::{Event, House, is_denied, is_invalid, is_missing, is_stale, link};
 
 pub(crate) async fn absence_is_remembered_until_a_device_is_saved(house: House) {
     assert_eq!(house.login("T").await, None);
@@ -149,4 +150,35 @@ pub(crate) async fn whoever_listens_hears_what_changed(house: House) {
     assert_eq!(registry.outbox().await.unwrap(), []);
     let refused = registry.save_credentials(admin, id, &draft).await;
     assert!(is_missing(&refused) && heard().is_empty());
+}
+
+pub(crate) async fn what_another_hand_changed_is_forgotten_when_it_is_repeated(house: House) {
+    let (registry, admin, other) = (&house.registry, &house.admin, house.forgetful());
+    let (pump, valve) = (house.device("pump", "OLD").await, house.device("valve", "V").await);
+    for token in ["OLD", "V"] {
+        assert!(house.login(token).await.is_some());
+    }
+    let new = CredentialsDraft::access_token("NEW");
+    other.save_credentials(admin, pump.id, &new).await.unwrap();
+    assert_eq!(house.login("OLD").await, Some(pump.id), "it is remembered");
+    registry.save_credentials(admin, pump.id, &new).await.unwrap();
+    assert_eq!(house.login("OLD").await, None);
+    assert_eq!(house.login("NEW").await, Some(pump.id));
+
+    other.delete_device(admin, valve.id).await.unwrap();
+    assert_eq!(house.login("V").await, Some(valve.id), "it is remembered");
+    house.heard.0.lock().clear();
+    assert!(is_missing(&registry.delete_device(admin, valve.id).await));
+    assert_eq!(house.login("V").await, None);
+    assert_eq!(*house.heard.0.lock(), [Event::DeviceDeleted(valve.id)], "its sessions end");
+
+    let draft = ApiKeyDraft { description: "key".to_owned(), enabled: true, expires_at: None };
+    let user = registry.users(admin, link()).await.unwrap().rows.remove(0).id;
+    let hash: KeyHash = [7; 32];
+    let key = registry.create_api_key(admin, user, draft, hash).await.unwrap();
+    assert!(registry.api_key_by_hash(&hash).await.unwrap().is_some());
+    other.delete_api_key(admin, key.id).await.unwrap();
+    assert!(registry.api_key_by_hash(&hash).await.unwrap().is_some(), "it is remembered");
+    assert!(is_missing(&registry.delete_api_key(admin, key.id).await));
+    assert!(registry.api_key_by_hash(&hash).await.unwrap().is_none());
 }

@@ -60,6 +60,7 @@ stories! {
     logins::absence_is_remembered_until_a_device_is_saved,
     logins::a_login_follows_every_change,
     logins::credentials_change_only_by_the_rules,
+    logins::what_another_hand_changed_is_forgotten_when_it_is_repeated,
     logins::basic_credentials_are_found_by_their_hash,
     logins::whoever_listens_hears_what_changed,
     people::the_first_run_may_run_again,

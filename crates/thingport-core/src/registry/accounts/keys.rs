@@ -103,7 +103,12 @@ impl Registry {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Denied`].
     pub async fn delete_api_key(&self, caller: &Caller, id: ApiKeyId) -> Result<(), Error> {
-        let key = self.api_key_to_change(caller, id).await?;
+        let key = self.api_key_to_change(caller, id).await;
+        if matches!(key, Err(Error::NotFound(_))) {
+            // A key that is gone must not be remembered either, whatever became of its deletion.
+            self.keys.forget_all();
+        }
+        let key = key?;
         self.write(vec![Write::DeleteApiKey(key.id)]).await?;
         self.keys.forget_all();
         Ok(())
