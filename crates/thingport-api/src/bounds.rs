@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use thingport_core::metrics::Bound;
 
 use crate::api::Api;
 use crate::error::Refusal;
@@ -19,4 +20,14 @@ pub(crate) async fn bounded(State(api): State<Arc<Api>>, request: Request, next:
     answer.unwrap_or_else(|_| {
         Refusal::unavailable("the request took too long and was given up").into_response()
     })
+}
+
+/// Refuses a request at once when too many wait for devices. How long it waits is its own affair.
+pub(crate) async fn waiting(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let Ok(_place) = api.waiting.try_acquire() else {
+        api.node().metrics.count_bound(Bound::WaitingRequests);
+        return Refusal::unavailable("too many requests wait for devices; try again in a moment")
+            .into_response();
+    };
+    next.run(request).await
 }

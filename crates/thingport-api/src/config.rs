@@ -23,6 +23,9 @@ pub struct ApiConfig {
     pub bodies_max: usize,
     /// Requests worked on at the same time; the next one is answered 503.
     pub requests_max: usize,
+    /// Requests that wait for devices at the same time, counted apart from the others; the next one is
+    /// answered 503.
+    pub waiting_max: usize,
     /// How long an ordinary request may take (G-6).
     pub request_timeout: Duration,
     /// Most buckets one aggregation may have (T-15).
@@ -81,6 +84,7 @@ impl Default for ApiConfig {
             upload_max: 50 * MIB as u64,
             bodies_max: 128 * MIB,
             requests_max: 1_024,
+            waiting_max: 10_000,
             request_timeout: Duration::from_secs(30),
             buckets_max: 700,
             hashing_max: 2,

@@ -14,6 +14,7 @@ pub(crate) mod opaque;
 pub(crate) mod page;
 pub(crate) mod package;
 pub(crate) mod profile;
+pub(crate) mod rpc;
 pub(crate) mod system;
 pub(crate) mod telemetry;
 pub(crate) mod tenant;

@@ -61,6 +61,12 @@ impl Refusal {
         Self { retry_after_s: Some(retry_after_s.max(1)), ..refusal }
     }
 
+    /// 406: what the device answered is not JSON (RP-023).
+    #[must_use]
+    pub fn answer_not_json() -> Self {
+        Self::new(StatusCode::NOT_ACCEPTABLE, 31, "the device answered something that is not JSON")
+    }
+
     /// 409, code 31: a link that leads nowhere.
     #[must_use]
     pub fn stale_link(message: impl Into<String>) -> Self {
@@ -140,6 +146,36 @@ impl Refusal {
         body.insert("timestamp".to_owned(), json!(now.ms()));
         body.extend(self.extra.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         Value::Object(body)
+    }
+}
+
+/// Which contract a call without an outcome is answered by: of 408 and 409, or of 504 (RP-023).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoOutcome {
+    /// `/api/plugins/rpc`
+    First,
+    /// `/api/rpc`
+    Second,
+}
+
+impl NoOutcome {
+    /// The device was given the call and did not answer.
+    pub(crate) fn timed_out(self) -> Refusal {
+        let status = match self {
+            Self::First => StatusCode::REQUEST_TIMEOUT,
+            Self::Second => StatusCode::GATEWAY_TIMEOUT,
+        };
+        Refusal::new(status, 31, "the device was given the call and did not answer in time")
+    }
+
+    /// The device was not there.
+    pub(crate) fn not_connected(self) -> Refusal {
+        let status = match self {
+            Self::First => StatusCode::CONFLICT,
+            Self::Second => StatusCode::GATEWAY_TIMEOUT,
+        };
+        let text = "the device was not connected, or did not subscribe to calls, in time";
+        Refusal::new(status, 31, text)
     }
 }
 

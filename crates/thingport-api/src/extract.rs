@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::header::CONTENT_LENGTH;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
@@ -150,6 +150,11 @@ pub(crate) fn flag_of(name: &str, text: &str) -> Result<bool, Refusal> {
         "false" | "no" | "off" | "0" => Ok(false),
         _ => Err(Refusal::bad_request(format!("{name} is true or false, not {text}"))),
     }
+}
+
+/// An answer that is JSON text already.
+pub(crate) fn json_text(text: String) -> Response {
+    ([(CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 /// A JSON body, whatever content type was sent.

@@ -11,6 +11,7 @@ mod events;
 mod original;
 mod packages;
 mod profiles;
+mod rpc;
 mod system;
 pub(crate) mod telemetry;
 mod tenants;
@@ -43,6 +44,7 @@ pub(crate) fn routes() -> Vec<Route> {
         connectivity::routes(),
         telemetry::routes(),
         telemetry::attributes::routes(),
+        rpc::routes(),
         events::routes(),
         certificates::routes(),
         system::routes(),

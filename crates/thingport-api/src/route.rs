@@ -24,6 +24,8 @@ pub(crate) struct Route {
     pub(crate) body: Shape,
     pub(crate) answer: Shape,
     pub(crate) run: MethodRouter<Arc<Api>>,
+    /// Whether an answer may take as long as the request says, so that it has a bound of its own (G-6).
+    pub(crate) waits: bool,
 }
 
 /// Who may pass.
@@ -87,6 +89,12 @@ impl Route {
     /// Who may pass; [`T_C`] unless told.
     pub(crate) const fn who(mut self, who: Who) -> Self {
         self.who = who;
+        self
+    }
+
+    /// An answer may take as long as the request says.
+    pub(crate) const fn waits(mut self) -> Self {
+        self.waits = true;
         self
     }
 
@@ -170,6 +178,7 @@ impl Route {
             body: Shape::Empty,
             answer: Shape::Empty,
             run,
+            waits: false,
         }
     }
 }

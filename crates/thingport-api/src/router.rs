@@ -11,7 +11,7 @@ use tower_http::cors::{AllowHeaders, AllowMethods, Any, CorsLayer};
 
 use crate::api::Api;
 use crate::auth::{Door, must_sign_in};
-use crate::bounds::bounded;
+use crate::bounds::{bounded, waiting};
 use crate::error::Refusal;
 use crate::render::render;
 use crate::route::{Route, Who};
@@ -32,12 +32,16 @@ pub fn router(api: Arc<Api>) -> Router {
                 route.run.route_layer(from_fn_with_state(door, must_sign_in))
             }
         };
+        let run = if route.waits {
+            run.layer(from_fn_with_state(Arc::clone(&api), waiting))
+        } else {
+            run.layer(from_fn_with_state(Arc::clone(&api), bounded))
+        };
         router = router.route(route.path, run);
     }
     router
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn_with_state(Arc::clone(&api), bounded))
         .layer(from_fn_with_state(Arc::clone(&api), render))
         .layer(from_fn(ui::harden))
         .layer(cross_origin())

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use thingport_model::id::{
-    ApiKeyId, CredentialsId, CustomerId, EntityKind, EntityRef, NIL, PackageId,
+    ApiKeyId, CredentialsId, CustomerId, EntityKind, EntityRef, NIL, PackageId, RpcId,
 };
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -35,6 +35,11 @@ impl EntityId {
     /// The id of a package, which is no entity that owns readings either.
     pub(crate) fn package(id: PackageId) -> Self {
         Self { entity_type: PACKAGE, id: id.0 }
+    }
+
+    /// The id of a persistent call, which owns no readings either.
+    pub(crate) fn rpc(id: RpcId) -> Self {
+        Self { entity_type: "RPC", id: id.0 }
     }
 
     /// The id of a setting of the installation.
