@@ -74,9 +74,6 @@ pub(crate) struct Options {
     /// With --ca: take up earlier TLS sessions.
     #[arg(long)]
     resume: bool,
-    /// With --ca: certificate and key of every client, one PEM file.
-    #[arg(long)]
-    identity: Option<PathBuf>,
     /// Process whose CPU time and memory are the server's.
     #[arg(long)]
     pid: Option<u32>,

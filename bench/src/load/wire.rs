@@ -8,7 +8,7 @@ use mio::net::TcpStream;
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use super::Options;
@@ -88,17 +88,11 @@ pub(crate) fn tls(options: &Options) -> io::Result<Option<Arc<ClientConfig>>> {
         roots.add(root).map_err(io::Error::other)?;
     }
     let version = if options.tls12 { &rustls::version::TLS12 } else { &rustls::version::TLS13 };
-    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+    let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_protocol_versions(&[version])
         .map_err(io::Error::other)?
-        .with_root_certificates(roots);
-    let mut config = match &options.identity {
-        None => builder.with_no_client_auth(),
-        Some(file) => {
-            let key = PrivateKeyDer::from_pem_file(file).map_err(io::Error::other)?;
-            builder.with_client_auth_cert(certificates(file)?, key).map_err(io::Error::other)?
-        }
-    };
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     if !options.resume {
         config.resumption = Resumption::disabled();
     }
