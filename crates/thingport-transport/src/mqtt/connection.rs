@@ -321,7 +321,7 @@ impl Connection {
                     return self.begin_provisioning(caller, now_ms, desk);
                 }
                 let node = Arc::clone(&self.shared.node);
-                self.stage = Stage::Deciding(Box::pin(login::decide(node, caller)));
+                self.stage = Stage::Deciding(Box::pin(login::decide(node, caller, 0)));
             }
             Event::Publish(publish) if self.is_provisioning() => {
                 self.handle_request(&publish, desk);

@@ -1,5 +1,6 @@
 //! From CONNECT to a device, or to a refusal with its reason.
 
+use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use thingport_core::attempt::shown;
 use thingport_core::journal::{Report, Subject};
 use thingport_core::node::Node;
 use thingport_core::provision::asks_for_it;
-use thingport_core::registry::DeviceLogin;
+use thingport_core::registry::{DeviceLogin, Generation};
 use thingport_model::attempt::Attempt;
 use thingport_model::id::DeviceProfileId;
 use thingport_model::profile::DeviceProfile;
@@ -19,7 +20,6 @@ use thingport_mqtt::version::Version;
 use tokio::task::JoinError;
 
 /// What a CONNECT said, kept while the credentials are looked up.
-#[derive(Debug)]
 pub(super) struct Caller {
     pub(super) client_id: Box<str>,
     user_name: Option<Box<str>>,
@@ -29,7 +29,24 @@ pub(super) struct Caller {
 }
 
 /// What came of it.
-pub(super) type Decision = (Caller, Result<Arc<DeviceLogin>, Refused>);
+pub(super) type Decision = (Caller, Result<Admitted, Refused>);
+
+/// Who was found, and when that was true.
+pub(super) struct Admitted {
+    pub(super) login: Arc<DeviceLogin>,
+    /// State of the registry before it was asked: it may have changed since.
+    pub(super) seen: Generation,
+    /// How often it was asked before, because of such a change.
+    pub(super) round: u8,
+}
+
+/// Names, but no secrets: a user name may be a token.
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let offer = self.offer();
+        f.debug_struct("Caller").field("offer", &offer).field("version", &self.version).finish()
+    }
+}
 
 impl Caller {
     pub(super) fn of(connect: &Connect<'_>, security: Option<Box<Security>>) -> Self {
@@ -59,12 +76,12 @@ impl Caller {
 
 /// Looks the credentials up. A certificate may make a device or change what it logs in with: that is
 /// done to its end by a task of its own, which a peer that leaves does not stop halfway.
-pub(super) async fn decide(node: Arc<Node>, caller: Caller) -> Decision {
+pub(super) async fn decide(node: Arc<Node>, caller: Caller, round: u8) -> Decision {
     let presents = |security: &Security| !security.chain.is_empty();
     if !caller.security.as_deref().is_some_and(presents) {
-        return look_up(node, caller).await;
+        return look_up(node, caller, round).await;
     }
-    match tokio::spawn(look_up(node, caller)).await.map_err(JoinError::try_into_panic) {
+    match tokio::spawn(look_up(node, caller, round)).await.map_err(JoinError::try_into_panic) {
         Ok(decision) => decision,
         Err(Ok(panic)) => std::panic::resume_unwind(panic),
         // The runtime goes down, and this task with it.
@@ -72,12 +89,19 @@ pub(super) async fn decide(node: Arc<Node>, caller: Caller) -> Decision {
     }
 }
 
-async fn look_up(node: Arc<Node>, caller: Caller) -> Decision {
+async fn look_up(node: Arc<Node>, caller: Caller, round: u8) -> Decision {
+    if round > ROUNDS_MAX {
+        let detail = "credentials and profiles change faster than they can be looked up".to_owned();
+        let refused = Refused { detail, ..Reason::LoginStoreUnavailable.into() };
+        return (caller, Err(refused.having_tried("the same several times")));
+    }
+    let seen = node.registry.logins_generation();
     let result = match admit(&node.entrance(), &caller.offer()).await {
-        Ok(login) => pace(&node, login).await,
-        refused => refused,
+        // What the login costs was paid in the first round.
+        Ok(login) if round == 0 => pace(&node, login).await,
+        result => result,
     };
-    (caller, result)
+    (caller, result.map(|login| Admitted { login, seen, round }))
 }
 
 /// Takes the tokens of a login; a little too early is delayed, not refused (RL-020).
@@ -148,3 +172,6 @@ pub(super) const fn protocol(version: Option<Version>) -> &'static str {
         None => "MQTT",
     }
 }
+
+/// How often a login is looked up again because something changed meanwhile.
+const ROUNDS_MAX: u8 = 8;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod changed;
 #[path = "../secured/house.rs"]
 #[expect(dead_code, reason = "it serves the tests of TLS too")]
 mod house;

@@ -13,7 +13,7 @@ use thingport_mqtt::session::{Acceptance, Refusal};
 use super::{Connection, Open, Refreshing, Stage};
 use crate::config::UNSENT_STALL_MS;
 use crate::mqtt::answer;
-use crate::mqtt::login::{self, Caller};
+use crate::mqtt::login::{self, Admitted, Caller};
 use crate::mqtt::scratch::Desk;
 
 /// Login, mail, deadlines.
@@ -23,7 +23,7 @@ impl Connection {
             Stage::Deciding(deciding) => {
                 if let Poll::Ready((caller, result)) = deciding.as_mut().poll(cx) {
                     match result {
-                        Ok(login) => self.accept(caller, login, cx, now_ms, desk),
+                        Ok(admitted) => self.accept(caller, admitted, cx, now_ms, desk),
                         Err(refused) => self.turn_away(&caller, &refused, now_ms, desk),
                     }
                 }
@@ -64,17 +64,29 @@ impl Connection {
     }
 
     /// CONNACK goes out only once everything the client will use is there (C-12).
+    ///
+    /// A change of the device, its credentials or profile is told to open mailboxes alone. One that came
+    /// after the look-up and before the mailbox was open therefore has the login looked up again.
     pub(super) fn accept(
         &mut self,
         caller: Caller,
-        login: Arc<DeviceLogin>,
+        Admitted { login, seen, round }: Admitted,
         cx: &mut Context<'_>,
         now_ms: u64,
         desk: &mut Desk,
     ) {
         let node = &self.shared.node;
+        let is_stale = || node.registry.logins_generation() != seen;
+        // Before the mailbox is opened, too: that would close the connection of who is right now.
+        if is_stale() {
+            return self.decide_again(caller, round, cx);
+        }
         let epoch = node.presence.epoch();
         let mailbox = node.presence.open(login.device_id);
+        if is_stale() {
+            node.presence.close(login.device_id, &mailbox);
+            return self.decide_again(caller, round, cx);
+        }
         let quota = node.limits.of_device(&login, now_ms);
         let link = Link::open(self.shared.dialects.of(&login.profile), login.is_gateway);
         node.guard.succeeded(self.remote.ip());
@@ -96,6 +108,12 @@ impl Connection {
         self.welcome(assigned.as_deref(), now_ms, desk);
         // Registers for mail; another login may have taken the device over already.
         self.handle_mail(cx, desk);
+    }
+
+    fn decide_again(&mut self, caller: Caller, round: u8, cx: &Context<'_>) {
+        let node = Arc::clone(&self.shared.node);
+        self.stage = Stage::Deciding(Box::pin(login::decide(node, caller, round + 1)));
+        cx.waker().wake_by_ref();
     }
 
     /// CONNACK with success.
