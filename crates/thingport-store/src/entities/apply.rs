@@ -10,18 +10,16 @@ use thingport_model::profile::DeviceProfile;
 use thingport_model::tenant::{Customer, Tenant, TenantProfile};
 use thingport_model::time::Timestamp;
 use thingport_model::user::{ApiKey, EndedSession, LoginChange, User, UserCredentials};
-use uuid::Uuid;
 
 use super::calls;
 use super::document::{
     CredentialsDocument, DeviceDocument, Document, LoginDocument, PersonDocument, PlaceDocument,
     ProfileDocument, TenantProfileDocument, ca_name, provision_key,
 };
-use super::fault::port_error;
-use super::query::{count, login, one};
 use super::packages;
+use super::query::{count, login, one};
 use super::search::searchable;
-use super::statement::{remove, run};
+use super::statement::{put, remove, run};
 
 /// Applies one step.
 pub(super) fn apply(connection: &Connection, write: &Write) -> Result<(), PortError> {
@@ -47,8 +45,6 @@ pub(super) fn apply(connection: &Connection, write: &Write) -> Result<(), PortEr
         Write::ForgetCalls(tenant, before, limit) => {
             calls::forget(connection, *tenant, *before, *limit)
         }
-        Write::Setting(key, value) => put_setting(connection, key, value),
-        Write::Purged(entity) => purged(connection, *entity),
         Write::Package(package) => packages::put_package(connection, package),
         Write::DeletePackage(id) => packages::delete_package(connection, *id),
         Write::PackageBytesAtMost(tenant, max) => {
@@ -60,6 +56,8 @@ pub(super) fn apply(connection: &Connection, write: &Write) -> Result<(), PortEr
         }
         Write::AnnouncementQueued(one) => packages::queued(connection, one),
         Write::Announced(one) => packages::announced(connection, one),
+        Write::Setting(key, value) => put_setting(connection, key, value),
+        Write::Purged(entity) => purged(connection, *entity),
     }
 }
 
@@ -216,9 +214,9 @@ fn put_profile(connection: &Connection, profile: &DeviceProfile) -> Result<(), P
         run(connection, sql, &[profile.tenant_id.0.as_bytes(), profile.id.0.as_bytes()])?;
     }
     let document = ProfileDocument::from(profile).write()?;
+    let [firmware, software] = packages::columns(&profile.packages);
     let columns: &[(&str, &dyn ToSql)] = &[
         ("created_at", &profile.created_at.ms()),
-    let [firmware, software] = packages::columns(&profile.packages);
         ("tenant_id", profile.tenant_id.0.as_bytes()),
         ("name", &profile.name),
         ("description", &profile.description),
@@ -226,29 +224,29 @@ fn put_profile(connection: &Connection, profile: &DeviceProfile) -> Result<(), P
         ("is_default", &i16::from(profile.is_default)),
         ("provision_key", &provision_key(&profile.provisioning)),
         ("ca_name", &ca_name(&profile.provisioning)),
-        ("search", &searchable([Some(profile.name.as_str())])),
-        ("document", &document),
         ("firmware_id", &firmware),
         ("software_id", &software),
+        ("search", &searchable([Some(profile.name.as_str())])),
+        ("document", &document),
     ];
     put(connection, "device_profile", profile.id.0, profile.version, columns)
 }
 
 fn put_device(connection: &Connection, device: &Device) -> Result<(), PortError> {
     let document = DeviceDocument::from(device).write()?;
+    let [firmware, software] = packages::columns(&device.packages);
     let columns: &[(&str, &dyn ToSql)] = &[
         ("created_at", &device.created_at.ms()),
-    let [firmware, software] = packages::columns(&device.packages);
         ("tenant_id", device.tenant_id.0.as_bytes()),
         ("customer_id", &device.customer_id.map(|id| id.0.into_bytes())),
         ("profile_id", device.profile_id.0.as_bytes()),
         ("name", &device.name),
         ("label", &device.label),
         ("is_gateway", &i16::from(device.is_gateway)),
-        ("search", &searchable([Some(device.name.as_str()), device.label.as_deref()])),
-        ("document", &document),
         ("firmware_id", &firmware),
         ("software_id", &software),
+        ("search", &searchable([Some(device.name.as_str()), device.label.as_deref()])),
+        ("document", &document),
     ];
     put(connection, "device", device.id.0, device.version, columns)
 }
@@ -278,61 +276,6 @@ fn put_setting(connection: &Connection, key: &str, value: &str) -> Result<(), Po
 fn purged(connection: &Connection, entity: EntityRef) -> Result<(), PortError> {
     let sql = "DELETE FROM outbox WHERE kind = $1 AND id = $2";
     run(connection, sql, &[&(entity.kind as u8), entity.id.as_bytes()]).map(drop)
-}
-
-/// Creates the row when its version is 1, otherwise replaces the one that is a version older.
-pub(super) fn put(
-    connection: &Connection,
-    table: &str,
-    id: Uuid,
-    version: i64,
-    columns: &[(&str, &dyn ToSql)],
-) -> Result<(), PortError> {
-    let mut values: Vec<&dyn ToSql> = columns.iter().map(|(_, value)| *value).collect();
-    let known = version - 1;
-    values.extend([id.as_bytes() as &dyn ToSql, &version]);
-    if version == 1 {
-        let inserted = run(connection, &insert_text(table, columns), &values);
-        // Which of several broken rules SQLite names is its own choice: an old row goes first.
-        return match inserted {
-            Err(PortError::Conflict(_)) if stale(connection, table, id)? == Conflict::Version => {
-                Err(PortError::Conflict(Conflict::Version))
-            }
-            other => other.map(drop),
-        };
-    }
-    values.insert(columns.len(), &version);
-    values[columns.len() + 2] = &known;
-    match run(connection, &update_text(table, columns), &values)? {
-        0 => Err(PortError::Conflict(stale(connection, table, id)?)),
-        _ => Ok(()),
-    }
-}
-
-fn insert_text(table: &str, columns: &[(&str, &dyn ToSql)]) -> String {
-    let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-    let marks: Vec<String> = (1..=columns.len() + 2).map(|number| format!("${number}")).collect();
-    let (names, marks) = (names.join(", "), marks.join(", "));
-    format!("INSERT INTO {table} ({names}, id, version) VALUES ({marks})")
-}
-
-fn update_text(table: &str, columns: &[(&str, &dyn ToSql)]) -> String {
-    let sets: Vec<String> =
-        columns.iter().enumerate().map(|(at, (name, _))| format!("{name} = ${}", at + 1)).collect();
-    let (sets, next) = (sets.join(", "), columns.len() + 1);
-    format!(
-        "UPDATE {table} SET {sets}, version = ${next} WHERE id = ${} AND version = ${}",
-        next + 1,
-        next + 2
-    )
-}
-
-fn stale(connection: &Connection, table: &str, id: Uuid) -> Result<Conflict, PortError> {
-    let sql = format!("SELECT COUNT(*) FROM {table} WHERE id = $1");
-    let fault = |error| port_error(&error, Conflict::Reference);
-    let mut statement = connection.prepare_cached(&sql).map_err(fault)?;
-    let rows: i64 = statement.query_row([id.as_bytes()], |row| row.get(0)).map_err(fault)?;
-    Ok(if rows == 0 { Conflict::Missing } else { Conflict::Version })
 }
 
 fn delete(connection: &Connection, entity: EntityRef) -> Result<(), PortError> {
@@ -370,9 +313,9 @@ const fn cascade(kind: EntityKind) -> &'static [&'static str] {
             "DELETE FROM package WHERE profile_id = $1",
         ],
         EntityKind::Device => &[
+            "DELETE FROM announcement WHERE device_id = $1",
             "DELETE FROM device_credentials WHERE device_id = $1",
             "DELETE FROM rpc WHERE device_id = $1",
-            "DELETE FROM announcement WHERE device_id = $1",
         ],
         EntityKind::User => &[
             "DELETE FROM person_login WHERE person_id = $1",
@@ -403,14 +346,14 @@ const fn cascade(kind: EntityKind) -> &'static [&'static str] {
             "DELETE FROM device_credentials WHERE device_id IN \
              (SELECT id FROM device WHERE tenant_id = $1)",
             "DELETE FROM rpc WHERE device_id IN (SELECT id FROM device WHERE tenant_id = $1)",
-            "DELETE FROM device WHERE tenant_id = $1",
-            "DELETE FROM device_profile WHERE tenant_id = $1",
             "DELETE FROM announcement WHERE device_id IN \
              (SELECT id FROM device WHERE tenant_id = $1)",
-            "DELETE FROM person_login WHERE person_id IN \
+            "DELETE FROM device WHERE tenant_id = $1",
             "UPDATE device_profile SET firmware_id = NULL, software_id = NULL \
              WHERE tenant_id = $1",
             "DELETE FROM package WHERE tenant_id = $1",
+            "DELETE FROM device_profile WHERE tenant_id = $1",
+            "DELETE FROM person_login WHERE person_id IN \
              (SELECT id FROM person WHERE tenant_id = $1)",
             "DELETE FROM person_settings WHERE person_id IN \
              (SELECT id FROM person WHERE tenant_id = $1)",

@@ -12,12 +12,11 @@ use thingport_model::port::packages::{PackageFilter, PackageRecords};
 use uuid::Uuid;
 
 use super::SqliteEntities;
-use super::apply::put;
 use super::document::{Document as _, PackageDocument};
 use super::list::{List, package_sort};
 use super::query::{corrupt, count, document, get, id, many, maybe_id, moment};
 use super::search::searchable;
-use super::statement::{remove, run};
+use super::statement::{put, remove, run};
 
 #[async_trait]
 impl PackageRecords for SqliteEntities {
@@ -147,14 +146,6 @@ pub(super) fn announced(connection: &Connection, one: &Announcement) -> Result<(
     let values: &[&dyn ToSql] =
         &[one.device_id.0.as_bytes(), &(one.kind as u8), one.turn.as_bytes()];
     run(connection, sql, values).map(drop)
-}
-
-/// The packages of a row of `device` or `device_profile`.
-pub(super) fn assigned(row: &Row<'_>) -> Result<AssignedPackages, PortError> {
-    Ok(AssignedPackages {
-        firmware: maybe_id(row, "firmware_id")?.map(PackageId),
-        software: maybe_id(row, "software_id")?.map(PackageId),
-    })
 }
 
 /// Values of the columns `firmware_id` and `software_id`.

@@ -5,9 +5,10 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql};
 use thingport_model::credentials::{CredentialsType, DeviceCertificate, DeviceCredentials};
 use thingport_model::device::{Device, DeviceOverview};
 use thingport_model::id::{
-    ApiKeyId, CredentialsId, CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef,
+    ApiKeyId, CredentialsId, CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef, PackageId,
     TenantId, TenantProfileId, UserId,
 };
+use thingport_model::ota::AssignedPackages;
 use thingport_model::port::error::{Conflict, PortError};
 use thingport_model::profile::{DeviceProfile, TransportType};
 use thingport_model::tenant::{Address, Customer, Tenant, TenantProfile};
@@ -21,7 +22,6 @@ use super::document::{
 };
 use super::fault::port_error;
 
-use super::packages;
 /// Reads an entity from a row that has the columns of its table.
 pub(super) type Read<T> = fn(&Row<'_>) -> Result<T, PortError>;
 
@@ -102,8 +102,8 @@ pub(super) fn tenant_profile(row: &Row<'_>) -> Result<TenantProfile, PortError> 
         devices_max: document.devices_max,
         customers_max: document.customers_max,
         users_max: document.users_max,
-    })
         package_bytes_max: document.package_bytes_max,
+    })
 }
 
 pub(super) fn customer(row: &Row<'_>) -> Result<Customer, PortError> {
@@ -187,8 +187,8 @@ pub(super) fn profile(row: &Row<'_>) -> Result<DeviceProfile, PortError> {
         opaque_transport: document.opaque_transport,
         alarms: document.alarms,
         queue_name: document.queue_name,
+        packages: assigned_packages(row)?,
         version: get(row, "version")?,
-        packages: packages::assigned(row)?,
     })
 }
 
@@ -207,8 +207,8 @@ pub(super) fn device(row: &Row<'_>) -> Result<Device, PortError> {
         is_gateway: get(row, "is_gateway")?,
         additional_info: document.additional_info,
         device_data: document.device_data,
+        packages: assigned_packages(row)?,
         version: get(row, "version")?,
-        packages: packages::assigned(row)?,
     })
 }
 
@@ -269,6 +269,14 @@ fn address(row: &Row<'_>, place: PlaceDocument) -> Result<Address, PortError> {
 
 pub(super) fn document<T: Document>(row: &Row<'_>) -> Result<T, PortError> {
     T::read(&get::<String>(row, "document")?)
+}
+
+/// The packages of a row of `device` or `device_profile`.
+fn assigned_packages(row: &Row<'_>) -> Result<AssignedPackages, PortError> {
+    Ok(AssignedPackages {
+        firmware: maybe_id(row, "firmware_id")?.map(PackageId),
+        software: maybe_id(row, "software_id")?.map(PackageId),
+    })
 }
 
 pub(super) fn moment(row: &Row<'_>) -> Result<Timestamp, PortError> {
