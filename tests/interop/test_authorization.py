@@ -24,6 +24,7 @@ ACCESS = {
     "profile": {"tenant": 200, "program": 200, "stranger": 404, "customer": 200, "neighbour": 200, "guest": 200},
     "tenant": {"sysadmin": 200, "tenant": 200, "program": 200, "stranger": 404},
     "tenant_profile": {"sysadmin": 200},
+    "package": {"tenant": 200, "program": 200, "stranger": 404, "customer": 200, "neighbour": 200, "guest": 200},
     # A user of the first customer: colleagues see each other, only administrators change others.
     "user": {"sysadmin": 403, "tenant": 200, "program": 200, "stranger": 404, "customer": 200, "neighbour": 403,
              "guest": 403},
@@ -36,8 +37,8 @@ ACCESS = {
 PARAMETERS = {
     "{deviceId}": "device", "{entityId}": "device", "{customerId}": "customer", "{deviceProfileId}": "profile",
     "{tenantId}": "tenant", "{tenantProfileId}": "tenant_profile", "{userId}": "user", "{id}": "key",
-}
     "{otaPackageId}": "package",
+}
 WORDS = {"{entityType}": "DEVICE", "{scope}": "SERVER_SCOPE", "{ttl}": "60", "{key}": "general", "{enabled}": "true",
          "{protocol}": "mqtts", "{type}": "FIRMWARE", "{otaPackageType}": "SOFTWARE"}
 
@@ -253,8 +254,9 @@ def objects(people):
     package = people.tenant.ok("POST", "/api/otaPackage", {
         "deviceProfileId": device.body["deviceProfileId"], "type": "FIRMWARE", "title": fresh("image"), "version": "1",
         "usesUrl": True, "url": "https://example.org/image"})
-        device=device.id, profile=device.body["deviceProfileId"]["id"], customer=people.customer_id,
+    return SimpleNamespace(
         package=package["id"]["id"],
+        device=device.id, profile=device.body["deviceProfileId"]["id"], customer=people.customer_id,
         tenant=device.body["tenantId"]["id"], tenant_ref=device.body["tenantId"], user=user["id"]["id"],
         user_id=user["id"], key=key["id"]["id"], tenant_profile=limits["id"]["id"],
     )

@@ -103,9 +103,20 @@ impl Node {
         let deleted = Arc::new(Notify::new());
         let journal = Journal::new(Arc::clone(&ledger), Arc::clone(&clock), Arc::clone(&metrics));
         let journal = Arc::new(journal);
+        let activity = Arc::new(Activity::new(
+            Arc::clone(&entities),
+            Arc::clone(&ledger),
+            Arc::clone(&presence),
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+            config.activity,
+        ));
+        // A crash may have left files of packages.
+        let litter = Arc::new(AtomicBool::new(true));
         let changes = Arc::new(Changes {
             presence: Arc::clone(&presence),
             deleted: Arc::clone(&deleted),
+            litter: Arc::clone(&litter),
             calls: OnceLock::new(),
         });
         let registry = Registry::new(
@@ -126,7 +137,6 @@ impl Node {
         };
         let calls = Arc::new(Calls::new(calls, config.calls));
         // Nobody else knows of the slot yet, so it is free.
-            litter: Arc::clone(&litter),
         let _ = changes.calls.set(Arc::clone(&calls));
         Self {
             telemetry: Telemetry::new(Arc::clone(&registry), Arc::clone(&ledger)),
@@ -138,8 +148,7 @@ impl Node {
             ),
             calls,
             client_calls: ClientCalls::new(Arc::clone(&clock)),
-            claims: Claims,
-            packages: Packages,
+            claims: Claims::new(claims, config.claims),
             provisions: Provisions::new(
                 Arc::clone(&registry),
                 Arc::clone(&ledger),
@@ -192,6 +201,8 @@ impl Node {
 struct Changes {
     presence: Arc<Presence>,
     deleted: Arc<Notify>,
+    /// Whether packages were deleted whose files are still there.
+    litter: Arc<AtomicBool>,
     /// Set as soon as there are calls, which need the registry themselves.
     calls: OnceLock<Arc<Calls>>,
 }
@@ -231,11 +242,6 @@ impl RegistryEvents for Changes {
             calls.tenant_deleted(tenant);
         }
         self.presence.bump_epoch();
-    /// Whether packages were deleted whose files are still there.
-    litter: Arc<AtomicBool>,
-        self.deleted.notify_one();
-    }
-}
         self.packages_deleted();
     }
 

@@ -209,7 +209,9 @@ impl Packages {
         let data = match &package.content {
             PackageContent::Data(data) => data.clone(),
             PackageContent::Url(_) => {
-                return Err(Error::Invalid("the package lies at its URL; load it there".to_owned()));
+                return Err(Error::Invalid(
+                    "the package lies at its URL; load it there".to_owned(),
+                ));
             }
             PackageContent::Missing => {
                 return Err(Error::Invalid("no data were uploaded to the package yet".to_owned()));

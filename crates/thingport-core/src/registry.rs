@@ -15,8 +15,8 @@ pub mod credentials;
 pub mod devices;
 pub mod first_run;
 mod logins;
-pub mod profiles;
 pub mod packages;
+pub mod profiles;
 pub mod provisioning;
 mod text;
 

@@ -24,8 +24,8 @@ use thingport_mqtt::limits::Bounds;
 use thingport_store::config::LedgerConfig;
 use thingport_store::entities::SqliteEntities;
 use thingport_store::ledger::{LogLedger, Progress};
-use thingport_transport::config::{ProxyConfig, TLS_HANDSHAKES_MAX, TlsConfig};
 use thingport_store::packages::DirPackages;
+use thingport_transport::config::{ProxyConfig, TLS_HANDSHAKES_MAX, TlsConfig};
 use thingport_transport::drain::Drain;
 use thingport_transport::listen::{BindError, Listener};
 use thingport_x509::certificate::Certificate;
@@ -241,6 +241,12 @@ async fn keep_house(node: Arc<Node>) {
         if let Err(error) = node.purge_deleted().await {
             tracing::warn!(?error, "deleted entities could not be purged yet");
         }
+        if let Err(error) = node.packages.sweep().await {
+            tracing::warn!(?error, "files of deleted packages could not be removed yet");
+        }
+        if let Err(error) = node.packages.announce(&*node.ledger).await {
+            tracing::warn!(?error, "devices could not be told of their packages yet");
+        }
         tokio::select! {
             () = node.deleted.notified() => {}
             () = tokio::time::sleep(Duration::from_secs(1)) => node.journal.tick(),
@@ -267,12 +273,6 @@ async fn end_calls(node: Arc<Node>) {
 
 /// Writes how far persistent calls have come.
 async fn save_calls(node: Arc<Node>) {
-        if let Err(error) = node.packages.sweep().await {
-            tracing::warn!(?error, "files of deleted packages could not be removed yet");
-        }
-        if let Err(error) = node.packages.announce(&*node.ledger).await {
-            tracing::warn!(?error, "devices could not be told of their packages yet");
-        }
     loop {
         node.calls.unsaved().await;
         while let Err(error) = node.calls.save().await {
@@ -442,6 +442,7 @@ fn api_config(config: &Config) -> ApiConfig {
         user_token_access: config.auth.user_token_access,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         body_max: config.http.body_max.as_usize(),
+        upload_max: config.http.upload_max.0,
         ..ApiConfig::default()
     }
 }
@@ -486,7 +487,6 @@ async fn stop_signal() -> Result<(), Failure> {
 
 fn signal_of(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind).map_err(|error| Failure::new(format!("signals cannot be caught: {error}")))
-        upload_max: config.http.upload_max.0,
 }
 
 /// How long connections may take to finish after a stop signal; the whole stop takes at most 5 s.

@@ -11,12 +11,12 @@ use thingport_model::id::{
     ApiKeyId, CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef, PackageFileId,
     PackageId, RpcId, TenantId, TenantProfileId, UserId,
 };
-use thingport_model::page::{Page, PageLink};
 use thingport_model::ota::{Announcement, Package, PackageKind};
+use thingport_model::page::{Page, PageLink};
 use thingport_model::port::entities::{Entities, Write};
 use thingport_model::port::error::{Conflict, PortError};
-use thingport_model::profile::DeviceProfile;
 use thingport_model::port::packages::{PackageFilter, PackageRecords};
+use thingport_model::profile::DeviceProfile;
 use thingport_model::rpc::{CallFilter, PersistentCall};
 use thingport_model::tenant::{Customer, Tenant, TenantProfile};
 use thingport_model::time::Timestamp;
@@ -41,10 +41,10 @@ struct Tables {
     api_keys: BTreeMap<ApiKeyId, ApiKey>,
     ended: BTreeMap<Uuid, Timestamp>,
     calls: BTreeMap<RpcId, PersistentCall>,
-}
-
     packages: BTreeMap<PackageId, Package>,
     announcements: BTreeMap<(DeviceId, PackageKind), Announcement>,
+}
+
 impl Tables {
     fn apply(&mut self, write: Write) -> Result<(), PortError> {
         match write {

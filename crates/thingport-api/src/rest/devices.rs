@@ -23,9 +23,9 @@ use crate::dto::credentials::CredentialsInput;
 use crate::dto::device::{DeviceBody, DeviceInput, DeviceOverviewBody, DeviceTypeBody};
 use crate::dto::id::optional_id;
 use crate::dto::opaque::{self, Opaque};
+use crate::dto::package::assigned;
 use crate::error::Refusal;
 use crate::extract::{Body, Params, Segments};
-use crate::dto::package::assigned;
 use crate::route::{Query, Route, T, optional, required};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -159,8 +159,8 @@ fn draft(input: DeviceInput, params: &Params) -> Result<DeviceDraft, Refusal> {
         additional_info,
         configuration,
         transport,
-        on_conflict: name_policy(params)?,
         packages,
+        on_conflict: name_policy(params)?,
     })
 }
 

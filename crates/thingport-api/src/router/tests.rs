@@ -1,6 +1,8 @@
 //! The API as its clients meet it, on an invented node.
 
 mod accounts;
+mod devices;
+mod packages;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

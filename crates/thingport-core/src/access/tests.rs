@@ -169,7 +169,7 @@ fn device() -> Device {
         is_gateway: false,
         additional_info: None,
         device_data: "{}".to_owned(),
+        packages: thingport_model::ota::AssignedPackages::default(),
         version: 1,
     }
 }
-        packages: thingport_model::ota::AssignedPackages::default(),

@@ -7,9 +7,7 @@
 use thingport_model::attribute::Scope;
 use thingport_model::device::Device;
 use thingport_model::id::EntityRef;
-use thingport_model::ota::{
-    Announcement, AnnouncementStage, Package, PackageContent, PackageKind,
-};
+use thingport_model::ota::{Announcement, AnnouncementStage, Package, PackageContent, PackageKind};
 use thingport_model::port::entities::Write;
 use thingport_model::port::ledger::{Change, Ledger};
 use thingport_model::reading::Readings;
@@ -144,8 +142,7 @@ impl Packages {
 
     /// OT-002: there is no package any more.
     async fn untell(&self, entity: EntityRef, kind: PackageKind) -> Result<(), Error> {
-        let keys: Vec<String> =
-            KEYS.iter().map(|key| format!("{}_{key}", kind.prefix())).collect();
+        let keys: Vec<String> = KEYS.iter().map(|key| format!("{}_{key}", kind.prefix())).collect();
         self.attributes.remove(entity, Scope::Shared, &keys).await
     }
 

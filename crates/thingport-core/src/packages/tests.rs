@@ -3,9 +3,8 @@ use super::*;
 #[test]
 fn only_the_first_request_of_a_download_counts() {
     let downloads = Downloads::default();
-    let ask = |kind, request, chunk| {
-        downloads.begin(PackageRequest { kind, request, chunk, size: None })
-    };
+    let ask =
+        |kind, request, chunk| downloads.begin(PackageRequest { kind, request, chunk, size: None });
     assert!(ask(PackageKind::Firmware, 1, 0));
     assert!(!ask(PackageKind::Firmware, 1, 1));
     assert!(ask(PackageKind::Software, 1, 0));

@@ -2,8 +2,8 @@
 
 use thingport_model::device::{Device, DeviceFilter, DeviceOverview};
 use thingport_model::id::{CustomerId, DeviceId, DeviceProfileId, EntityKind, TenantId};
-use thingport_model::page::{Page, PageLink};
 use thingport_model::ota::AssignedPackages;
+use thingport_model::page::{Page, PageLink};
 use thingport_model::port::entities::Write;
 use thingport_model::profile::DeviceProfile;
 use thingport_model::tenant::OpaqueJson;
@@ -97,8 +97,8 @@ impl DeviceDraft {
             is_gateway: false,
             configuration: None,
             transport: None,
-            on_conflict: NamePolicy::Fail,
             packages: AssignedPackages::default(),
+            on_conflict: NamePolicy::Fail,
         }
     }
 }
@@ -349,6 +349,9 @@ impl Registry {
         let secret = credentials.map_or(&random, |draft| &draft.secret);
         let credentials = self.new_credentials(id, created_at, secret)?;
         let profile = self.chosen_profile(caller.tenant_id, &draft.profile).await?;
+        self.check_packages(&draft.packages, profile.id).await?;
+        let packages = (AssignedPackages::default(), draft.packages.beside(&profile.packages));
+        let announced = self.announcements(id, packages, created_at);
         let device = Device {
             id,
             created_at,
@@ -356,22 +359,23 @@ impl Registry {
             customer_id: self.chosen_customer(caller, draft.customer_id).await?,
             name: self.free_name(caller.tenant_id, None, draft).await?,
             device_data: device_data(draft, &profile),
+            packages: draft.packages,
             profile_id: profile.id,
             profile_name: profile.name,
             label: draft.label.clone(),
-        self.check_packages(&draft.packages, profile.id).await?;
-        let packages = (AssignedPackages::default(), draft.packages.beside(&profile.packages));
-        let announced = self.announcements(id, packages, created_at);
             is_gateway: draft.is_gateway,
             additional_info: draft.additional_info.clone(),
             version: 1,
         };
         let mut writes =
             vec![Write::Device(device.clone()), Write::DeviceCredentials(credentials.clone())];
+        let is_announced = !announced.is_empty();
+        writes.extend(announced);
         self.write_within(writes, caller.tenant_id, EntityKind::Device, limit).await?;
-            packages: draft.packages,
         // The id may be remembered as nobody's (AU-034).
         self.logins.forget_logins([credentials.credentials_id.as_str()]);
+        self.packages_assigned(is_announced);
+        self.events.device_created(device.id);
         Ok(device)
     }
 
@@ -379,57 +383,53 @@ impl Registry {
         &self,
         caller: &Caller,
         id: DeviceId,
-        let is_announced = !announced.is_empty();
-        writes.extend(announced);
         draft: &DeviceDraft,
         credentials: Option<&CredentialsDraft>,
     ) -> Result<Device, Error> {
-        self.packages_assigned(is_announced);
-        self.events.device_created(device.id);
         let stored = self.device(caller, id).await?;
         caller.may_write_device(&stored)?;
         let version = next_version(stored.version, draft.version)?;
         let profile = self.chosen_profile(caller.tenant_id, &draft.profile).await?;
+        self.check_packages(&draft.packages, profile.id).await?;
+        let before = self.packages_of(&stored).await?;
+        let packages = (before, draft.packages.beside(&profile.packages));
+        let announced = self.announcements(id, packages, self.now());
         let device = Device {
             customer_id: self.chosen_customer(caller, draft.customer_id).await?,
             name: self.free_name(caller.tenant_id, Some(id), draft).await?,
             device_data: device_data(draft, &profile),
+            packages: draft.packages,
             profile_id: profile.id,
             profile_name: profile.name,
             label: draft.label.clone(),
             is_gateway: draft.is_gateway,
             additional_info: draft.additional_info.clone(),
             version,
-        self.check_packages(&draft.packages, profile.id).await?;
-        let before = self.packages_of(&stored).await?;
-        let packages = (before, draft.packages.beside(&profile.packages));
-        let announced = self.announcements(id, packages, self.now());
             ..stored
         };
         let mut writes = vec![Write::Device(device.clone())];
         let old = self.credentials_of(id).await?;
-            packages: draft.packages,
         let new = credentials.map(|draft| changed(&old, draft)).transpose()?;
         writes.extend(new.clone().map(Write::DeviceCredentials));
+        let is_announced = !announced.is_empty();
+        writes.extend(announced);
         self.write(writes).await?;
         self.device_written(&device).await?;
         if let Some(new) = new {
             self.credentials_written(&old, &new);
         }
+        self.packages_assigned(is_announced);
         Ok(device)
     }
 
     async fn device_written(&self, device: &Device) -> Result<(), Error> {
         match self.entities.credentials_of(device.id).await {
-        let is_announced = !announced.is_empty();
-        writes.extend(announced);
             Ok(found) => {
                 let ids = found.iter().map(|found| found.credentials_id.as_str());
                 self.logins.forget_device(device.id, ids);
             }
             // Which login to forget is unknown: forget all rather than keep a wrong one.
             Err(_) => self.logins.forget_all(),
-        self.packages_assigned(is_announced);
         }
         self.events.device_changed(device.id);
         Ok(())

@@ -11,17 +11,17 @@ use crate::id::{
     ApiKeyId, CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef, PackageId, RpcId,
     TenantId, TenantProfileId, UserId,
 };
-use crate::page::{Page, PageLink};
 use crate::ota::{Announcement, Package, PackageKind};
+use crate::page::{Page, PageLink};
 use crate::port::error::PortError;
-use crate::profile::DeviceProfile;
 use crate::port::packages::PackageRecords;
+use crate::profile::DeviceProfile;
 use crate::rpc::{CallFilter, KeptProgress, PersistentCall};
 use crate::tenant::{Customer, Tenant, TenantProfile};
 use crate::time::Timestamp;
 use crate::user::{ApiKey, EndedSession, KeyHash, LoginChange, User, UserCredentials};
-
 use uuid::Uuid;
+
 /// One step of a write. The entity carries the version it shall have after the write; the engine
 /// refuses with [`crate::port::error::Conflict::Version`] unless the stored version is one less (or
 /// the entity is new and the version is 1).

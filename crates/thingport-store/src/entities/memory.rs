@@ -1,8 +1,8 @@
 //! The port over plain maps: the reference that SQLite is held to, and what simulations run on.
 
 mod calls;
-mod rules;
 mod packages;
+mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,9 +14,9 @@ use thingport_model::id::{
     ApiKeyId, CredentialsId, CustomerId, DeviceId, DeviceProfileId, EntityRef, PackageId, RpcId,
     TenantId, TenantProfileId, UserId,
 };
+use thingport_model::ota::{Announcement, Package, PackageKind};
 use thingport_model::page::{Page, PageLink};
 use thingport_model::port::entities::{Entities, Write};
-use thingport_model::ota::{Announcement, Package, PackageKind};
 use thingport_model::port::error::PortError;
 use thingport_model::profile::DeviceProfile;
 use thingport_model::rpc::{CallFilter, PersistentCall};
@@ -51,12 +51,12 @@ struct State {
     devices: BTreeMap<DeviceId, Device>,
     credentials: BTreeMap<CredentialsId, DeviceCredentials>,
     calls: BTreeMap<RpcId, PersistentCall>,
+    packages: BTreeMap<PackageId, Package>,
+    announcements: BTreeMap<(DeviceId, PackageKind), Announcement>,
     settings: BTreeMap<String, String>,
     outbox: BTreeSet<EntityRef>,
 }
 
-    packages: BTreeMap<PackageId, Package>,
-    announcements: BTreeMap<(DeviceId, PackageKind), Announcement>,
 impl State {
     fn named(&self, device: &Device) -> Device {
         let profile = self.profiles.get(&device.profile_id);

@@ -495,8 +495,8 @@ fn tenant_profile_of(name: &str) -> TenantProfile {
         devices_max: 4,
         customers_max: 5,
         users_max: 6,
-        rate_limits: rate_limits(),
         package_bytes_max: 0,
+        rate_limits: rate_limits(),
     }
 }
 
@@ -582,8 +582,8 @@ fn profile_of(tenant: &Tenant, name: &str) -> DeviceProfile {
         provisioning: Provisioning::Disabled { configured: true },
         alarms: None,
         queue_name: None,
-        version: 1,
         packages: thingport_model::ota::AssignedPackages::default(),
+        version: 1,
     }
 }
 
@@ -600,8 +600,8 @@ fn device_of(profile: &DeviceProfile, name: &str) -> Device {
         is_gateway: true,
         additional_info: Some(r#"{"gateway":true}"#.to_owned()),
         device_data: "{}".to_owned(),
-        version: 1,
         packages: thingport_model::ota::AssignedPackages::default(),
+        version: 1,
     }
 }
 

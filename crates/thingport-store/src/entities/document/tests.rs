@@ -1,9 +1,9 @@
 use super::*;
 use crate::entities::calls::CallDocument;
 use std::path::PathBuf;
-use thingport_model::id::{DeviceProfileId, NIL, TenantId};
+use thingport_model::id::{DeviceProfileId, NIL, PackageId, TenantId};
 use thingport_model::limit::{LimitKind, LimitScope};
-use thingport_model::ota::AssignedPackages;
+use thingport_model::ota::{AssignedPackages, PackageKind};
 use thingport_model::profile::TransportType;
 
 /// Each document with the file that holds its stored text.
@@ -52,6 +52,7 @@ fn rows() -> Vec<(&'static str, String)> {
     };
     let credentials = CredentialsDocument { value: Some(r#"{"clientId":null}"#.to_owned()) };
     vec![
+        ("package", PackageDocument::from(&package()).write().unwrap()),
         ("place", place.write().unwrap()),
         ("tenant_profile", tenant_profile.write().unwrap()),
         ("person", person.write().unwrap()),
@@ -62,6 +63,29 @@ fn rows() -> Vec<(&'static str, String)> {
         ("device_profile_default", ProfileDocument::from(&plain()).write().unwrap()),
         ("device_profile_mqtt", ProfileDocument::from(&rich()).write().unwrap()),
     ]
+}
+
+fn package() -> Package {
+    Package {
+        id: PackageId(NIL),
+        created_at: Timestamp(1),
+        tenant_id: TenantId(NIL),
+        profile_id: DeviceProfileId(NIL),
+        kind: PackageKind::Firmware,
+        title: "t".to_owned(),
+        version: "1".to_owned(),
+        tag: None,
+        additional_info: Some("{}".to_owned()),
+        content: PackageContent::Data(PackageData {
+            file: PackageFileId(NIL),
+            size: 5,
+            algorithm: ChecksumAlgorithm::Murmur128,
+            checksum: "abc".to_owned(),
+            file_name: "image.bin".to_owned(),
+            content_type: "application/octet-stream".to_owned(),
+        }),
+        revision: 1,
+    }
 }
 
 fn limits() -> RateLimits {

@@ -6,6 +6,7 @@ use thingport_model::ota::{
     Announcement, AnnouncementStage, AssignedPackages, Package, PackageKind,
 };
 use thingport_model::page::{Page, PageLink};
+use thingport_model::port::entities::Write;
 use thingport_model::port::error::{Conflict, PortError};
 use thingport_model::port::packages::{PackageFilter, PackageRecords};
 use uuid::Uuid;
@@ -15,7 +16,32 @@ use super::{Key, MemoryEntities, State, page, text};
 use crate::entities::search::searchable;
 
 impl State {
-    pub(super) fn put_package(&mut self, row: Package) -> Result<(), Conflict> {
+    /// Applies a step about packages; any other step is none.
+    pub(super) fn apply_to_packages(&mut self, write: Write) -> Result<(), Conflict> {
+        match write {
+            Write::Package(row) => self.put_package(row),
+            Write::DeletePackage(id) => self.delete_package(id),
+            Write::PackageBytesAtMost(tenant, max) => {
+                free(self.bytes_of_packages(tenant) <= max, Conflict::PackageBytes)
+            }
+            Write::Announce(one) => self.announce(one),
+            Write::AnnounceToFleet(profile, kind, turn) => {
+                self.announce_to_fleet(profile, kind, turn);
+                Ok(())
+            }
+            Write::AnnouncementQueued(one) => {
+                self.announcement_queued(&one);
+                Ok(())
+            }
+            Write::Announced(one) => {
+                self.announced(&one);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn put_package(&mut self, row: Package) -> Result<(), Conflict> {
         known(&self.tenants, &row.tenant_id)?;
         known(&self.profiles, &row.profile_id)?;
         follows(self.packages.get(&row.id).map(|old| old.revision), row.revision)?;
@@ -26,7 +52,7 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn delete_package(&mut self, id: PackageId) -> Result<(), Conflict> {
+    fn delete_package(&mut self, id: PackageId) -> Result<(), Conflict> {
         let has = |it: &AssignedPackages| PackageKind::ALL.iter().any(|k| it.of(*k) == Some(id));
         let used = self.devices.values().any(|row| has(&row.packages))
             || self.profiles.values().any(|row| has(&row.packages));
@@ -39,23 +65,18 @@ impl State {
         ids.try_for_each(|id| known(&self.packages, &id))
     }
 
-    pub(super) fn bytes_of_packages(&self, tenant: TenantId) -> u64 {
+    fn bytes_of_packages(&self, tenant: TenantId) -> u64 {
         let own = self.packages.values().filter(|row| row.tenant_id == tenant);
         own.filter_map(|row| row.content.data()).map(|data| data.size).sum()
     }
 
-    pub(super) fn announce(&mut self, one: Announcement) -> Result<(), Conflict> {
+    fn announce(&mut self, one: Announcement) -> Result<(), Conflict> {
         known(&self.devices, &one.device_id)?;
         self.announcements.insert((one.device_id, one.kind), one);
         Ok(())
     }
 
-    pub(super) fn announce_to_fleet(
-        &mut self,
-        profile: DeviceProfileId,
-        kind: PackageKind,
-        turn: Uuid,
-    ) {
+    fn announce_to_fleet(&mut self, profile: DeviceProfileId, kind: PackageKind, turn: Uuid) {
         for device_id in self.without_package(profile, kind) {
             let stage = AnnouncementStage::Fleet;
             let one = Announcement { device_id, kind, stage, turn };
@@ -63,14 +84,14 @@ impl State {
         }
     }
 
-    pub(super) fn announcement_queued(&mut self, one: &Announcement) {
+    fn announcement_queued(&mut self, one: &Announcement) {
         let waiting = self.announcements.get_mut(&(one.device_id, one.kind));
         if let Some(waiting) = waiting.filter(|it| it.turn == one.turn) {
             waiting.stage = AnnouncementStage::Queued;
         }
     }
 
-    pub(super) fn announced(&mut self, one: &Announcement) {
+    fn announced(&mut self, one: &Announcement) {
         self.announcements.retain(|_, it| {
             (it.device_id, it.kind, it.turn) != (one.device_id, one.kind, one.turn)
         });

@@ -56,18 +56,8 @@ impl State {
                 free(self.count(tenant, kind) <= max, Conflict::TooMany)?;
             }
             Write::DeviceProfile(row) => self.put_profile(row)?,
-            Write::Device(row) => {
-                known(&self.tenants, &row.tenant_id)?;
-                known(&self.profiles, &row.profile_id)?;
-                row.customer_id.map_or(Ok(()), |id| known(&self.customers, &id))?;
-                follows(self.devices.get(&row.id).map(|old| old.version), row.version)?;
-                let mut others = self.devices.values().filter(|old| old.id != row.id);
-                let taken =
-                    others.any(|old| old.tenant_id == row.tenant_id && old.name == row.name);
-                free(!taken, Conflict::DeviceName)?;
-                self.known_packages(&row.packages)?;
-                self.devices.insert(row.id, row);
-            }
+            Write::Device(row) => self.put_device(row)?,
+            Write::DeviceActivity(device, state) => self.put_activity(device, state),
             Write::DeviceCredentials(row) => {
                 known(&self.devices, &row.device_id)?;
                 follows(self.credentials.get(&row.id).map(|old| old.version), row.version)?;
@@ -82,18 +72,14 @@ impl State {
             Write::CallProgress(id, progress) => self.call_progress(id, progress),
             Write::DeleteCall(id) => free(self.calls.remove(&id).is_some(), Conflict::Missing)?,
             Write::ForgetCalls(tenant, before, limit) => self.forget_calls(tenant, before, limit),
+            Write::Package(_)
+            | Write::DeletePackage(_)
+            | Write::PackageBytesAtMost(..)
+            | Write::Announce(_)
+            | Write::AnnounceToFleet(..)
+            | Write::AnnouncementQueued(_)
+            | Write::Announced(_) => self.apply_to_packages(write)?,
             Write::Setting(key, value) => drop(self.settings.insert(key, value)),
-            Write::Package(row) => self.put_package(row)?,
-            Write::DeletePackage(id) => self.delete_package(id)?,
-            Write::PackageBytesAtMost(tenant, max) => {
-                free(self.bytes_of_packages(tenant) <= max, Conflict::PackageBytes)?;
-            }
-            Write::Announce(one) => self.announce(one)?,
-            Write::AnnounceToFleet(profile, kind, turn) => {
-                self.announce_to_fleet(profile, kind, turn);
-            }
-            Write::AnnouncementQueued(one) => self.announcement_queued(&one),
-            Write::Announced(one) => self.announced(&one),
             Write::Purged(entity) => drop(self.outbox.remove(&entity)),
         }
         Ok(())
@@ -138,6 +124,19 @@ impl State {
         count as u64
     }
 
+    fn put_device(&mut self, row: Device) -> Result<(), Conflict> {
+        known(&self.tenants, &row.tenant_id)?;
+        known(&self.profiles, &row.profile_id)?;
+        row.customer_id.map_or(Ok(()), |id| known(&self.customers, &id))?;
+        follows(self.devices.get(&row.id).map(|old| old.version), row.version)?;
+        let mut others = self.devices.values().filter(|old| old.id != row.id);
+        let taken = others.any(|old| old.tenant_id == row.tenant_id && old.name == row.name);
+        free(!taken, Conflict::DeviceName)?;
+        self.known_packages(&row.packages)?;
+        self.devices.insert(row.id, row);
+        Ok(())
+    }
+
     fn put_tenant_profile(&mut self, row: TenantProfile) -> Result<(), Conflict> {
         let mut others = self.tenant_profiles.values_mut().filter(|old| old.id != row.id);
         free(!others.any(|old| old.name == row.name), Conflict::TenantProfileName)?;
@@ -154,8 +153,8 @@ impl State {
         let others = || self.profiles.values().filter(|old| old.id != row.id);
         let taken = others().any(|old| old.tenant_id == row.tenant_id && old.name == row.name);
         free(!taken, Conflict::ProfileName)?;
-        if let Some(key) = provision_key(&row.provisioning) {
         self.known_packages(&row.packages)?;
+        if let Some(key) = provision_key(&row.provisioning) {
             let taken = others().any(|old| provision_key(&old.provisioning) == Some(key));
             free(!taken, Conflict::ProvisionKey)?;
         }
@@ -190,8 +189,8 @@ impl State {
             self.profiles.remove(&profile);
             self.outbox.insert(profile.entity());
         }
-        for user in ids(&self.users, |row| row.tenant_id == id) {
         self.packages.retain(|_, row| row.tenant_id != id);
+        for user in ids(&self.users, |row| row.tenant_id == id) {
             self.delete_user(user);
             self.outbox.insert(user.entity());
         }
@@ -229,17 +228,18 @@ impl State {
 
     fn delete_device(&mut self, id: DeviceId) -> bool {
         self.credentials.retain(|_, row| row.device_id != id);
-        self.calls.retain(|_, row| row.device_id != id);
         self.announcements.retain(|(device, _), _| *device != id);
+        self.calls.retain(|_, row| row.device_id != id);
+        self.activities.remove(&id);
         self.devices.remove(&id).is_some()
     }
 
     fn delete_profile(&mut self, id: DeviceProfileId) -> Result<bool, Conflict> {
         let used = self.devices.values().any(|row| row.profile_id == id);
         free(!used, Conflict::InUse)?;
+        self.packages.retain(|_, row| row.profile_id != id);
         Ok(self.profiles.remove(&id).is_some())
     }
-        self.packages.retain(|_, row| row.profile_id != id);
 }
 
 fn ids<K: Copy, V>(rows: &BTreeMap<K, V>, chosen: impl Fn(&V) -> bool) -> Vec<K> {
