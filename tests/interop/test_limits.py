@@ -309,7 +309,8 @@ def proxy_2(source="192.0.2.8", port=4712, command=0x21, family=0x11, more=b""):
 @pytest.fixture(scope="module")
 def proxied():
     from server import Server
-    with Server(None, "--set", "mqtt.proxy_protocol=true", "--set", "mqtt.failed_logins_max=3") as server:
+    believed = ["--set", "mqtt.proxy_protocol=true", "--set", "mqtt.proxies=127.0.0.1"]
+    with Server(None, *believed, "--set", "mqtt.failed_logins_max=3") as server:
         yield server
 
 
@@ -369,6 +370,30 @@ def test_failures_block_the_device_and_not_its_proxy(proxied):
     assert [attempt("203.0.113.1", "wrong") for _ in range(3)] == ["CONNACK 0x05 close"] * 3
     assert attempt("203.0.113.1", "A1_TEST_TOKEN") == "close"
     assert attempt("203.0.113.2", "A1_TEST_TOKEN").startswith("CONNACK 0x00")
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("source", ["127.0.0.1", "127.9.9.9"])
+def test_a_header_that_names_this_machine_exempts_nobody(own, source):
+    """What a header says is not where the connection comes from."""
+    believed = ["--set", "mqtt.proxy_protocol=true", "--set", "mqtt.proxies=0.0.0.0/0, ::/0"]
+    server = own(None, *believed, "--set", "mqtt.failed_logins_max=3").start()
+
+    def attempt(token):
+        with Wire(server.mqtt) as connection:
+            connection.send(proxy_1(source) + connect(V311, "a", token))
+            return connection.outcome()
+
+    assert [attempt("wrong") for _ in range(3)] == ["CONNACK 0x05 close"] * 3
+    assert attempt("A1_TEST_TOKEN") == "close"
+
+
+@pytest.mark.process
+def test_proxies_must_be_listed(own):
+    server = own(None, "--set", "mqtt.proxy_protocol=true")
+    server.spawn()
+    assert server.process.wait(30) != 0
+    assert "mqtt.proxies" in server.err()
 
 
 @pytest.mark.process

@@ -12,13 +12,14 @@ use thingport_core::registry::certificates::ServerCertificate;
 use thingport_model::id::TenantId;
 use thingport_model::reading::Readings;
 use thingport_model::time::Timestamp;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::auth::password::Hashing;
 use crate::auth::policy::SecuritySettings;
 use crate::auth::sessions::EndedSessions;
 use crate::auth::throttle::Throttle;
 use crate::auth::token::JwtKeys;
+use crate::body::Rooms;
 use crate::config::ApiConfig;
 use crate::error::Refusal;
 use crate::limits::{RuleBook, refusal};
@@ -62,7 +63,7 @@ pub struct Api {
     pub(crate) security: Mutex<Option<Arc<SecuritySettings>>>,
     pub(crate) rules: RuleBook,
     pub(crate) allowances: Allowances,
-    bodies: Arc<Semaphore>,
+    pub(crate) rooms: Rooms,
     pub(crate) requests: Arc<Semaphore>,
     pub(crate) waiting: Semaphore,
     feeds: AtomicUsize,
@@ -84,7 +85,7 @@ impl Api {
             security: Mutex::const_new(None),
             rules: RuleBook::new(),
             allowances: Allowances::new(Arc::clone(&node.metrics)),
-            bodies: Arc::new(Semaphore::new(config.bodies_max / ROOM_UNIT)),
+            rooms: Rooms::new(config.bodies_max),
             requests: Arc::new(Semaphore::new(config.requests_max)),
             waiting: Semaphore::new(config.waiting_max),
             feeds: AtomicUsize::new(0),
@@ -194,21 +195,6 @@ impl Api {
         Ok(readings)
     }
 
-    /// Room for a body of `length` bytes; small ones need none, since their number is bounded.
-    pub(crate) async fn room_for_body(
-        &self,
-        length: usize,
-    ) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
-        if length <= SMALL_BODY {
-            return Ok(None);
-        }
-        // One body may take all the room, so that none is refused for ever.
-        let units = length.div_ceil(ROOM_UNIT).clamp(1, self.config.bodies_max / ROOM_UNIT);
-        let units = u32::try_from(units).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.bodies).acquire_many_owned(units).await;
-        room.map(Some).map_err(|_| Refusal::unavailable("no room for the request body"))
-    }
-
     /// A place for one more signed-in WebSocket session, if there is one.
     pub(crate) fn take_feed(self: &Arc<Self>) -> Option<FeedPlace> {
         self.take(|api| &api.feeds)
@@ -238,6 +224,3 @@ impl Drop for FeedPlace {
         (self.counter)(&self.api).fetch_sub(1, Ordering::Relaxed);
     }
 }
-
-const ROOM_UNIT: usize = 1024;
-const SMALL_BODY: usize = 64 * 1024;

@@ -61,6 +61,12 @@ impl Refusal {
         Self { retry_after_s: Some(retry_after_s.max(1)), ..refusal }
     }
 
+    /// 408, code 31: the request took too long to arrive.
+    #[must_use]
+    pub fn too_slow(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, 31, message)
+    }
+
     /// 406: what the device answered is not JSON (RP-023).
     #[must_use]
     pub fn answer_not_json() -> Self {

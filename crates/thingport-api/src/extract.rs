@@ -4,20 +4,21 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
+use thingport_core::explain::SOUGHT_BYTES_MAX;
 use thingport_model::page::{PageLink, Sort};
-use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use crate::api::Api;
+use crate::auth::SignedIn;
+use crate::body::{Arrived, Sender, take_in};
+use crate::bounds::Turn;
 use crate::dto::id::parse_id;
-use crate::error::{Refusal, too_large};
+use crate::error::Refusal;
 
 /// Path segments, percent-decoded exactly once.
 pub(crate) struct Segments<T>(pub(crate) T);
@@ -121,10 +122,12 @@ impl Params {
                 Refusal::bad_request(format!("{name} is not a whole number of the allowed range"))
             })
         };
+        let text_search = self.text("textSearch");
+        sought("textSearch", text_search.unwrap_or_default())?;
         Ok(PageLink {
             size: number("pageSize")?,
             page: number("page")?,
-            text_search: self.text("textSearch").map(str::to_owned),
+            text_search: text_search.map(str::to_owned),
             sort: self.sort()?,
         })
     }
@@ -141,6 +144,15 @@ impl Params {
         let property = self.text("sortProperty");
         Ok(property.map(|property| Sort { property: property.to_owned(), descending }))
     }
+}
+
+/// Refuses a text that is looked for and too long to be compared with many others. The text is not
+/// repeated: it may be a token.
+pub(crate) fn sought(name: &str, text: &str) -> Result<(), Refusal> {
+    if text.len() <= SOUGHT_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Refusal::bad_request(format!("{name} is longer than {SOUGHT_BYTES_MAX} bytes")))
 }
 
 /// A flag in a query or a path, in any of the spellings that the contract's clients use.
@@ -170,25 +182,21 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Body<T> {
 }
 
 /// A body as bytes, with its share of the room for bodies.
-pub(crate) struct RawBody {
-    bytes: Bytes,
-    /// Held while the bytes are.
-    _room: Option<OwnedSemaphorePermit>,
-}
+pub(crate) struct RawBody(Arrived);
 
 impl RawBody {
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.0.bytes
     }
 
     /// Every typed body is an object; a list in its place would be read member by member.
     fn parse<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
-        match self.bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        match self.bytes().iter().find(|byte| !byte.is_ascii_whitespace()) {
             Some(b'{') => {}
             Some(_) => return Err(Refusal::bad_request("the body must be a JSON object")),
             None => return Err(Refusal::bad_request("the body is empty; a JSON object is due")),
         }
-        serde_json::from_slice(&self.bytes)
+        serde_json::from_slice(self.bytes())
             .map_err(|error| Refusal::bad_request(format!("the body is not what is due: {error}")))
     }
 }
@@ -197,24 +205,17 @@ impl FromRequest<Arc<Api>> for RawBody {
     type Rejection = Response;
 
     async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Response> {
-        let limit = api.config().body_max;
-        let announced = request.headers().get(CONTENT_LENGTH);
-        let announced = announced.and_then(|it| it.to_str().ok()).and_then(|it| it.parse().ok());
-        let length: usize = announced.unwrap_or(limit);
-        if length > limit {
-            return Err(too_large(limit));
+        let (parts, body) = request.into_parts();
+        let has_signed_in = parts.extensions.get::<SignedIn>().is_some();
+        let sender = if has_signed_in { Sender::Person } else { Sender::Stranger };
+        let turn = parts.extensions.get::<Turn>();
+        // Whoever only waits for bytes must not keep others from being answered.
+        turn.inspect(|turn| turn.leave());
+        let arrived = take_in(api, sender, &parts.headers, body).await?;
+        if let Some(turn) = turn {
+            turn.take_again(api).await;
         }
-        let room = api.room_for_body(length).await.map_err(IntoResponse::into_response)?;
-        match Bytes::from_request(request, api).await {
-            Ok(bytes) => Ok(Self { bytes, _room: room }),
-            Err(BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_))) => {
-                Err(too_large(limit))
-            }
-            Err(other) => {
-                Err(Refusal::bad_request(format!("the body did not arrive: {other}"))
-                    .into_response())
-            }
-        }
+        Ok(Self(arrived))
     }
 }
 
@@ -223,6 +224,8 @@ const IDS_MAX: usize = 10_000;
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Bytes;
+
     use super::*;
 
     fn params(query: &str) -> Params {
@@ -269,7 +272,7 @@ mod tests {
             name: String,
         }
         let parse = |text: &'static str| {
-            RawBody { bytes: Bytes::from_static(text.as_bytes()), _room: None }.parse::<Named>()
+            RawBody(Arrived::of(Bytes::from_static(text.as_bytes()))).parse::<Named>()
         };
         assert_eq!(parse(" {\"name\":\"a\"}").expect("an object").name, "a");
         for wrong in ["", " ", "[]", "[\"a\"]", "\"a\"", "5", "null", "{", "{}", "{\"name\":1}"] {

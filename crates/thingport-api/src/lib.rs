@@ -9,6 +9,7 @@
 
 pub mod api;
 pub mod auth;
+mod body;
 mod bounds;
 pub mod config;
 mod dto;

@@ -23,7 +23,7 @@ use crate::access::Caller;
 use crate::error::Error;
 use crate::node::Node;
 
-pub use search::{Search, SoughtUserName};
+pub use search::{SOUGHT_BYTES_MAX, Search, SoughtText, SoughtUserName};
 
 /// What is known about why something does not connect.
 #[derive(Clone, Debug)]

@@ -7,6 +7,8 @@
 //!
 //! Decides, and neither waits nor closes anything: the caller does.
 
+pub mod crowd;
+
 use core::net::{IpAddr, Ipv6Addr};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -68,6 +70,8 @@ struct State {
     rate: Bucket,
     guests: u32,
     addresses: HashMap<u128, Address>,
+    /// When the full table was last looked through.
+    swept_ms: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -184,11 +188,8 @@ impl State {
 
     /// False when there is no room to remember it.
     fn failed(&mut self, max: u32, key: u128, now_ms: u64) -> bool {
-        if !self.addresses.contains_key(&key) && self.addresses.len() >= ADDRESSES_MAX {
-            self.addresses.retain(|_, at| at.guests > 0 || at.is_remembered(now_ms));
-            if self.addresses.len() >= ADDRESSES_MAX {
-                return false;
-            }
+        if !self.addresses.contains_key(&key) && self.is_full(now_ms) {
+            return false;
         }
         let at = self.addresses.entry(key).or_default();
         if !at.is_remembered(now_ms) {
@@ -200,6 +201,20 @@ impl State {
             at.blocked_until_ms = now_ms + BLOCK_MS;
         }
         true
+    }
+
+    /// Whether there is no room for one more address. Looking through all of them takes a while, and
+    /// whoever fails fills the table, so it is done once in a while only.
+    fn is_full(&mut self, now_ms: u64) -> bool {
+        if self.addresses.len() < ADDRESSES_MAX {
+            return false;
+        }
+        if self.swept_ms.is_some_and(|at| now_ms < at + SWEEP_EVERY_MS) {
+            return true;
+        }
+        self.swept_ms = Some(now_ms);
+        self.addresses.retain(|_, at| at.guests > 0 || at.is_remembered(now_ms));
+        self.addresses.len() >= ADDRESSES_MAX
     }
 }
 
@@ -280,13 +295,17 @@ fn group(ip: IpAddr) -> u128 {
 /// of ours, and credentials that were right.
 fn is_guess(reason: Reason) -> bool {
     let is_login = matches!(reason.number(), 200..300 | 900..1000);
-    is_login && reason.fault() != Fault::Server && reason != Reason::ProfileNotMqtt
+    is_login
+        && reason.fault() != Fault::Server
+        && !matches!(reason, Reason::ProfileNotMqtt | Reason::ProfileNotHttp)
 }
 
 /// Failures are counted over so long.
 const WINDOW_MS: u64 = 60_000;
 /// How long an address is not let in after too many of them.
 const BLOCK_MS: u64 = 60_000;
+/// How often a full table is looked through.
+const SWEEP_EVERY_MS: u64 = 1_000;
 /// Addresses remembered (`guarded_addresses_max`); about 5 MiB when full.
 pub const ADDRESSES_MAX: usize = 50_000;
 

@@ -82,7 +82,21 @@ bounds! {
     LimitBuckets = "limit_buckets_max",
     /// TLS handshakes under way; the newcomer is closed at accept.
     TlsHandshakes = "tls_handshakes_max",
-    /// HTTPS handshakes under way; the newcomer waits to be accepted.
+    /// HTTP and HTTPS connections that are no WebSocket; the newcomer is closed at accept.
+    HttpConnections = "http_connections_max",
+    /// HTTP and HTTPS connections of one address; the newcomer is closed at accept.
+    HttpConnectionsPerAddress = "http_connections_per_address_max",
+    /// Time for the head of a request; the connection is closed.
+    HttpHeadTime = "http_head_time_max",
+    /// Time for the body of a request by somebody who has not signed in; the request is answered 408.
+    StrangerBodyTime = "stranger_body_time_max",
+    /// Bytes of a body by somebody who has not signed in; the request is answered 413.
+    StrangerBodySize = "stranger_body_size_max",
+    /// Bytes of all such bodies at once; the request is answered 503.
+    StrangerBodies = "stranger_bodies_max",
+    /// Bytes of all request bodies of people at once; the next bytes wait, then the request is answered 503.
+    RequestBodies = "request_bodies_max",
+    /// HTTPS handshakes under way; the newcomer is closed at accept.
     HttpsHandshakes = "https_handshakes_max",
     /// Requests of a tenant or customer in a time (tenant profile); the request is answered 429.
     RestRateLimits = "rest_rate_limits",

@@ -46,7 +46,7 @@ mod thread;
 mod writer;
 
 pub use loss::Loss;
-pub(crate) use loss::{code as loss_code, report as report_losses};
+pub(crate) use loss::{Whose, code as loss_code, report as report_losses};
 pub use open::{OpenError, Progress};
 
 /// The ledger on one machine. See the module.
@@ -203,6 +203,18 @@ impl LogLedger {
     /// What is known of the entities beside the ledger.
     pub(crate) fn entities(&self) -> Bond {
         self.shared.marker.mark().entities
+    }
+
+    /// Which state of which directory this start found.
+    pub(crate) fn whose(&self) -> Whose {
+        let mark = self.shared.marker.mark();
+        Whose { identity: mark.identity, lsn: mark.lsn }
+    }
+
+    /// Whether something was accepted as lost and nothing was committed since.
+    pub(crate) fn has_just_lost(&self) -> bool {
+        let mark = self.shared.marker.mark();
+        mark.forgiven > 0 && mark.forgiven == mark.opened
     }
 
     /// From now on the entities have to be there and carry the identity.

@@ -36,7 +36,7 @@ pub struct Config {
 /// Connections that begin with a PROXY header (device API LS-004).
 #[derive(Clone, Debug)]
 pub struct ProxyConfig {
-    /// Where proxies are. What comes from elsewhere is closed. Empty: anybody is believed.
+    /// Where proxies are. What comes from elsewhere is closed.
     pub trusted: Vec<Network>,
 }
 
@@ -76,7 +76,9 @@ pub const UNSENT_MAX: usize = 256 * 1024;
 /// How long a client may leave them unread (L-13).
 pub const UNSENT_STALL_MS: u64 = 10_000;
 /// PROXY headers waited for at once; further connections are closed at accept.
-pub const PROXY_HEADERS_MAX: usize = 2_000;
+pub const PROXY_HEADERS_MAX: u32 = 2_000;
+/// The same from one peer.
+pub const PROXY_HEADERS_PER_PEER_MAX: u32 = 1_000;
 /// How long the last packet to a client may take to arrive before the socket is closed (D-5).
 pub const LINGER_MS: u64 = 1_000;
 /// Bytes thrown away meanwhile (D-5).

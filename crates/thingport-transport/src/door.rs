@@ -36,10 +36,10 @@ impl Door {
     pub(crate) fn arrive(&self, stream: TcpStream, peer: SocketAddr, serve: Serve) {
         let Some(proxy) = &self.shared.config.proxy else { return serve(self, stream, peer) };
         let is_trusted = proxy.trusted.iter().any(|network| network.contains(peer.ip()));
-        if !is_trusted && !proxy.trusted.is_empty() {
+        if !is_trusted {
             return self.record(Reason::ProxyUntrusted, "", peer);
         }
-        let Ok(place) = Arc::clone(&self.shared.proxy_headers).try_acquire_owned() else {
+        let Ok(place) = self.shared.proxy_headers.enter(peer.ip()) else {
             self.shared.node.metrics.count_bound(Bound::ProxyHeaders);
             return self.record(Reason::TooManyGuests, "", peer);
         };

@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use std::time::Duration;
 use thingport_core::journal::{Report, Subject};
 use thingport_core::node::Node;
 use thingport_device::provision::{ProvisionAnswer, ProvisionForm, read_json};
@@ -34,13 +35,13 @@ pub fn router(node: Arc<Node>) -> Router {
 async fn provision_device(
     State(node): State<Arc<Node>>,
     ConnectInfo(remote): ConnectInfo<SocketAddr>,
-    body: Bytes,
+    request: Request,
 ) -> Response {
     let refuse = |reason, detail: &str| {
         record(&node, reason, detail, remote);
         answer::refused(reason)
     };
-    // A request is a guest while it is answered, like a connection before its login.
+    // A request is a guest while it arrives and is answered, like a connection before its login.
     if let Err(reason) = node.guard.enter(remote.ip(), node.clock.monotonic_ms()) {
         return refuse(reason, "");
     }
@@ -52,6 +53,12 @@ async fn provision_device(
     let provisioned = provision(Arc::clone(&node), request).await;
     note(&node, &provisioned, &Origin { remote, client_id: "", protocol: PROTOCOL });
     match &provisioned {
+    let arriving = Bytes::from_request(request, &());
+    let body = match tokio::time::timeout(BODY_TIME, arriving).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(rejection)) => return rejection.into_response(),
+        Err(_) => return refuse(Reason::PacketTimeout, "the body of the request"),
+    };
         Ok(credentials) => json(&ProvisionAnswer::Granted(credentials)),
         Err(not) => match ProvisionAnswer::of(not.reason) {
             Some(answer) => json(&answer),
@@ -93,3 +100,5 @@ impl Drop for Guest<'_> {
 const PROTOCOL: &str = "HTTP";
 /// As large as an MQTT packet may be by default.
 const BODY_MAX: usize = 64 * 1024;
+/// How long a body may take to arrive; shorter than an answer, since it holds a place of a guest.
+const BODY_TIME: Duration = Duration::from_secs(10);

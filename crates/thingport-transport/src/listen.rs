@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use thingport_core::guard::crowd::Crowd;
 use thingport_core::node::Node;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
 
-use crate::config::{Config, PROXY_HEADERS_MAX, TlsConfig};
+use crate::config::{Config, PROXY_HEADERS_MAX, PROXY_HEADERS_PER_PEER_MAX, TlsConfig};
 use crate::door::Door;
 use crate::drain::Drain;
 use crate::shared::{Dialects, Shared};
@@ -41,7 +41,7 @@ impl Listener {
         let tls = config.tls.as_ref().map(|tls| open(tls.bind)).transpose();
         let tls = tls.map_err(BindError::Tls)?;
         let bounds = Arc::new(config.bounds.clone());
-        let proxy_headers = Arc::new(Semaphore::new(PROXY_HEADERS_MAX));
+        let proxy_headers = Crowd::new(PROXY_HEADERS_MAX, PROXY_HEADERS_PER_PEER_MAX, Vec::new());
         let (timers, dialects) = (Timers::default(), Dialects::default());
         let shared =
             Arc::new(Shared { node, config, bounds, timers, drain, dialects, proxy_headers });

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use thingport_core::guard::crowd::Crowd;
 use thingport_core::node::Node;
 use thingport_device::dialect::Dialect;
 use thingport_model::id::DeviceProfileId;
 use thingport_model::profile::DeviceProfile;
 use thingport_mqtt::limits::Bounds;
-use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::drain::Drain;
@@ -23,7 +23,7 @@ pub(crate) struct Shared {
     pub(crate) drain: Arc<Drain>,
     pub(crate) dialects: Dialects,
     /// Places for connections whose PROXY header is waited for.
-    pub(crate) proxy_headers: Arc<Semaphore>,
+    pub(crate) proxy_headers: Arc<Crowd>,
 }
 
 /// A place among the handshakes under way; given back when it is dropped.

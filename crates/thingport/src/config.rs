@@ -223,6 +223,12 @@ fn contradictions(config: &Config, places: &BTreeMap<&str, &str>, problems: &mut
             refuse([later, earlier], sentence);
         }
     }
+    if config.mqtt.proxy_protocol && config.mqtt.proxies.0.is_empty() {
+        let sentence = "mqtt.proxy_protocol is on and mqtt.proxies is empty: whoever reaches the port \
+                        could claim any address; list the proxies in mqtt.proxies, or write \
+                        \"0.0.0.0/0, ::/0\" if nobody else can reach it";
+        refuse(["mqtt.proxy_protocol", "mqtt.proxies"], sentence.to_owned());
+    }
     let tls = &config.tls;
     if tls.certificate.0.is_none() && tls.key.0.is_some() {
         let sentence = "tls.key is given without tls.certificate; give both, or neither for a made \

@@ -5,7 +5,7 @@ mod config;
 mod failure;
 mod first_run;
 mod greeting;
-mod https;
+mod http;
 mod observe;
 mod serve;
 mod system;

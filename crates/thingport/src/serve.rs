@@ -7,15 +7,14 @@ use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::middleware::map_request;
 use rustix::fs::Mode;
 use rustls::ServerConfig;
 use thingport_api::api::{Api, BodyKind, CaPem, DecodeBody, ServerCertificates};
 use thingport_api::auth::load_or_create_keys;
 use thingport_api::config::ApiConfig;
 use thingport_core::calls::{CallRules, SubmitStrategy};
-use thingport_core::guard::GuardConfig;
+use thingport_core::guard::crowd::Crowd;
+use thingport_core::guard::{GuardConfig, Network};
 use thingport_core::node::{Node, NodeConfig};
 use thingport_core::registry::certificates::ServerCertificate;
 use thingport_device::payload::Typing;
@@ -37,9 +36,11 @@ use crate::config::{Bind, Config, Strategy};
 use crate::failure::Failure;
 use crate::first_run;
 use crate::greeting::{Greeting, greet};
-use crate::https::{HttpsListener, Peer, as_plain};
+use crate::http::Http;
 use crate::observe;
-use crate::system::{SystemClock, SystemEntropy, give_memory_back, wall_now};
+use crate::system::{
+    SystemClock, SystemEntropy, give_memory_back, take_descriptors, wall_now,
+};
 use crate::tls::{self, Problem, Tls};
 
 /// Runs until told to stop.
@@ -171,7 +172,7 @@ async fn serve(
     if let Some(tls) = &tls {
         secure.send_replace(Some(tls.for_devices().map_err(unusable)?));
     }
-    let https = secured(https, tls.as_deref(), &node)?;
+    let https = secured(https, tls.as_deref())?;
 
     let people = first_run::prepare(&node, &config.storage.dir, demo).await?;
     let keys = load_or_create_keys(&node.registry, &*node.entropy)
@@ -189,8 +190,18 @@ async fn serve(
         .merge(thingport_transport::http::router(Arc::clone(&node)))
         .merge(websockets)
         .merge(observe::routes(Arc::clone(&node), Arc::clone(&drain), tls.clone()));
-    let http = tokio::spawn(serve_http(http, routes.clone(), Arc::clone(&drain)));
-    let https = tokio::spawn(serve_https(https, routes, Arc::clone(&drain)));
+    let web = Http {
+        routes: routes.with_state(()),
+        places: http_places(config),
+        metrics: Arc::clone(&node.metrics),
+        drain: Arc::clone(&drain),
+    };
+    let http = tokio::spawn(web.clone().serve(http));
+    let https = tokio::spawn(async move {
+        if let Some((listener, set_up)) = https {
+            web.serve_tls(listener, set_up).await;
+        }
+    });
     let chores = tokio::spawn(keep_house(Arc::clone(&node)));
     let calls = [
         tokio::spawn(end_calls(Arc::clone(&node))),
@@ -327,33 +338,29 @@ async fn listen_http(key: &str, bind: &Bind) -> Result<TcpListener, Failure> {
     listener.map_err(|error| cannot_bind(key, bind, &error))
 }
 
+/// The listener for HTTPS with how TLS is spoken, if there is one.
 fn secured(
     listener: Option<TcpListener>,
     tls: Option<&Tls>,
-    node: &Node,
-) -> Result<Option<HttpsListener>, Failure> {
+) -> Result<Option<(TcpListener, Arc<ServerConfig>)>, Failure> {
     let (Some(listener), Some(tls)) = (listener, tls) else { return Ok(None) };
     let set_up = tls.for_people().map_err(unusable)?;
-    let listener = HttpsListener::new(listener, set_up, Arc::clone(&node.metrics));
-    listener.map(Some).map_err(|error| Failure::new(error.to_string()))
+    Ok(Some((listener, set_up)))
 }
 
-async fn serve_http(listener: TcpListener, routes: Router, drain: Arc<Drain>) -> io::Result<()> {
-    axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(async move { drain.begun().await })
-        .await
-}
-
-async fn serve_https(
-    listener: Option<HttpsListener>,
-    routes: Router,
-    drain: Arc<Drain>,
-) -> io::Result<()> {
-    let Some(listener) = listener else { return Ok(()) };
-    let routes = routes.layer(map_request(as_plain));
-    axum::serve(listener, routes.into_make_service_with_connect_info::<Peer>())
-        .with_graceful_shutdown(async move { drain.begun().await })
-        .await
+/// Places for connections of people. Devices use the same open files, so most are left to them.
+fn http_places(config: &Config) -> Arc<Crowd> {
+    let http = &config.http;
+    let share = take_descriptors().map_or(u64::MAX, |all| (all / HTTP_SHARE).max(1));
+    let max = http.connections_max.min(u32::try_from(share).unwrap_or(u32::MAX));
+    if max < http.connections_max {
+        tracing::warn!(
+            "the limit of open files allows {max} HTTP connections, not {} as \
+             http.connections_max says; raise it (ulimit -n, LimitNOFILE)",
+            http.connections_max
+        );
+    }
+    Crowd::new(max, http.connections_per_address_max, http.guard_exempt.0.clone())
 }
 
 /// Where the listener for devices finds how TLS is spoken, as soon as that is known.
@@ -423,8 +430,17 @@ fn guard(config: &Config) -> GuardConfig {
         guests_per_address_max: mqtt.guests_per_address_max,
         accept_rate_max: mqtt.accept_rate_max,
         failed_logins_max: mqtt.failed_logins_max,
-        exempt: mqtt.guard_exempt.0.clone(),
+        exempt: exempt(config),
     }
+}
+
+/// Behind a proxy, addresses are what headers say: one that names this machine is not of this machine.
+fn exempt(config: &Config) -> Vec<Network> {
+    let mut exempt = config.mqtt.guard_exempt.0.clone();
+    if config.mqtt.proxy_protocol {
+        exempt.retain(|it| ![Network::LOOPBACK_V4, Network::LOOPBACK_V6].contains(it));
+    }
+    exempt
 }
 
 fn mqtt_tls(config: &Config, server: Secure) -> Result<Option<TlsConfig>, Failure> {
@@ -495,5 +511,7 @@ const DRAIN_MAX: Duration = Duration::from_secs(4);
 const CALLS_LOOK: Duration = Duration::from_secs(60);
 /// How often calls that ended long ago are looked for.
 const CALLS_FORGET: Duration = Duration::from_secs(600);
+/// HTTP takes at most one of so many open files.
+const HTTP_SHARE: u64 = 4;
 /// How often the files of certificates are looked at.
 const CERTIFICATES_LOOK: Duration = Duration::from_secs(1);

@@ -2,6 +2,7 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thingport_core::clock::{Clock, Entropy};
 use thingport_model::time::Timestamp;
 
@@ -46,6 +47,17 @@ impl Entropy for SystemEntropy {
             "the kernel gives random bytes to every process once it has booted; without them no \
              token may be made",
         );
+    }
+}
+
+/// Takes as many open files as the system allows this process, and tells how many that are; none when
+/// there is no limit. The softer limit is there for programs that cannot deal with many.
+pub(crate) fn take_descriptors() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    match setrlimit(Resource::Nofile, most) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
     }
 }
 

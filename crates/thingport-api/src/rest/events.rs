@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use thingport_core::access::Caller;
-use thingport_core::explain::{Search, SoughtUserName};
+use thingport_core::explain::{Search, SoughtText, SoughtUserName};
 use thingport_model::attempt::Fingerprint;
 use thingport_model::id::DeviceId;
 use thingport_model::incident::address;
@@ -19,7 +19,7 @@ use crate::auth::SignedIn;
 use crate::dto::id::parse_id;
 use crate::dto::incident::{ExplanationBody, IncidentBody, ReasonBody, SearchInput};
 use crate::error::Refusal;
-use crate::extract::{Body, Params, Segments};
+use crate::extract::{Body, Params, Segments, sought};
 use crate::route::{Query, Route, S_T_C, optional};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -117,6 +117,7 @@ fn input(params: &Params) -> Result<SearchInput, Refusal> {
 /// not see devices is told so before the form of an id is looked at.
 fn search(caller: &Caller, input: &SearchInput) -> Result<Search, Refusal> {
     let wrong = |text: &str| Refusal::bad_request(text);
+    must_be_short(input)?;
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let device = given(&input.device_id);
     if device.is_some() {
@@ -141,8 +142,23 @@ fn search(caller: &Caller, input: &SearchInput) -> Result<Search, Refusal> {
         device: device.map(|it| parse_id(&it)).transpose()?.map(DeviceId),
         from: input.from.map(Timestamp),
         to: input.to.map(Timestamp),
-        text: given(&input.text),
+        text: given(&input.text).map(|it| SoughtText::new(&it)),
     })
+}
+
+/// Each text is compared with every incident, and some are looked up.
+fn must_be_short(input: &SearchInput) -> Result<(), Refusal> {
+    let texts = [
+        ("address", &input.address),
+        ("clientId", &input.client_id),
+        ("userName", &input.user_name),
+        ("fingerprint", &input.fingerprint),
+        ("reason", &input.reason),
+        ("deviceId", &input.device_id),
+        ("text", &input.text),
+    ];
+    let mut texts = texts.into_iter().filter_map(|(name, text)| Some((name, text.as_deref()?)));
+    texts.try_for_each(|(name, text)| sought(name, text))
 }
 
 fn limit(input: &SearchInput) -> usize {

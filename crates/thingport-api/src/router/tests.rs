@@ -456,3 +456,29 @@ async fn every_route_of_the_api_is_described_once_and_says_what_it_is_for() {
         assert!(!document["components"]["schemas"][name].is_null(), "{name}");
     }
 }
+
+/// Each incident and each row is compared with what is sought.
+#[tokio::test]
+async fn a_text_that_is_sought_is_short() {
+    let world = World::new().await;
+    let admin = world.tenant().await;
+    let (short, long) = ("a".repeat(256), "a".repeat(257));
+    let names = ["clientId", "userName", "text", "address", "fingerprint", "reason", "deviceId"];
+    for name in names {
+        let path = |text: &str| format!("/api/thingport/events?{name}={text}");
+        let refused = world.get(&path(&long), &admin).await;
+        assert_eq!(refused.refusal(), (400, 31), "{name}");
+        let message = refused.json()["message"].as_str().expect("a sentence").to_owned();
+        assert_eq!(message, format!("{name} is longer than 256 bytes"));
+        let body = serde_json::json!({ name: long }).to_string();
+        let refused = world.post("/api/thingport/explain", &admin, &body).await;
+        assert_eq!(refused.json()["message"], message);
+    }
+    for name in &names[..3] {
+        let path = format!("/api/thingport/events?{name}={short}");
+        assert_eq!(world.get(&path, &admin).await.status, StatusCode::OK, "{name}");
+    }
+    let page = |text: &str| format!("/api/tenant/devices?pageSize=1&page=0&textSearch={text}");
+    assert_eq!(world.get(&page(&short), &admin).await.status, StatusCode::OK);
+    assert_eq!(world.get(&page(&long), &admin).await.refusal(), (400, 31));
+}

@@ -31,7 +31,25 @@ pub struct Search {
     /// Happened then or earlier.
     pub to: Option<Timestamp>,
     /// Some text of it contains this, in any letter case.
-    pub text: Option<String>,
+    pub text: Option<SoughtText>,
+}
+
+/// A text that is looked for, in any letter case.
+#[derive(Clone, Debug)]
+pub struct SoughtText {
+    lowercase: String,
+}
+
+impl SoughtText {
+    /// Looks for `text`, which is at most [`SOUGHT_BYTES_MAX`] long.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self { lowercase: text.to_lowercase() }
+    }
+
+    fn is_in(&self, text: &str) -> bool {
+        text.to_lowercase().contains(&self.lowercase)
+    }
 }
 
 /// A user name that is looked for. It may be an access token, so it is never printed.
@@ -108,13 +126,12 @@ fn presented(it: &Incident, sought: Fingerprint) -> bool {
     chain.into_iter().any(|one| one.fingerprint == sought || one.sha256 == sought)
 }
 
-fn contains(it: &Incident, sought: &str) -> bool {
-    let sought = sought.to_lowercase();
+fn contains(it: &Incident, sought: &SoughtText) -> bool {
     let own = [it.reason.id(), it.reason.sentence(), &it.detail, &it.remote, &it.client_id];
     let more = [it.user_name.as_str(), &it.protocol];
     let attempt = it.attempt.as_deref().map(texts).unwrap_or_default();
     let mut all = own.into_iter().chain(more).chain(attempt);
-    all.any(|text| text.to_lowercase().contains(&sought))
+    all.any(|text| sought.is_in(text))
 }
 
 fn texts(attempt: &Attempt) -> Vec<&str> {
@@ -123,3 +140,6 @@ fn texts(attempt: &Attempt) -> Vec<&str> {
     let certificates = chain.flat_map(|it| [&*it.subject, &*it.issuer, &*it.serial, &*it.key]);
     own.into_iter().chain(certificates).collect()
 }
+
+/// Longest text that people may look for, in bytes: each incident is compared with it.
+pub const SOUGHT_BYTES_MAX: usize = 256;

@@ -54,7 +54,7 @@ fn by_fingerprint(byte: u8) -> Search {
 }
 
 fn by_text(text: &str) -> Search {
-    Search { text: Some(text.to_owned()), ..Search::default() }
+    Search { text: Some(SoughtText::new(text)), ..Search::default() }
 }
 
 fn by_reason(id: &str) -> Search {

@@ -198,3 +198,23 @@ fn networks_are_read_and_shown() {
         assert_eq!(Network::parse(wrong), None, "{wrong}");
     }
 }
+
+/// A table that is full of fresh failures is not looked through for each further one.
+#[test]
+fn a_full_table_is_swept_once_a_second() {
+    let (guard, metrics) = guard(|_| ());
+    let fail = |n: usize, now_ms| {
+        let ip = Ipv6Addr::from((0x2001_0db8_u128 << 96) | ((n as u128) << 64));
+        guard.failed(IpAddr::V6(ip), Reason::CredentialsUnknown, now_ms);
+    };
+    (0..ADDRESSES_MAX).for_each(|n| fail(n, 0));
+    fail(ADDRESSES_MAX, 59_500);
+    assert_eq!(guard.state.lock().swept_ms, Some(59_500));
+    // All have been forgotten meanwhile, but it was looked a moment ago.
+    fail(ADDRESSES_MAX, 60_400);
+    assert_eq!(guard.state.lock().swept_ms, Some(59_500));
+    assert_eq!(counted(&metrics, Bound::GuardedAddresses), 2);
+    fail(ADDRESSES_MAX, 60_500);
+    assert_eq!(guard.state.lock().addresses.len(), 1);
+    assert_eq!(counted(&metrics, Bound::GuardedAddresses), 2);
+}

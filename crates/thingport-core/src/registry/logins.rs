@@ -13,6 +13,7 @@ use thingport_model::profile::DeviceProfile;
 use super::Registry;
 use super::basic::Basic;
 use super::cache::{DeviceLogin, Generation, TenantLimits};
+use super::credentials::CREDENTIALS_ID_BYTES_MAX;
 
 impl Registry {
     /// Who logs in with this credentials id: a token or plain user name as it is, [`hash_one`](thingport_x509::fingerprint::hash_one) of a
@@ -25,6 +26,10 @@ impl Registry {
         &self,
         credentials_id: &str,
     ) -> Result<Option<Arc<DeviceLogin>>, PortError> {
+        // Nobody can have it, so there is nothing to ask or to remember: strangers send up to 64 KiB.
+        if credentials_id.len() > CREDENTIALS_ID_BYTES_MAX {
+            return Ok(None);
+        }
         if let Some(found) = self.logins.login(credentials_id) {
             return Ok(found);
         }

@@ -28,11 +28,13 @@ impl SqliteEntities {
         let present = schema::gate(&dir.join(FILE))?;
         if let Some(loss) = missing(ledger.entities(), &present, &identity.to_string()) {
             let losses = vec![loss];
-            let code = loss_code(&losses);
+            let code = loss_code(ledger.whose(), &losses);
             if code != accept_loss {
                 return Err(OpenError::Lost { losses, code });
             }
             tracing::error!(loss = %losses[0], "lost for good, as storage.accept_loss says");
+        } else if !accept_loss.is_empty() && !ledger.has_just_lost() {
+            tracing::warn!("storage.accept_loss is set and nothing is missing: remove it");
         }
         let opened = Self::open_as(dir, Some(&identity.to_string()))?;
         // Only now: a start that was cut short before may have left nothing.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::loss::{self, Loss};
+use super::loss::{self, Loss, Whose};
 use super::{OpenError, format};
 use crate::book::{Book, Clock};
 use crate::disk::Disk;
@@ -98,7 +98,7 @@ impl Evidence {
         if self.losses.is_empty() {
             return Ok(0);
         }
-        let code = loss::code(&self.losses);
+        let code = loss::code(self.whose(), &self.losses);
         if code != accepted {
             let losses = core::mem::take(&mut self.losses);
             return Err(OpenError::Lost { place: place.to_owned(), losses, code });
@@ -107,6 +107,13 @@ impl Evidence {
             tracing::error!(place, %loss, "lost for good, as storage.accept_loss says");
         }
         Ok(self.losses.len() as u64)
+    }
+
+    /// What stays the same until somebody decides: without a mark the identity may be a new one.
+    fn whose(&self) -> Whose {
+        let is_known = self.is_signed || matches!(self.found, mark::Found::Sound(..));
+        let Mark { identity, lsn, .. } = self.mark;
+        if is_known { Whose { identity, lsn } } else { Whose::default() }
     }
 
     /// Writes down what holds from now on. What was read may have been written by a process that was

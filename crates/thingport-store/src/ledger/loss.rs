@@ -119,10 +119,22 @@ pub(crate) fn report(f: &mut fmt::Formatter<'_>, losses: &[Loss], code: &str) ->
     )
 }
 
-/// The word that accepts exactly these losses and no others.
-pub(crate) fn code(losses: &[Loss]) -> String {
+/// Which state of which data directory a loss was found in, as far as that is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Whose {
+    pub(crate) identity: Uuid,
+    /// How far the log had come.
+    pub(crate) lsn: u64,
+}
+
+/// The word that accepts exactly these losses and no others: neither those of another directory, nor
+/// the same ones when the directory has gone on.
+pub(crate) fn code(whose: Whose, losses: &[Loss]) -> String {
     let text: Vec<String> = losses.iter().map(ToString::to_string).collect();
-    format!("{:08x}", crc32c::crc32c(text.join("\n").as_bytes()))
+    let mut bytes = text.join("\n").into_bytes();
+    bytes.extend_from_slice(whose.identity.as_bytes());
+    bytes.extend_from_slice(&whose.lsn.to_le_bytes());
+    format!("{:08x}", crc32c::crc32c(&bytes))
 }
 
 /// What the mark promises and the log does not hold.
@@ -169,5 +181,25 @@ fn moment(f: &mut fmt::Formatter<'_>, ms: i64) -> fmt::Result {
             write!(f, "{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
         }
         Err(_) => write!(f, "{ms} ms"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_good_for_one_loss_of_one_directory_in_one_state() {
+        let here = Whose { identity: Uuid::from_u128(1), lsn: 7 };
+        let word = code(here, &[Loss::Entities]);
+        assert_eq!(code(here, &[Loss::Entities]), word);
+        let others = [
+            (Whose { identity: Uuid::from_u128(2), ..here }, Loss::Entities),
+            (Whose { lsn: 8, ..here }, Loss::Entities),
+            (here, Loss::EntitiesForeign),
+        ];
+        for (whose, loss) in others {
+            assert_ne!(code(whose, &[loss]), word, "{whose:?}");
+        }
     }
 }

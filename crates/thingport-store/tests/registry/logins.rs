@@ -28,6 +28,16 @@ pub(crate) async fn absence_is_remembered_until_a_device_is_saved(house: House) 
     assert!(house.login("NEW").await.is_some(), "a token of a deleted device is free");
 }
 
+/// Strangers send user names of up to 64 KiB, and what is remembered is bounded by number.
+pub(crate) async fn an_id_that_nobody_can_have_is_not_remembered(house: House) {
+    for length in [256, 65_535] {
+        assert_eq!(house.login(&"T".repeat(length)).await, None);
+    }
+    assert_eq!(house.registry.logins_remembered(), 0);
+    house.login(&"T".repeat(255)).await;
+    assert_eq!(house.registry.logins_remembered(), 1);
+}
+
 pub(crate) async fn a_login_follows_every_change(house: House) {
     let (registry, admin) = (&house.registry, &house.admin);
     let device = house.device("pump", "T").await;

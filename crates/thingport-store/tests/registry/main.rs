@@ -58,6 +58,7 @@ stories! {
     devices::devices_are_assigned_and_taken_back,
     devices::broken_texts_and_pages_are_refused,
     logins::absence_is_remembered_until_a_device_is_saved,
+    logins::an_id_that_nobody_can_have_is_not_remembered,
     logins::a_login_follows_every_change,
     logins::credentials_change_only_by_the_rules,
     logins::what_another_hand_changed_is_forgotten_when_it_is_repeated,

@@ -21,6 +21,7 @@ const fn status(reason: Reason) -> StatusCode {
         | Reason::StorageFailed
         | Reason::StorageBusy
         | Reason::ServerShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        Reason::PacketTimeout => StatusCode::REQUEST_TIMEOUT,
         Reason::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_REQUEST,
     }
@@ -35,6 +36,7 @@ mod tests {
         for (reason, expected) in [
             (Reason::PayloadNotJson, 400),
             (Reason::ProvisionMalformed, 400),
+            (Reason::PacketTimeout, 408),
             (Reason::AddressBlocked, 429),
             (Reason::ProvisionFailed, 503),
             (Reason::StorageFull, 503),

@@ -53,14 +53,17 @@ sections! {
         /// ThingsBoard's.
         failed_logins_max: u32 = "10" from "0" to "1000000";
         /// Addresses and networks that these four bounds do not concern, such as proxies and gateways you
-        /// trust: `["10.0.0.0/8", "::1"]` or the same with commas.
+        /// trust: `["10.0.0.0/8", "::1"]` or the same with commas. With `mqtt.proxy_protocol` the addresses
+        /// are what headers say, so `127.0.0.0/8` and `::1` are not taken for this machine and exempt
+        /// nobody.
         guard_exempt: Networks = "127.0.0.0/8, ::1";
         /// Every connection comes through a proxy that begins it with a PROXY protocol header, version 1
         /// or 2; the device's address is the one in the header. Connections without one are closed. Holds
         /// for both listeners, and not for HTTP.
         proxy_protocol: bool = "false";
-        /// Addresses and networks of the proxies. Connections from elsewhere are closed. Empty: whoever
-        /// reaches the port is believed, so let nobody but the proxy reach it.
+        /// Addresses and networks of the proxies, needed with `mqtt.proxy_protocol`. Connections from
+        /// elsewhere are closed. `"0.0.0.0/0, ::/0"` believes whoever reaches the port: only for a port that
+        /// nobody but the proxy can reach.
         proxies: Networks = "";
     }
 
@@ -78,8 +81,8 @@ sections! {
 
     /// The server's certificate, for MQTT over TLS and for HTTPS. Without one of your own, a CA and a server
         /// How many HTTP and HTTPS connections may be open at once; WebSockets have bounds of their own. The
-        /// next one is closed at accept. Each may cost about 80 KiB while it sends a request, and a file
-        /// descriptor.
+        /// next one is closed at accept. Each may cost about 80 KiB while it sends a request. A quarter of
+        /// the limit of open files (`ulimit -n`) is the most, so that devices keep the rest.
         connections_max: u32 = "5000" from "10" to "1000000";
         /// The same for one address, or one /64 of IPv6. Raise it, or exempt the address, where many people
         /// or programs share one; `0` is no bound.

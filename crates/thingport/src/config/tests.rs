@@ -277,6 +277,12 @@ fn contradictions_are_told_where_the_later_value_stands() {
              port",
         ),
         (
+            "[mqtt]\nproxy_protocol = true",
+            "t.toml:2: mqtt.proxy_protocol is on and mqtt.proxies is empty: whoever reaches the port \
+             could claim any address; list the proxies in mqtt.proxies, or write \
+             \"0.0.0.0/0, ::/0\" if nobody else can reach it",
+        ),
+        (
             "[tls]\nkey = \"k.pem\"",
             "t.toml:2: tls.key is given without tls.certificate; give both, or neither for a made \
              certificate",
@@ -302,9 +308,11 @@ fn contradictions_are_told_where_the_later_value_stands() {
     ] {
         assert_eq!(sentences(&file(text)), [expected], "{text}");
     }
-    for text in
-        ["[mqtt]\nbind = 0\ntls_bind = 0", "http.bind = \"127.0.0.1:1\"\nmqtt.bind = \"[::1]:1\""]
-    {
+    for text in [
+        "[mqtt]\nbind = 0\ntls_bind = 0",
+        "http.bind = \"127.0.0.1:1\"\nmqtt.bind = \"[::1]:1\"",
+        "[mqtt]\nproxy_protocol = true\nproxies = \"0.0.0.0/0, ::/0\"",
+    ] {
         assert!(assemble(&file(text)).is_ok(), "{text}");
     }
 }

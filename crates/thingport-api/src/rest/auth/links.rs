@@ -107,7 +107,8 @@ async fn reset(
 }
 
 async fn forgotten(Body(_): Body<ForgottenInput>) -> StatusCode {
-    tracing::info!(
+    // Anybody may ask, as often as they like, so it is no line of an ordinary log.
+    tracing::debug!(
         "somebody asked for a new password by mail, which this server does not send; an administrator \
          gives out the link of GET /api/thingport/users/ID/resetLink"
     );

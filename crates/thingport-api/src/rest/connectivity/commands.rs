@@ -171,7 +171,7 @@ impl Place {
     }
 
     /// As seen from a container.
-    fn from_container(&self) -> Self {
+    fn in_container(&self) -> Self {
         let host = if self.is_this_machine() { DOCKER_HOST } else { &self.host };
         Self { host: host.to_owned(), port: self.port }
     }
@@ -193,12 +193,12 @@ fn in_docker(
     let map = if is_here { " --add-host=host.docker.internal:host-gateway" } else { "" };
     let files = if login.needs_tls { " -v \"$PWD:/certs\" -w /certs" } else { "" };
     let run = format!("docker run --rm -it{map}{files} {IMAGE}");
-    let seen = place.from_container();
+    let seen = place.in_container();
     let Some((web, scheme)) = ca else {
         return format!("{run} {}", seen.publish("", default_port, topic, &login.words));
     };
     let publish = seen.publish(TRUST, default_port, topic, &login.words);
-    let url = ca_url(&web.from_container(), scheme);
+    let url = ca_url(&web.in_container(), scheme);
     let both = format!("wget -q -O {CA_FILE} {} && {publish}", word(&url));
     format!("{run} /bin/sh -c {}", single_quoted(&both))
 }
