@@ -112,6 +112,15 @@ impl Calls {
         self.desk.visit(device, |line, scene| line.unwanted(scene.present));
     }
 
+    /// A device began to listen beside its connection, for one call, or ended to: what is pending may be
+    /// sent to whoever listens now. Unlike [`Self::wanted`] it sends nothing again that a device was
+    /// given, since a device that polls begins anew after each call. Does not block.
+    pub fn polled(&self, login: &DeviceLogin) {
+        self.desk.visit(login.device_id, |line, scene| {
+            line.polled(scene.present, scene.tokens, scene.out);
+        });
+    }
+
     /// What became of an attempt to deliver a call. Does not block.
     pub fn progress(&self, device: DeviceId, token: CallToken, progress: CallProgress) {
         self.desk.visit(device, |line, scene| {

@@ -113,6 +113,21 @@ impl Guard {
         })
     }
 
+    /// Whether somebody at `ip` may log in by a request that is answered at once, and so is no guest:
+    /// not while its address is blocked.
+    ///
+    /// # Errors
+    /// [`Reason::AddressBlocked`]
+    pub fn may_log_in(&self, ip: IpAddr, now_ms: u64) -> Result<(), Reason> {
+        if self.config.failed_logins_max == 0 || self.is_exempt(ip) {
+            return Ok(());
+        }
+        let state = self.state.lock();
+        let is_blocked =
+            state.addresses.get(&group(ip)).is_some_and(|at| at.blocked_until_ms > now_ms);
+        if is_blocked { Err(Reason::AddressBlocked) } else { Ok(()) }
+    }
+
     /// A connection that [`Self::enter`] let in is no guest any more.
     pub fn leave(&self, ip: IpAddr) {
         if !self.is_exempt(ip) {

@@ -116,6 +116,12 @@ bounds! {
     Provisions = "provisions_max",
     /// Connections that wait to be provisioned; the newcomer is refused.
     ProvisioningSessions = "provisioning_sessions_max",
+    /// Requests of devices over HTTP that wait for something, long polls above all; the next is refused.
+    LongPolls = "long_polls_max",
+    /// The same of one device; the next is refused.
+    LongPollsPerDevice = "long_polls_per_device_max",
+    /// Bytes of all request bodies of devices over HTTP; the next one waits, then it is refused.
+    DeviceBodies = "device_bodies_max",
     /// Calls pending for one device; the next one is refused.
     CallsPerDevice = "calls_per_device_max",
     /// Calls pending for all devices together, or their bytes; the next one is refused.

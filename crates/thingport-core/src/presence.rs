@@ -5,6 +5,7 @@
 //! connection costs. It knows what the device subscribed to, so that nobody is told what it does not want.
 
 mod errand;
+mod listening;
 
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use core::task::{Context, Waker};
@@ -17,6 +18,8 @@ use thingport_model::reason::Reason;
 
 use crate::metrics::{Bound, Metrics};
 pub use errand::{Errand, Outcome};
+use listening::Listening;
+pub use listening::{Ear, LISTENING_MAX, LISTENING_PER_DEVICE_MAX};
 
 /// Every connected device of this process.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub struct Presence {
     opened: AtomicU64,
     epoch: AtomicU64,
     posts: AtomicU64,
+    /// Who listens beside the connections.
+    listening: Listening,
     metrics: Arc<Metrics>,
 }
 
@@ -81,6 +86,7 @@ impl Presence {
             opened: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
             posts: AtomicU64::new(0),
+            listening: Listening::default(),
             metrics,
         }
     }
@@ -111,18 +117,30 @@ impl Presence {
         self.tell_whom(device, downlink).is_some()
     }
 
-    /// The same, and says which connection was told.
+    /// The same, and says which connection was told. Of a device that listens in several ways, one is
+    /// given a call, and all are told everything else.
     pub fn tell_whom(&self, device: DeviceId, downlink: Downlink) -> Option<ConnectionNumber> {
+        let ears = self.listening.of(device);
         let connected = self.connected.pin();
-        let mailbox =
-            connected.get(&device).filter(|mailbox| mailbox.wants().includes(&downlink))?;
-        self.post(mailbox, downlink).then_some(mailbox.number)
+        let mut whom = connected.get(&device).into_iter().chain(&ears);
+        if matches!(downlink, Downlink::Call { .. }) {
+            let mailbox = whom.find(|mailbox| mailbox.wants().includes(&downlink))?;
+            return self.post(mailbox, downlink).then_some(mailbox.number);
+        }
+        let wanting = whom.filter(|mailbox| mailbox.wants().includes(&downlink));
+        let told = wanting.filter(|mailbox| self.post(mailbox, downlink.clone()));
+        told.map(|mailbox| mailbox.number).reduce(|first, _| first)
     }
 
-    /// The connection of a device, if there is one, and what the device subscribed to.
+    /// The connection of a device, if there is one, and what the device subscribed to. When it does not
+    /// want calls and somebody listens for them beside it, that one.
     #[must_use]
     pub fn connection(&self, device: DeviceId) -> Option<(ConnectionNumber, Wants)> {
-        self.connected.pin().get(&device).map(|mailbox| (mailbox.number, mailbox.wants()))
+        let ears = self.listening.of(device);
+        let connected = self.connected.pin();
+        let all = || connected.get(&device).into_iter().chain(&ears);
+        let found = all().find(|mailbox| mailbox.wants().calls).or_else(|| all().next());
+        found.map(|mailbox| (mailbox.number, mailbox.wants()))
     }
 
     /// Whether a device is connected.
@@ -135,7 +153,10 @@ impl Presence {
     /// active connection (RP-021).
     #[must_use]
     pub fn wants(&self, device: DeviceId) -> Wants {
-        self.connected.pin().get(&device).map(|mailbox| mailbox.wants()).unwrap_or_default()
+        let ears = self.listening.of(device);
+        let connected = self.connected.pin();
+        let all = connected.get(&device).into_iter().chain(&ears);
+        all.map(|mailbox| mailbox.wants()).fold(Wants::default(), Wants::or)
     }
 
     /// A number that changes whenever a device or profile changed in a way that live connections must
@@ -216,6 +237,10 @@ impl Wants {
             Downlink::Call { .. } => self.calls,
             _ => true,
         }
+    }
+
+    const fn or(self, other: Self) -> Self {
+        Self::from_bits(self.bits() | other.bits())
     }
 
     const fn bits(self) -> u8 {

@@ -4,7 +4,7 @@
 
 mod downlink;
 
-pub use downlink::{Page, Publication};
+pub use downlink::{Page, Publication, body_for_http};
 
 use std::sync::Arc;
 

@@ -168,6 +168,9 @@ reasons! {
     PasswordWithoutUserName = 209, "login.password_only", Device,
         "A password was sent without a user name.",
         "Set the device's access token as the MQTT user name; no password is needed with it.";
+    ProfileNotHttp = 210, "login.profile_http", Operator,
+        "The device's profile uses a transport other than HTTP.",
+        "Set the profile's transport type to DEFAULT, or give the device another profile.";
 
     // 24x, 25x: provisioning.
     ProvisionMalformed = 240, "provision.malformed", Device,
@@ -408,6 +411,9 @@ reasons! {
     RateSlowed = 801, "limit.slowed", Operator,
         "A rate limit was reached, so the device is listened to more slowly.",
         "Send less often, or raise the limit in the tenant profile.";
+    TooManyPolls = 802, "limit.polls", Device,
+        "Too many HTTP requests of devices wait for something already.",
+        "Wait with few requests at a time for one device, or let the devices use MQTT.";
 
     // 90x: the TLS handshake. 92x and more: certificates of devices.
     TlsHandshakeTimeout = 900, "tls.timeout", Network,

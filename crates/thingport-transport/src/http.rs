@@ -1,9 +1,16 @@
-//! The device API over HTTP, for devices that speak no MQTT (REST API section 16). So far: provisioning.
+//! The device API over HTTP, for devices that speak no MQTT (REST API section 16):
+//! provisioning here, and what devices with a token may do in [`devices`].
 //!
 //! Served beside the people's API, on its listener. Refusals have an empty body (H-1, H-5); the reason is
 //! in the journal.
 
 mod answer;
+mod device;
+mod packages;
+mod poll;
+mod visit;
+
+pub use device::{DeviceHttp, devices};
 
 use std::net::SocketAddr;
 use std::sync::Arc;

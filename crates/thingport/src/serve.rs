@@ -13,6 +13,7 @@ use thingport_api::api::{Api, BodyKind, CaPem, DecodeBody, ServerCertificates};
 use thingport_api::auth::load_or_create_keys;
 use thingport_api::config::ApiConfig;
 use thingport_core::calls::{CallRules, SubmitStrategy};
+use thingport_core::client_calls::SessionBounds;
 use thingport_core::guard::crowd::Crowd;
 use thingport_core::guard::{GuardConfig, Network};
 use thingport_core::node::{Node, NodeConfig};
@@ -26,6 +27,7 @@ use thingport_store::ledger::{LogLedger, Progress};
 use thingport_store::packages::DirPackages;
 use thingport_transport::config::{ProxyConfig, TLS_HANDSHAKES_MAX, TlsConfig};
 use thingport_transport::drain::Drain;
+use thingport_transport::http::DeviceHttp;
 use thingport_transport::listen::{BindError, Listener};
 use thingport_x509::certificate::Certificate;
 use tokio::net::TcpListener;
@@ -188,6 +190,7 @@ async fn serve(
 
     let routes = thingport_api::router::router(Arc::clone(&api))
         .merge(thingport_transport::http::router(Arc::clone(&node)))
+        .merge(thingport_transport::http::devices(device_http(config, &node, &drain)))
         .merge(websockets)
         .merge(observe::routes(Arc::clone(&node), Arc::clone(&drain), tls.clone()));
     let web = Http {
@@ -406,6 +409,14 @@ fn listen_mqtt(
             cannot_bind("mqtt.bind", &mqtt.bind, &error)
         }
     })
+}
+
+fn device_http(config: &Config, node: &Arc<Node>, drain: &Arc<Drain>) -> DeviceHttp {
+    let granted = SessionBounds {
+        packet_size_max: u32::try_from(config.mqtt.packet_size_max.0).unwrap_or(u32::MAX),
+        receive_maximum: config.mqtt.receive_maximum,
+    };
+    DeviceHttp::new(Arc::clone(node), Arc::clone(drain), Typing::default(), granted)
 }
 
 fn call_rules(config: &Config) -> CallRules {

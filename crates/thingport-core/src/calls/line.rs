@@ -222,6 +222,18 @@ impl<W> Line<W> {
         self.send(present, tokens, out);
     }
 
+    /// The device listens for one call, or has ended to.
+    pub(super) fn polled(
+        &mut self,
+        present: &Present<'_>,
+        tokens: &mut Tokens,
+        out: &mut Vec<Effect<W>>,
+    ) {
+        self.paused_until_ms = 0;
+        self.pending.values_mut().for_each(|pending| pending.polled(present.connection));
+        self.send(present, tokens, out);
+    }
+
     /// The device listens no more: what lies in the mailbox of a connection that is gone was never
     /// sent, and no answer holds up anything (RP-050).
     pub(super) fn unwanted(&mut self, present: &Present<'_>) {

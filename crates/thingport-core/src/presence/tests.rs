@@ -76,6 +76,50 @@ fn nobody_is_told_what_he_did_not_subscribe_to() {
 }
 
 #[test]
+fn ears_listen_beside_the_connection_and_displace_nothing() {
+    let presence = Arc::new(Presence::new(Arc::new(Metrics::default())));
+    let device = DeviceId(NIL);
+    let attributes = Wants { attributes: true, calls: false };
+    let calls = Wants { attributes: false, calls: true };
+    let ear = presence.listen(device, calls).expect("room");
+    // Whoever polls is not connected, but hears.
+    assert!(!presence.is_connected(device));
+    assert_eq!(presence.wants(device), calls);
+    assert_eq!(presence.connection(device), Some((ear.mailbox().number, calls)));
+    let mailbox = presence.open(device);
+    assert!(mail(ear.mailbox()).is_empty());
+    mailbox.set_wants(attributes);
+    let second = presence.listen(device, attributes).expect("room");
+    // Changes are told to all who want them, a call to one.
+    assert!(presence.tell(device, update()));
+    assert_eq!([&mailbox, second.mailbox(), ear.mailbox()].map(|it| mail(it).len()), [1, 1, 0]);
+    assert_eq!(presence.tell_whom(device, call()), Some(ear.mailbox().number));
+    mailbox.set_wants(Wants { attributes: true, calls: true });
+    assert_eq!(presence.tell_whom(device, call()), Some(mailbox.number));
+    assert_eq!(presence.connection(device).map(|(number, _)| number), Some(mailbox.number));
+    assert_eq!([&mailbox, second.mailbox(), ear.mailbox()].map(|it| mail(it).len()), [1, 0, 1]);
+    // H-8
+    presence.tell(device, Downlink::Close(Reason::DeviceDeleted));
+    assert_eq!(mail(second.mailbox()), [close(Reason::DeviceDeleted)]);
+    drop((ear, second));
+    presence.close(device, &mailbox);
+    assert_eq!(presence.wants(device), Wants::default());
+    assert_eq!(presence.connection(device), None);
+}
+
+#[test]
+fn a_device_has_few_ears_and_gets_them_back() {
+    let metrics = Arc::new(Metrics::default());
+    let presence = Arc::new(Presence::new(Arc::clone(&metrics)));
+    let listen = || presence.listen(DeviceId(NIL), Wants::default());
+    let mut ears: Vec<_> = (0..LISTENING_PER_DEVICE_MAX).map(|_| listen().expect("room")).collect();
+    assert!(listen().is_none());
+    assert_eq!(metrics.bounds().map(|(_, n)| n).sum::<u64>(), 1);
+    ears.pop();
+    assert!(listen().is_some());
+}
+
+#[test]
 fn an_errand_that_is_lost_is_told_too() {
     let presence = Arc::new(Presence::new(Arc::new(Metrics::default())));
     let mailbox = presence.open(DeviceId(NIL));

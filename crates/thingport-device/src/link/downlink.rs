@@ -115,6 +115,27 @@ impl Page {
     }
 }
 
+/// What a device is told that asked over HTTP, where no topic says what it is about (REST API section 16);
+/// none for what is told over MQTT alone.
+#[must_use]
+pub fn body_for_http(downlink: &Downlink) -> Option<String> {
+    let mut out = String::new();
+    match downlink {
+        Downlink::AttributesSet(attributes) => write_attributes(&mut out, attributes),
+        Downlink::AttributesDeleted(keys) => write_deleted(&mut out, keys),
+        Downlink::AttributesAnswer { found, .. } => write_found(&mut out, found),
+        Downlink::Call { call, .. } => {
+            write(&mut out, format_args!("{{\"id\":{},", call.id));
+            write_call_members(&mut out, call);
+        }
+        Downlink::ClientAnswer { answer, .. } => write_client_answer(&mut out, answer),
+        Downlink::Close(_) | Downlink::PackageChunk { .. } | Downlink::PackageError { .. } => {
+            return None;
+        }
+    }
+    Some(out)
+}
+
 /// JS-091
 fn write_attributes(out: &mut String, attributes: &[Attribute]) {
     let mut separator = '{';
@@ -156,7 +177,12 @@ fn write_found(out: &mut String, found: &FoundAttributes) {
 
 /// Exactly two members in this order (RP-001).
 fn write_call(out: &mut String, call: &Call) {
-    out.push_str("{\"method\":");
+    out.push('{');
+    write_call_members(out, call);
+}
+
+fn write_call_members(out: &mut String, call: &Call) {
+    out.push_str("\"method\":");
     write_string(out, &call.method);
     out.push_str(",\"params\":");
     out.push_str(&call.params);

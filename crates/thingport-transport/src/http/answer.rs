@@ -1,6 +1,7 @@
 //! The one map from reasons to what a device is told over HTTP.
 
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use thingport_model::reason::Reason;
 
@@ -9,9 +10,35 @@ pub(super) fn refused(reason: Reason) -> Response {
     status(reason).into_response()
 }
 
+/// Everything is in order, and there is nothing to say.
+pub(super) fn done() -> Response {
+    StatusCode::OK.into_response()
+}
+
+/// What was found, or is told.
+pub(super) fn json(body: String) -> Response {
+    ([(CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// Nothing happened in time (H-2).
+pub(super) fn too_late() -> Response {
+    StatusCode::REQUEST_TIMEOUT.into_response()
+}
+
 const fn status(reason: Reason) -> StatusCode {
     match reason {
+        // H-1
+        Reason::TokenMalformed
+        | Reason::CredentialsUnknown
+        | Reason::CredentialsTypeUnsupported
+        | Reason::CredentialsChanged
+        | Reason::ProfileNotHttp => StatusCode::UNAUTHORIZED,
+        // H-8
+        Reason::DeviceDeleted => StatusCode::FORBIDDEN,
+        Reason::PackageNotFound => StatusCode::NOT_FOUND,
+        Reason::MessageTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Reason::RateLimited
+        | Reason::TooManyPolls
         | Reason::AddressBlocked
         | Reason::TooManyFromAddress
         | Reason::AcceptRateReached => StatusCode::TOO_MANY_REQUESTS,
@@ -20,8 +47,11 @@ const fn status(reason: Reason) -> StatusCode {
         | Reason::StorageFull
         | Reason::StorageFailed
         | Reason::StorageBusy
+        | Reason::AnswerFailed
+        | Reason::PackageFailed
+        | Reason::LoginStoreUnavailable
         | Reason::ServerShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
-        Reason::PacketTimeout => StatusCode::REQUEST_TIMEOUT,
+        Reason::PacketTimeout | Reason::CallNotAcknowledged => StatusCode::REQUEST_TIMEOUT,
         Reason::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_REQUEST,
     }
@@ -35,6 +65,13 @@ mod tests {
     fn statuses_say_whose_fault_it_is() {
         for (reason, expected) in [
             (Reason::PayloadNotJson, 400),
+            (Reason::CredentialsUnknown, 401),
+            (Reason::ProfileNotHttp, 401),
+            (Reason::DeviceDeleted, 403),
+            (Reason::PackageNotFound, 404),
+            (Reason::MessageTooLarge, 413),
+            (Reason::RateLimited, 429),
+            (Reason::StorageBusy, 503),
             (Reason::ProvisionMalformed, 400),
             (Reason::PacketTimeout, 408),
             (Reason::AddressBlocked, 429),

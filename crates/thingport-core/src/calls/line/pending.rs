@@ -166,6 +166,16 @@ impl<W> Pending<W> {
         }
     }
 
+    /// What lies in the mailbox of somebody who is gone was never sent, and what was not acknowledged may
+    /// be sent again.
+    pub(super) fn polled(&mut self, connection: Option<ConnectionNumber>) {
+        match self.stage {
+            Stage::Told { connection: told } if Some(told) != connection => self.not_now(),
+            Stage::Missed => self.stage = Stage::Queued,
+            _ => {}
+        }
+    }
+
     pub(super) fn unwanted(&mut self, connection: Option<ConnectionNumber>) {
         match self.stage {
             Stage::Told { connection: told } if Some(told) != connection => self.not_now(),

@@ -58,6 +58,15 @@ impl World {
                     line.wanted(present, tokens, out);
                 });
             }
+            // Over HTTP, for one call: a number of its own each time.
+            "poll" | "polled" => {
+                self.connections += 1;
+                self.listens = words[0] == "poll";
+                self.connection = self.listens.then_some(ConnectionNumber(self.connections));
+                self.visit(&mut out, |line, present, tokens, out| {
+                    line.polled(present, tokens, out);
+                });
+            }
             "unsubscribe" | "leave" => {
                 self.listens = false;
                 self.connection = self.connection.filter(|_| words[0] == "unsubscribe");
@@ -203,6 +212,53 @@ fn check_here(rows: &[Row<'_>]) {
         let rules = CallRules { strategy: *strategy, ..CallRules::default() };
         check(what, rules, &[&HERE, *script].concat());
     }
+}
+
+#[test]
+fn polls_are_given_one_call_after_the_other_and_none_twice() {
+    let rules = CallRules::default();
+    check(
+        "H-8: what a poll did not take goes to the next one",
+        rules,
+        &[
+            ("two", &[]),
+            ("two", &[]),
+            ("poll", &["tell 0", "tell 1"]),
+            ("ack 0", &[]),
+            ("polled", &[]),
+            ("poll", &["tell 1"]),
+            ("polled", &[]),
+            ("poll", &["tell 1"]),
+            ("ack 1", &[]),
+            ("polled", &[]),
+            ("poll", &[]),
+            ("answer 0", &["0: Answered(\"yes\")"]),
+            ("answer 1", &["1: Answered(\"yes\")"]),
+        ],
+    );
+    check(
+        "a device that changes from polls to a connection is given it again (RP-031)",
+        rules,
+        &[
+            ("two", &[]),
+            ("poll", &["tell 0"]),
+            ("ack 0", &[]),
+            ("polled", &[]),
+            ("connect", &[]),
+            ("subscribe", &["tell 0"]),
+        ],
+    );
+    check(
+        "nobody who hangs up takes anything with him",
+        rules,
+        &[
+            ("poll", &[]),
+            ("polled", &[]),
+            ("one", &[]),
+            ("poll", &["tell 0"]),
+            ("ack 0", &["0: Done"]),
+        ],
+    );
 }
 
 #[test]

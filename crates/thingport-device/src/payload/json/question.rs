@@ -49,7 +49,7 @@ impl Decoder {
     ///
     /// # Errors
     /// The first thing wrong with the payload.
-    pub(crate) fn client_call<'a>(&'a mut self, payload: &'a [u8]) -> Result<Asked<'a>, Reject> {
+    pub fn client_call<'a>(&'a mut self, payload: &'a [u8]) -> Result<Asked<'a>, Reject> {
         let wanted = [("method", Kind::Text), ("params", Kind::Json)];
         let ([method, params], texts) = self.members(payload, wanted)?;
         let method = method.ok_or_else(|| shape("the member method is missing"))?;
@@ -60,7 +60,7 @@ impl Decoder {
     ///
     /// # Errors
     /// The first thing wrong with the payload.
-    pub(crate) fn claim<'a>(&'a mut self, payload: &'a [u8]) -> Result<Claim<'a>, Reject> {
+    pub fn claim<'a>(&'a mut self, payload: &'a [u8]) -> Result<Claim<'a>, Reject> {
         if is_blank(utf8(payload, &mut self.repaired))? {
             return Ok(Claim { secret: "", duration_ms: None });
         }
@@ -79,7 +79,7 @@ impl Decoder {
     }
 
     /// A payload that is not interpreted, as text (RP-006, JS-004).
-    pub(crate) fn text<'a>(&'a mut self, payload: &'a [u8]) -> &'a str {
+    pub fn text<'a>(&'a mut self, payload: &'a [u8]) -> &'a str {
         utf8(payload, &mut self.repaired)
     }
 

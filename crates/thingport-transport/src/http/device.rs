@@ -1,0 +1,259 @@
+//! What a device with a token says and asks over HTTP (REST API section 16, H-1 to H-10). Bodies are read
+//! exactly as over MQTT; a POST is answered when what it says is durable (H-9).
+
+use core::future::poll_fn;
+use core::time::Duration;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State};
+use axum::response::Response;
+use axum::routing::{get, post};
+use thingport_core::client_calls::{Question, SessionBounds};
+use thingport_core::node::Node;
+use thingport_core::presence::Wants;
+use thingport_device::link::body_for_http;
+use thingport_device::payload::Typing;
+use thingport_device::payload::json::Decoder;
+use thingport_device::reject::Reject;
+use thingport_model::downlink::{ClientAnswer, Downlink};
+use thingport_model::port::ledger::{AppendError, Receipt, committed};
+use thingport_model::reading::Readings;
+use thingport_model::reason::Reason;
+use thingport_model::rpc::ReplyTo;
+use thingport_model::uplink::{ClientCall, Uplink};
+use tokio::sync::Semaphore;
+
+use super::visit::Visit;
+use super::{answer, packages, poll};
+use crate::drain::Drain;
+use crate::mqtt;
+
+/// What the device API over HTTP works with.
+pub struct DeviceHttp {
+    pub(super) node: Arc<Node>,
+    pub(super) drain: Arc<Drain>,
+    /// Bytes of bodies that may arrive now.
+    pub(super) bodies: Semaphore,
+    typing: Typing,
+    granted: SessionBounds,
+}
+
+impl DeviceHttp {
+    /// For the devices of `node`, until `drain` begins. `granted` is what is answered to
+    /// `getSessionLimits`.
+    #[must_use]
+    pub fn new(node: Arc<Node>, drain: Arc<Drain>, typing: Typing, granted: SessionBounds) -> Self {
+        Self { node, drain, bodies: Semaphore::new(BODIES_MAX), typing, granted }
+    }
+}
+
+/// The routes of devices that have a token. To be served with the peer's address as [`ConnectInfo`];
+/// without a fallback, so that they can be merged with others.
+pub fn devices(http: DeviceHttp) -> Router {
+    Router::new()
+        .route("/api/v1/{token}/telemetry", post(telemetry))
+        .route("/api/v1/{token}/attributes", post(attributes).get(poll::attributes))
+        .route("/api/v1/{token}/attributes/updates", get(poll::updates))
+        .route("/api/v1/{token}/rpc", post(client_call).get(poll::calls))
+        .route("/api/v1/{token}/rpc/{id}", post(call_answer))
+        .route("/api/v1/{token}/claim", post(claim))
+        .route("/api/v1/{token}/firmware", get(packages::firmware))
+        .route("/api/v1/{token}/software", get(packages::software))
+        // Each handler has a bound of its own for its body.
+        .layer(DefaultBodyLimit::disable())
+        .with_state(Arc::new(http))
+}
+
+/// What every route is given.
+pub(super) type Http = State<Arc<DeviceHttp>>;
+/// Who asks.
+pub(super) type Remote = ConnectInfo<SocketAddr>;
+
+/// `POST telemetry`
+async fn telemetry(http: Http, remote: Remote, path: Path<String>, request: Request) -> Response {
+    said(&http, remote, &path, request, true).await.unwrap_or_else(|refused| refused)
+}
+
+/// `POST attributes`: of the client scope.
+async fn attributes(http: Http, remote: Remote, path: Path<String>, request: Request) -> Response {
+    said(&http, remote, &path, request, false).await.unwrap_or_else(|refused| refused)
+}
+
+async fn said(
+    http: &DeviceHttp,
+    ConnectInfo(remote): Remote,
+    token: &str,
+    request: Request,
+    is_telemetry: bool,
+) -> Result<Response, Response> {
+    let visit = Visit::begin(http, remote, token).await?;
+    let body = visit.body(request, BODY_MAX).await?;
+    let mut readings = Readings::default();
+    let now = http.node.clock.now();
+    let mut decoder = Decoder::new();
+    let decoded = if is_telemetry {
+        decoder.telemetry(&body, now, &http.typing, &mut readings)
+    } else {
+        decoder.attributes(&body, now, &http.typing, &mut readings)
+    };
+    decoded.map_err(|reject| visit.reject(&reject))?;
+    visit.charge(readings.len()).await?;
+    let uplink = || {
+        if is_telemetry { Uplink::Telemetry(&readings) } else { Uplink::Attributes(&readings) }
+    };
+    let receipt = receive(&visit, uplink).await?;
+    if let Some(receipt) = receipt {
+        let kept = committed(&*http.node.ledger, receipt).await;
+        kept.map_err(|error| visit.refuse(mqtt::answer::append(error), ""))?;
+        http.node.metrics.acknowledged.add(1);
+    }
+    Ok(answer::done())
+}
+
+/// Puts an uplink in line, and waits for a while when the line is full.
+async fn receive<'a>(
+    visit: &Visit<'_>,
+    uplink: impl Fn() -> Uplink<'a>,
+) -> Result<Option<Receipt>, Response> {
+    let node = &visit.http.node;
+    let receiving = async {
+        loop {
+            match node.reception.receive(&visit.login, uplink()) {
+                Err(AppendError::Busy) => poll_fn(|cx| node.ledger.poll_ready(cx)).await,
+                other => return other,
+            }
+        }
+    };
+    let received = tokio::time::timeout(ROOM_TIME, receiving).await;
+    let received = received.unwrap_or(Err(AppendError::Busy));
+    received.map_err(|error| visit.refuse(mqtt::answer::append(error), ""))
+}
+
+/// `POST rpc/{id}`: the answer to a call. Any text, as over MQTT (RP-006).
+async fn call_answer(
+    http: Http,
+    remote: Remote,
+    path: Path<(String, String)>,
+    request: Request,
+) -> Response {
+    answered(&http, remote, &path, request).await.unwrap_or_else(|refused| refused)
+}
+
+async fn answered(
+    http: &DeviceHttp,
+    ConnectInfo(remote): Remote,
+    (token, id): &(String, String),
+    request: Request,
+) -> Result<Response, Response> {
+    let visit = Visit::begin(http, remote, token).await?;
+    let id: u32 = id.parse().map_err(|_| {
+        let detail = "the number of a call is expected behind rpc/";
+        visit.reject(&Reject::new(Reason::TopicInvalid, detail))
+    })?;
+    let body = visit.body(request, RPC_BODY_MAX).await?;
+    visit.charge(0).await?;
+    let text = Decoder::new().text(&body).to_owned();
+    http.node.metrics.questions.add(1);
+    let kept = http.node.calls.answered(&visit.login, id, text).await;
+    kept.map_err(|reason| visit.refuse(reason, ""))?;
+    Ok(answer::done())
+}
+
+/// `POST rpc`: a client call. Answered in words when nobody handles it, and with 408 when its handler
+/// takes too long (H-2).
+async fn client_call(http: Http, remote: Remote, path: Path<String>, request: Request) -> Response {
+    asked(&http, remote, &path, request).await.unwrap_or_else(|refused| refused)
+}
+
+async fn asked(
+    http: &DeviceHttp,
+    ConnectInfo(remote): Remote,
+    token: &str,
+    request: Request,
+) -> Result<Response, Response> {
+    let visit = Visit::begin(http, remote, token).await?;
+    let body = visit.body(request, RPC_BODY_MAX).await?;
+    let node = &http.node;
+    let (built_in, question) = understood(http, &visit, &body)?;
+    node.metrics.questions.add(1);
+    let found = match built_in {
+        // CR-021: uncounted.
+        Some(found) => found,
+        None => {
+            visit.charge(0).await?;
+            let _waits = visit.wait_for(Wants::default())?;
+            let method: String =
+                question.method.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect();
+            let asking = node.client_calls.ask(&visit.login, question);
+            let asked = tokio::select! {
+                asked = tokio::time::timeout(CLIENT_CALL_TIMEOUT, asking) => asked,
+                () = http.drain.begun() => return Err(answer::refused(Reason::ServerShuttingDown)),
+            };
+            match asked {
+                Ok(Ok(found)) => found,
+                Ok(Err(reason)) => {
+                    visit.record(reason, &format!("method {method}"));
+                    ClientAnswer::Error(reason.sentence().to_owned())
+                }
+                Err(_) => return Err(answer::too_late()),
+            }
+        }
+    };
+    let (reply_to, answer) = (NOWHERE, Box::new(found));
+    let told = body_for_http(&Downlink::ClientAnswer { reply_to, answer });
+    Ok(answer::json(told.unwrap_or_default()))
+}
+
+fn understood(
+    http: &DeviceHttp,
+    visit: &Visit<'_>,
+    body: &[u8],
+) -> Result<(Option<ClientAnswer>, Question), Response> {
+    let mut decoder = Decoder::new();
+    let (method, params) = decoder.client_call(body).map_err(|reject| visit.reject(&reject))?;
+    let call = ClientCall { reply_to: NOWHERE, method, params };
+    let built_in = http.node.client_calls.built_in(&visit.login, call, http.granted);
+    Ok((built_in, call.into()))
+}
+
+/// `POST claim`: the device may be claimed (CL-001 to CL-010).
+async fn claim(http: Http, remote: Remote, path: Path<String>, request: Request) -> Response {
+    claimed(&http, remote, &path, request).await.unwrap_or_else(|refused| refused)
+}
+
+async fn claimed(
+    http: &DeviceHttp,
+    ConnectInfo(remote): Remote,
+    token: &str,
+    request: Request,
+) -> Result<Response, Response> {
+    let visit = Visit::begin(http, remote, token).await?;
+    let body = visit.body(request, RPC_BODY_MAX).await?;
+    visit.charge(0).await?;
+    let (secret, duration_ms) = {
+        let mut decoder = Decoder::new();
+        let claim = decoder.claim(&body).map_err(|reject| visit.reject(&reject))?;
+        (claim.secret.to_owned(), claim.duration_ms)
+    };
+    http.node.metrics.questions.add(1);
+    let kept = http.node.claims.offer(&visit.login, secret, duration_ms).await;
+    kept.map_err(|reason| visit.refuse(reason, ""))?;
+    Ok(answer::done())
+}
+
+/// The answer goes where the question came from.
+pub(super) const NOWHERE: ReplyTo = ReplyTo { way: 0, id: 0 };
+/// Bytes of a body (H-6).
+const BODY_MAX: usize = 1024 * 1024;
+/// Bytes of a body about calls (H-6), or of a claim.
+const RPC_BODY_MAX: usize = 64 * 1024;
+/// Bytes of all bodies of devices at once (`device_bodies_max`).
+const BODIES_MAX: usize = 64 * 1024 * 1024;
+/// How long a full line of commits is waited for.
+const ROOM_TIME: Duration = Duration::from_secs(10);
+/// How long a handler of client calls may take (CR-007).
+const CLIENT_CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// Most characters of a method that an incident shows.
+const SHOWN_MAX: usize = 48;
