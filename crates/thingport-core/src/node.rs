@@ -251,3 +251,6 @@ impl RegistryEvents for Changes {
 
     fn packages_deleted(&self) {
         self.litter.store(true, Ordering::Release);
+        self.deleted.notify_one();
+    }
+}
