@@ -411,6 +411,7 @@ async fn a_fleet_is_told_in_turn_and_a_restart_goes_on() {
     let copy = tempfile::tempdir().unwrap();
     copy_dir(dir.path(), copy.path());
     house = House::open(copy.path()).await;
+    house.clock.0.fetch_add(600_000, Ordering::Relaxed);
     house.announce().await;
     assert_eq!(told(&house, "1").await, 149);
     assert_eq!(house.state(&devices[149]).await, "INITIATED");
