@@ -6,6 +6,7 @@ pub(crate) mod account;
 pub(crate) mod address;
 pub(crate) mod auth;
 pub(crate) mod certificate;
+pub(crate) mod claim;
 pub(crate) mod credentials;
 pub(crate) mod device;
 pub(crate) mod id;

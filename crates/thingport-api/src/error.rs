@@ -242,6 +242,12 @@ pub(crate) fn too_large(limit: usize) -> Response {
         .into_response()
 }
 
+/// A claim that came to nothing: 400 with a JSON string, not an object (REST API section 10).
+#[must_use]
+pub(crate) fn unclaimed(result: &'static str) -> Response {
+    (StatusCode::BAD_REQUEST, axum::Json(result)).into_response()
+}
+
 /// Leads a browser on, with GET whatever it asked with (303).
 #[must_use]
 pub(crate) fn see_other(location: &str) -> Response {

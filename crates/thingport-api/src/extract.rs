@@ -181,6 +181,21 @@ impl<T: DeserializeOwned> FromRequest<Arc<Api>> for Body<T> {
     }
 }
 
+/// A JSON body that may be absent.
+pub(crate) struct OptionalBody<T>(pub(crate) Option<T>);
+
+impl<T: DeserializeOwned> FromRequest<Arc<Api>> for OptionalBody<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, Response> {
+        let body = RawBody::from_request(request, api).await?;
+        if matches!(body.bytes().trim_ascii(), b"" | b"null") {
+            return Ok(Self(None));
+        }
+        body.parse().map(|body| Self(Some(body))).map_err(IntoResponse::into_response)
+    }
+}
+
 /// A body as bytes, with its share of the room for bodies.
 pub(crate) struct RawBody(Arrived);
 

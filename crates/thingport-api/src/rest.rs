@@ -40,6 +40,8 @@ pub(crate) fn routes() -> Vec<Route> {
         devices::routes(),
         devices::assignment::routes(),
         devices::import::routes(),
+        devices::claims::routes(),
+        devices::presence::routes(),
         credentials::routes(),
         connectivity::routes(),
         telemetry::routes(),

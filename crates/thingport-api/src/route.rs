@@ -64,6 +64,8 @@ pub(crate) const S: Who = Who::People(&[Authority::SysAdmin]);
 pub(crate) const T: Who = Who::People(&[Authority::TenantAdmin]);
 /// System and tenant administrators.
 pub(crate) const S_T: Who = Who::People(&[Authority::SysAdmin, Authority::TenantAdmin]);
+/// Only customer users.
+pub(crate) const C: Who = Who::People(&[Authority::CustomerUser]);
 /// Tenant administrators and customer users: the default of the contract.
 pub(crate) const T_C: Who = Who::People(&[Authority::TenantAdmin, Authority::CustomerUser]);
 /// Everybody who signed in.
@@ -145,8 +147,6 @@ impl Route {
         self
     }
 
-    pub(crate) const fn answer_text(mut self) -> Self {
-        self.answer = Shape::Text;
     /// The body is a file.
     pub(crate) const fn file_body(mut self) -> Self {
         self.body = Shape::File;
@@ -165,6 +165,8 @@ impl Route {
         self
     }
 
+    pub(crate) const fn answer_text(mut self) -> Self {
+        self.answer = Shape::Text;
         self
     }
 

@@ -146,6 +146,25 @@ impl Caller {
         self.must_be_tenant()
     }
 
+    /// The customer for which this caller may claim devices: that of a customer user.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] for everybody else and for a guest.
+    pub fn must_claim(&self) -> Result<CustomerId, Error> {
+        self.must_be(Authority::CustomerUser)?;
+        self.must_write()?;
+        self.customer_id.ok_or_else(|| denied("only users of a customer may claim devices"))
+    }
+
+    /// Whether this caller may take the device from its customer, so that it may be claimed again: an
+    /// administrator of the tenant, or a user of the customer.
+    ///
+    /// # Errors
+    /// As [`Self::may_write_device`].
+    pub fn may_reclaim_device(&self, device: &Device) -> Result<(), Error> {
+        self.may_write_device(device)
+    }
+
     /// Whether this caller may read the customer.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use thingport_model::uplink::{AttributeRequest, WantedKeys};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::access::Caller;
+use crate::activity::{self, Activity};
 use crate::error::Error;
 use crate::presence::Presence;
 use crate::registry::Registry;
@@ -23,6 +24,7 @@ pub struct Attributes {
     registry: Arc<Registry>,
     ledger: Arc<dyn Ledger>,
     presence: Arc<Presence>,
+    activity: Arc<Activity>,
     turns: Turns,
 }
 
@@ -42,8 +44,13 @@ struct Turns([Mutex<()>; TURNS]);
 impl Attributes {
     /// Attributes of `ledger`, guarded by what `registry` knows.
     #[must_use]
-    pub fn new(registry: Arc<Registry>, ledger: Arc<dyn Ledger>, presence: Arc<Presence>) -> Self {
-        Self { registry, ledger, presence, turns: Turns::default() }
+    pub fn new(
+        registry: Arc<Registry>,
+        ledger: Arc<dyn Ledger>,
+        presence: Arc<Presence>,
+        activity: Arc<Activity>,
+    ) -> Self {
+        Self { registry, ledger, presence, activity, turns: Turns::default() }
     }
 
     /// Attributes of one scope, sorted by key; unknown keys are left out.
@@ -112,7 +119,8 @@ impl Attributes {
     ) -> Result<(), Error> {
         let change = Change::SetAttributes { entity, scope, attributes };
         let Some(device) = listener(entity, scope) else {
-            return append(&*self.ledger, change).await;
+            append(&*self.ledger, change).await?;
+            return self.look_again(entity, scope, attributes.iter().map(|it| it.key)).await;
         };
         let _turn = self.turns.of(device).await;
         append(&*self.ledger, change).await?;
@@ -139,12 +147,27 @@ impl Attributes {
     ) -> Result<(), Error> {
         let change = Change::DeleteAttributes { entity, scope, keys };
         let Some(device) = listener(entity, scope) else {
-            return append(&*self.ledger, change).await;
+            append(&*self.ledger, change).await?;
+            return self.look_again(entity, scope, keys.iter().map(String::as_str)).await;
         };
         let _turn = self.turns.of(device).await;
         append(&*self.ledger, change).await?;
         if self.presence.wants(device).attributes && !keys.is_empty() {
             self.presence.tell(device, Downlink::AttributesDeleted(keys.into()));
+        }
+        Ok(())
+    }
+
+    /// Whether a device is active may follow from what was changed (T-6).
+    async fn look_again(
+        &self,
+        entity: EntityRef,
+        scope: Scope,
+        keys: impl Iterator<Item = &str>,
+    ) -> Result<(), Error> {
+        let is_device = entity.kind == EntityKind::Device && scope == Scope::Server;
+        if is_device && activity::concerns(keys) {
+            self.activity.changed(DeviceId(entity.id)).await?;
         }
         Ok(())
     }

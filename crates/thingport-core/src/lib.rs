@@ -8,6 +8,7 @@
 //! Start at `reception` for devices, `registry` for people, `node` for the whole.
 
 pub mod access;
+pub mod activity;
 pub mod admit;
 pub mod allowance;
 pub mod attempt;

@@ -116,18 +116,24 @@ bounds! {
     Provisions = "provisions_max",
     /// Connections that wait to be provisioned; the newcomer is refused.
     ProvisioningSessions = "provisioning_sessions_max",
-    /// Requests of devices over HTTP that wait for something, long polls above all; the next is refused.
-    LongPolls = "long_polls_max",
-    /// The same of one device; the next is refused.
-    LongPollsPerDevice = "long_polls_per_device_max",
-    /// Bytes of all request bodies of devices over HTTP; the next one waits, then it is refused.
-    DeviceBodies = "device_bodies_max",
     /// Calls pending for one device; the next one is refused.
     CallsPerDevice = "calls_per_device_max",
     /// Calls pending for all devices together, or their bytes; the next one is refused.
     Calls = "calls_max",
     /// REST requests that wait for a device; the next one is refused.
     WaitingRequests = "waiting_requests_max",
+    /// Requests of devices over HTTP that wait for something, long polls above all; the next is refused.
+    LongPolls = "long_polls_max",
+    /// The same of one device; the next is refused.
+    LongPollsPerDevice = "long_polls_per_device_max",
+    /// Bytes of all request bodies of devices over HTTP; the next one waits, then it is refused.
+    DeviceBodies = "device_bodies_max",
+    /// Devices remembered as active or new; another one shows as what it was until there is room.
+    ActiveDevices = "active_devices_max",
+    /// Moments of connecting and leaving that wait for a ledger without room; the newest is lost.
+    ActivityOwed = "activity_owed_max",
+    /// Claims that devices allowed; the oldest of the tenant with the most goes.
+    Claims = "claims_max",
     /// REST requests at once; the next one waits.
     RestRequests = "rest_requests_max",
 }
@@ -197,6 +203,8 @@ pub struct Metrics {
     pub logins_accepted: Counter,
     /// CONNECT packets that were refused.
     pub logins_refused: Counter,
+    /// Devices that said something within their inactivity timeout.
+    pub devices_active: Counter,
     /// Telemetry messages accepted.
     pub telemetry_messages: Counter,
     /// Attribute messages accepted.
@@ -244,6 +252,7 @@ impl Default for Metrics {
             tls_resumed: Counter::default(),
             logins_accepted: Counter::default(),
             logins_refused: Counter::default(),
+            devices_active: Counter::default(),
             telemetry_messages: Counter::default(),
             attribute_messages: Counter::default(),
             points: Counter::default(),

@@ -4,16 +4,19 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use thingport_model::downlink::Downlink;
-use thingport_model::id::{CustomerId, DeviceId, DeviceProfileId, TenantId, TenantProfileId};
+use thingport_model::id::{
+    CustomerId, DeviceId, DeviceProfileId, EntityKind, TenantId, TenantProfileId,
+};
 use thingport_model::port::entities::Entities;
 use thingport_model::port::ledger::Ledger;
 use thingport_model::reason::Reason;
 use tokio::sync::Notify;
 
+use crate::activity::{Activity, ActivityConfig};
 use crate::admit::Entrance;
 use crate::attributes::Attributes;
 use crate::calls::{CallParts, CallRules, Calls};
-use crate::claims::Claims;
+use crate::claims::{ClaimParts, ClaimRules, Claims};
 use crate::client_calls::ClientCalls;
 use crate::clock::{Clock, Entropy};
 use crate::error::Error;
@@ -40,6 +43,10 @@ pub struct NodeConfig {
     pub skip_client_validity: bool,
     /// How devices are called.
     pub calls: CallRules,
+    /// When devices count as active.
+    pub activity: ActivityConfig,
+    /// How devices become a customer's.
+    pub claims: ClaimRules,
 }
 
 /// Every part of the domain, wired.
@@ -66,6 +73,8 @@ pub struct Node {
     pub guard: Guard,
     /// The door for peers that want to become devices.
     pub provisions: Provisions,
+    /// Who reports.
+    pub activity: Arc<Activity>,
     /// Who is connected.
     pub presence: Arc<Presence>,
     /// Live interest of people.
@@ -89,6 +98,7 @@ pub struct Node {
 impl Node {
     /// Builds the house and lets the watches hear of every commit.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "a few lines for each part of the house")]
     pub fn new(
         entities: Arc<dyn Entities>,
         ledger: Arc<dyn Ledger>,
@@ -115,6 +125,7 @@ impl Node {
         let litter = Arc::new(AtomicBool::new(true));
         let changes = Arc::new(Changes {
             presence: Arc::clone(&presence),
+            activity: Arc::clone(&activity),
             deleted: Arc::clone(&deleted),
             litter: Arc::clone(&litter),
             calls: OnceLock::new(),
@@ -138,6 +149,20 @@ impl Node {
         let calls = Arc::new(Calls::new(calls, config.calls));
         // Nobody else knows of the slot yet, so it is free.
         let _ = changes.calls.set(Arc::clone(&calls));
+        let attributes = Arc::new(Attributes::new(
+            Arc::clone(&registry),
+            Arc::clone(&ledger),
+            Arc::clone(&presence),
+            Arc::clone(&activity),
+        ));
+        let claims = ClaimParts {
+            registry: Arc::clone(&registry),
+            attributes: Arc::clone(&attributes),
+            ledger: Arc::clone(&ledger),
+            journal: Arc::clone(&journal),
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(&clock),
+        };
         Self {
             telemetry: Telemetry::new(Arc::clone(&registry), Arc::clone(&ledger)),
             packages: Packages::new(
@@ -146,6 +171,7 @@ impl Node {
                 Arc::clone(&clock),
                 litter,
             ),
+            attributes,
             calls,
             client_calls: ClientCalls::new(Arc::clone(&clock)),
             claims: Claims::new(claims, config.claims),
@@ -160,6 +186,7 @@ impl Node {
             limits: Limits::new(Arc::clone(&metrics)),
             guard: Guard::new(config.guard, Arc::clone(&metrics)),
             registry,
+            activity,
             presence,
             watches,
             metrics,
@@ -189,6 +216,9 @@ impl Node {
     /// The store's trouble; what was not confirmed is tried again next time.
     pub async fn purge_deleted(&self) -> Result<(), Error> {
         for entity in self.registry.outbox().await? {
+            if entity.kind == EntityKind::Device {
+                self.activity.forget(DeviceId(entity.id));
+            }
             let change = thingport_model::port::ledger::Change::Purge { entity };
             crate::telemetry::append(&*self.ledger, change).await?;
             self.registry.purged(entity).await?;
@@ -200,6 +230,7 @@ impl Node {
 /// Carries changes of the registry to live connections, to calls and to the purge.
 struct Changes {
     presence: Arc<Presence>,
+    activity: Arc<Activity>,
     deleted: Arc<Notify>,
     /// Whether packages were deleted whose files are still there.
     litter: Arc<AtomicBool>,
@@ -208,6 +239,10 @@ struct Changes {
 }
 
 impl RegistryEvents for Changes {
+    fn device_created(&self, device: DeviceId) {
+        self.activity.created(device);
+    }
+
     fn device_deleted(&self, device: DeviceId) {
         self.presence.tell(device, Downlink::Close(Reason::DeviceDeleted));
         if let Some(calls) = self.calls.get() {

@@ -5,6 +5,8 @@
 //! connection costs. It knows what the device subscribed to, so that nobody is told what it does not want.
 
 mod errand;
+mod hearing;
+mod line;
 mod listening;
 
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -18,6 +20,17 @@ use thingport_model::reason::Reason;
 
 use crate::metrics::{Bound, Metrics};
 pub use errand::{Errand, Outcome};
+use hearing::Hearing;
+pub use line::{Carrier, Inquiry, Line};
+
+/// Every connection, held still.
+pub(crate) type Everybody<'a> = papaya::HashMapRef<
+    'a,
+    DeviceId,
+    Arc<Mailbox>,
+    foldhash::fast::RandomState,
+    papaya::OwnedGuard<'a>,
+>;
 use listening::Listening;
 pub use listening::{Ear, LISTENING_MAX, LISTENING_PER_DEVICE_MAX};
 
@@ -38,6 +51,7 @@ pub struct Presence {
 pub struct Mailbox {
     number: ConnectionNumber,
     wants: AtomicU8,
+    hearing: Hearing,
     mail: Mutex<Mail>,
 }
 
@@ -46,10 +60,12 @@ pub struct Mailbox {
 pub struct ConnectionNumber(pub u64);
 
 /// What a connection finds in its mailbox.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub enum Letter {
     /// Somebody tells the device something.
     Told(Downlink),
+    /// Somebody asks how the device is connected.
+    Asked(Inquiry),
     /// An errand of the connection's own has ended.
     Done {
         /// By which the connection knows the errand.
@@ -96,7 +112,7 @@ impl Presence {
     pub fn open(&self, device: DeviceId) -> Arc<Mailbox> {
         let (wants, mail) = (AtomicU8::new(0), Mutex::default());
         let number = ConnectionNumber(self.opened.fetch_add(1, Ordering::Relaxed));
-        let mailbox = Arc::new(Mailbox { number, wants, mail });
+        let mailbox = Arc::new(Mailbox { number, wants, hearing: Hearing::default(), mail });
         let connected = self.connected.pin();
         if let Some(older) = connected.insert(device, Arc::clone(&mailbox)) {
             self.post(older, Downlink::Close(Reason::TakenOver));
@@ -141,6 +157,33 @@ impl Presence {
         let all = || connected.get(&device).into_iter().chain(&ears);
         let found = all().find(|mailbox| mailbox.wants().calls).or_else(|| all().next());
         found.map(|mailbox| (mailbox.number, mailbox.wants()))
+    }
+
+    /// Forgets the connection of a device that was deleted, so that nothing is noted of it any more, and
+    /// tells it to close.
+    pub fn evict(&self, device: DeviceId) {
+        if let Some(mailbox) = self.connected.pin().remove(&device) {
+            self.post(mailbox, Downlink::Close(Reason::DeviceDeleted));
+        }
+    }
+
+    /// Every connection, to be looked at one after the other; may be held while waiting.
+    pub(crate) fn everybody(&self) -> Everybody<'_> {
+        self.connected.pin_owned()
+    }
+
+    /// How many milliseconds ago a device was heard, if its connection was heard since somebody took
+    /// note of that.
+    #[must_use]
+    pub fn heard(&self, device: DeviceId, now_ms: u64) -> Option<u64> {
+        self.connected.pin().get(&device)?.hearing.peek(now_ms)
+    }
+
+    /// Forgets when a device was heard: somebody took note.
+    pub(crate) fn forget_heard(&self, device: DeviceId, now_ms: u64) {
+        if let Some(mailbox) = self.connected.pin().get(&device) {
+            mailbox.take_heard(now_ms);
+        }
     }
 
     /// Whether a device is connected.
@@ -213,6 +256,21 @@ impl Mailbox {
             mail.waker = Some(cx.waker().clone());
         }
         waiting
+    }
+
+    /// Notes that the device was heard: what counts as activity (LS-061). One relaxed store.
+    pub fn hear(&self, now_ms: u64) {
+        self.hearing.hear(now_ms);
+    }
+
+    /// How many milliseconds ago the device was heard, once.
+    pub(crate) fn take_heard(&self, now_ms: u64) -> Option<u64> {
+        self.hearing.take(now_ms)
+    }
+
+    /// The moment could not be noted: it is there to be taken again.
+    pub(crate) fn give_back_heard(&self, heard_ms: u64) {
+        self.hearing.give_back(heard_ms);
     }
 
     /// What the device subscribed to.

@@ -10,6 +10,7 @@ pub mod accounts;
 mod basic;
 mod cache;
 pub mod certificates;
+mod claims;
 mod connectivity;
 pub mod credentials;
 pub mod devices;
@@ -47,6 +48,8 @@ use cache::LoginCache;
 /// Called after the change is durable and the login cache forgot the old state. Calls may come from
 /// several tasks at once and must not wait.
 pub trait RegistryEvents: Send + Sync {
+    /// A new device: it is not active (AC-010).
+    fn device_created(&self, device: DeviceId);
     /// The device is gone: end its sessions (D-9) and purge what the ledger keeps of it.
     fn device_deleted(&self, device: DeviceId);
     /// The credentials have another type, id or secret: end sessions that used the old ones (C-7).
@@ -61,14 +64,15 @@ pub trait RegistryEvents: Send + Sync {
     fn customer_deleted(&self, customer: CustomerId);
     /// The tenant and all its devices are gone.
     fn tenant_deleted(&self, tenant: TenantId);
-}
-
-/// Nobody listens.
     /// Devices are to be told of packages: announcements wait.
     fn packages_assigned(&self) {}
     /// Packages are gone: their files can be removed.
     fn packages_deleted(&self) {}
+}
+
+/// Nobody listens.
 impl RegistryEvents for () {
+    fn device_created(&self, _: DeviceId) {}
     fn device_deleted(&self, _: DeviceId) {}
     fn credentials_changed(&self, _: DeviceId) {}
     fn device_changed(&self, _: DeviceId) {}

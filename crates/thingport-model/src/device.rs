@@ -45,6 +45,8 @@ pub struct DeviceOverview {
     pub customer_title: Option<String>,
     /// Whether that is the public customer.
     pub customer_is_public: bool,
+    /// Whether it said something within its inactivity timeout.
+    pub is_active: bool,
 }
 
 /// Which devices a list shows.
@@ -58,4 +60,6 @@ pub struct DeviceFilter {
     pub profile_name: Option<String>,
     /// Devices of this profile.
     pub profile_id: Option<DeviceProfileId>,
+    /// Devices that are active, or those that are not.
+    pub active: Option<bool>,
 }

@@ -8,6 +8,7 @@
 //! Read from `time` upward to `uplink` and `downlink`; the ports (`port`) say what the house asks of
 //! whoever keeps its data.
 
+pub mod activity;
 pub mod aggregate;
 pub mod attempt;
 pub mod attribute;

@@ -323,6 +323,29 @@ reasons! {
         "The device does not acknowledge what it is sent, so a message for it was lost.",
         "Check the client's acknowledgements, or subscribe with quality of service 0.";
 
+    // 45x: claims.
+    ClaimOwned = 450, "claim.owned", Operator,
+        "The device said that it may be claimed, but it belongs to a customer already.",
+        "Take the device from its customer if somebody else is to claim it.";
+    ClaimNotAllowed = 451, "claim.not_allowed", Operator,
+        "The device said that it may be claimed, but claiming is not allowed for it.",
+        "Set its server attribute claimingAllowed to true, or device.allow_claiming_by_default.";
+    ClaimTaken = 452, "claim.taken", Operator,
+        "A user claimed the device, but it belongs to a customer already.",
+        "Take the device from its customer if somebody else is to claim it.";
+    ClaimNotOffered = 453, "claim.not_offered", Device,
+        "A user claimed the device, but nothing says that it may be claimed.",
+        "Let the device publish to v1/devices/me/claim first, or write its server attribute claimingData.";
+    ClaimWrongSecret = 454, "claim.wrong_secret", Operator,
+        "A user claimed the device with a wrong secret.",
+        "Use the secretKey the device published; after a wrong one the device must publish it again.";
+    ClaimExpired = 455, "claim.expired", Operator,
+        "A user claimed the device after the time in which it may be claimed.",
+        "Let the device publish to v1/devices/me/claim again, with a longer durationMs if need be.";
+    ClaimGuessing = 456, "claim.guessing", Operator,
+        "A user claimed the device after so many wrong secrets that it cannot be claimed for ten minutes.",
+        "Wait ten minutes, then use the right secret.";
+
     // 5xx: subscriptions.
     FilterUnknown = 500, "subscribe.filter_unknown", Device,
         "The topic filter is not one of the device API; filters are matched as whole strings.",

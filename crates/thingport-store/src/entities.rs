@@ -3,6 +3,7 @@
 //! One thread writes, each commit is synced before it is answered, and writes that wait share a
 //! commit. A few threads read snapshots and never wait for the writer. Nothing here needs a runtime.
 
+mod activity;
 mod apply;
 mod beside;
 mod calls;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rusqlite::Connection;
+use thingport_model::activity::{DeviceActivity, WatchedDevice};
 use thingport_model::credentials::{DeviceCertificate, DeviceCredentials};
 use thingport_model::device::{Device, DeviceFilter, DeviceOverview};
 use thingport_model::id::{
@@ -321,6 +323,18 @@ impl Entities for SqliteEntities {
             Ok(devices)
         };
         self.readers.ask(ask).await
+    }
+
+    async fn device_activity(&self, id: DeviceId) -> Result<Option<DeviceActivity>, PortError> {
+        self.readers.ask(move |connection| activity::of(connection, id)).await
+    }
+
+    async fn watched_devices(
+        &self,
+        after: Option<DeviceId>,
+        limit: u32,
+    ) -> Result<Vec<WatchedDevice>, PortError> {
+        self.readers.ask(move |connection| activity::watched(connection, after, limit)).await
     }
 
     async fn device_types(&self, tenant: TenantId) -> Result<Vec<String>, PortError> {

@@ -34,7 +34,7 @@ pub(crate) const ENTITIES: &str = "entities.db";
 const SIGNS: [&str; 2] = ["mark", "format"];
 /// What a first start may leave that was cut short before it signed the directory, and what file
 /// systems put into an empty one.
-const OURS: [&str; 8] = [
+const OURS: [&str; 9] = [
     "chunks",
     "first-passwords.txt",
     "format.new",

@@ -160,6 +160,9 @@ impl Page {
         sheet.gauge("mqtt_provisioning_sessions", help, waiting)?;
         let help = "Devices provisioned on request.";
         sheet.counter("devices_provisioned", help, it.provisioned.value())?;
+        let active = it.devices_active.value();
+        let help = "Devices that said something within their inactivity timeout.";
+        sheet.gauge("devices_active", help, active)?;
         let accepted = it.connections_accepted.value();
         sheet.counter("mqtt_connections_accepted", "MQTT connections accepted.", accepted)?;
         let underway = it.tls_handshakes.value();

@@ -12,7 +12,10 @@ use rustls::ServerConfig;
 use thingport_api::api::{Api, BodyKind, CaPem, DecodeBody, ServerCertificates};
 use thingport_api::auth::load_or_create_keys;
 use thingport_api::config::ApiConfig;
+use thingport_core::activity::{ActivityConfig, ROUND_MS};
 use thingport_core::calls::{CallRules, SubmitStrategy};
+use thingport_core::claims::ClaimRules;
+use thingport_core::claims::ClaimRules;
 use thingport_core::client_calls::SessionBounds;
 use thingport_core::guard::crowd::Crowd;
 use thingport_core::guard::{GuardConfig, Network};
@@ -33,6 +36,7 @@ use thingport_x509::certificate::Certificate;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
 use crate::config::{Bind, Config, Strategy};
 use crate::failure::Failure;
@@ -40,9 +44,7 @@ use crate::first_run;
 use crate::greeting::{Greeting, greet};
 use crate::http::Http;
 use crate::observe;
-use crate::system::{
-    SystemClock, SystemEntropy, give_memory_back, take_descriptors, wall_now,
-};
+use crate::system::{SystemClock, SystemEntropy, give_memory_back, take_descriptors, wall_now};
 use crate::tls::{self, Problem, Tls};
 
 /// Runs until told to stop.
@@ -102,6 +104,14 @@ fn build(config: &Config) -> Result<Node, Failure> {
         guard: guard(config),
         skip_client_validity: config.tls.skip_client_validity,
         calls: call_rules(config),
+        activity: ActivityConfig {
+            inactivity_timeout_ms: ms(config.activity.inactivity_timeout),
+            report_interval_ms: ms(config.activity.report_interval),
+        },
+        claims: ClaimRules {
+            allowed_by_default: config.device.allow_claiming_by_default,
+            duration_ms: ms(config.device.claim_duration),
+        },
     };
     let packages = DirPackages::open(dir).map_err(|error| {
         Failure::new(format!("the packages in {} cannot be read: {error}", dir.display()))
@@ -211,6 +221,10 @@ async fn serve(
         tokio::spawn(save_calls(Arc::clone(&node))),
         tokio::spawn(forget_calls(Arc::clone(&node))),
     ];
+    let activity = [
+        tokio::spawn(recall_activity(Arc::clone(&node))),
+        tokio::spawn(keep_activity(Arc::clone(&node))),
+    ];
     let hangup = signal_of(SignalKind::hangup())?;
     let certificates = tokio::spawn(keep_certificates(tls.clone(), hangup));
     greet(&Greeting {
@@ -239,6 +253,8 @@ async fn serve(
     calls.iter().for_each(tokio::task::JoinHandle::abort);
     chores.abort();
     certificates.abort();
+    activity.iter().for_each(tokio::task::JoinHandle::abort);
+    node.activity.finish().await;
     node.journal.flush();
     node.ledger
         .close()
@@ -270,6 +286,26 @@ async fn keep_house(node: Arc<Node>) {
             give_memory_back();
         }
     }
+}
+
+/// Finds the devices that were active before the start, beside everything else.
+async fn recall_activity(node: Arc<Node>) {
+    node.activity.recall(breath).await;
+}
+
+/// Writes down which devices were heard, and finds those that fell silent.
+async fn keep_activity(node: Arc<Node>) {
+    let mut rounds = tokio::time::interval(Duration::from_millis(ROUND_MS));
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        rounds.tick().await;
+        node.activity.round(breath).await;
+    }
+}
+
+/// Long work stands aside for what devices and people wait for.
+async fn breath() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
 /// Ends calls to devices when their time is over.
@@ -376,7 +412,6 @@ fn listen_mqtt(
     drain: &Arc<Drain>,
 ) -> Result<Listener, Failure> {
     let mqtt = &config.mqtt;
-    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let keep_alive_max = match mqtt.keep_alive_max.as_secs() {
         0 => u16::MAX,
         seconds => u16::try_from(seconds).unwrap_or(u16::MAX),
@@ -419,8 +454,11 @@ fn device_http(config: &Config, node: &Arc<Node>, drain: &Arc<Drain>) -> DeviceH
     DeviceHttp::new(Arc::clone(node), Arc::clone(drain), Typing::default(), granted)
 }
 
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn call_rules(config: &Config) -> CallRules {
-    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     CallRules {
         strategy: match config.rpc.submit_strategy {
             Strategy::Burst => SubmitStrategy::Burst,

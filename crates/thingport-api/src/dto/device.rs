@@ -75,14 +75,14 @@ pub(crate) struct DeviceOverviewBody {
     active: bool,
 }
 
-impl DeviceOverviewBody {
-    pub(crate) fn of(overview: DeviceOverview, active: bool) -> Self {
+impl From<DeviceOverview> for DeviceOverviewBody {
+    fn from(overview: DeviceOverview) -> Self {
         Self {
             device_profile_name: overview.device.profile_name.clone(),
             device: overview.device.into(),
             customer_title: overview.customer_title,
             customer_is_public: overview.customer_is_public,
-            active,
+            active: overview.is_active,
         }
     }
 }

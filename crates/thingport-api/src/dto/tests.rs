@@ -81,8 +81,12 @@ fn a_device_looks_like_example_8_a() {
 
 #[test]
 fn a_device_in_a_list_has_four_members_more() {
-    let overview =
-        DeviceOverview { device: device(), customer_title: None, customer_is_public: false };
+    let overview = DeviceOverview {
+        device: device(),
+        customer_title: None,
+        customer_is_public: false,
+        is_active: true,
+    };
     let mut golden: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(include_str!("../../testdata/8-A.json")).expect("JSON");
     golden.insert("customerTitle".into(), serde_json::Value::Null);
@@ -90,7 +94,7 @@ fn a_device_in_a_list_has_four_members_more() {
     golden.insert("deviceProfileName".into(), "pump-mqtt".into());
     golden.insert("active".into(), true.into());
     let golden = serde_json::Value::Object(golden).to_string();
-    check(&DeviceOverviewBody::of(overview, true), &golden);
+    check(&DeviceOverviewBody::from(overview), &golden);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use thingport_model::activity::{DeviceActivity, WatchedDevice};
 use thingport_model::credentials::{DeviceCertificate, DeviceCredentials};
 use thingport_model::device::{Device, DeviceFilter, DeviceOverview};
 use thingport_model::id::{
@@ -40,6 +41,7 @@ struct Tables {
     user_settings: BTreeMap<UserId, String>,
     api_keys: BTreeMap<ApiKeyId, ApiKey>,
     ended: BTreeMap<Uuid, Timestamp>,
+    activities: BTreeMap<DeviceId, DeviceActivity>,
     calls: BTreeMap<RpcId, PersistentCall>,
     packages: BTreeMap<PackageId, Package>,
     announcements: BTreeMap<(DeviceId, PackageKind), Announcement>,
@@ -76,6 +78,7 @@ impl Tables {
                 }
                 self.devices.insert(it.id, it);
             }
+            Write::DeviceActivity(device, state) => drop(self.activities.insert(device, state)),
             Write::DeviceCredentials(it) => drop(self.credentials.insert(it.device_id, it)),
             Write::Delete(entity) => self.delete(entity),
             Write::Setting(key, text) => drop(self.settings.insert(key, text)),
@@ -143,6 +146,7 @@ impl Tables {
             device: device.clone(),
             customer_title: customer.map(|it| it.title.clone()),
             customer_is_public: customer.is_some_and(|it| it.is_public),
+            is_active: self.activities.get(&device.id) == Some(&DeviceActivity::Active),
         }
     }
 }
@@ -159,10 +163,6 @@ fn page<T: Clone>(
     Page { rows: rows.into_iter().skip(skipped).take(link.size as usize).collect(), total }
 }
 
-type Found<T> = Result<Option<T>, PortError>;
-type Rows<T> = Result<Page<T>, PortError>;
-
-#[async_trait]
 #[async_trait]
 impl PackageRecords for FakeEntities {
     async fn package(&self, id: PackageId) -> Found<Package> {
@@ -208,6 +208,10 @@ impl PackageRecords for FakeEntities {
     }
 }
 
+type Found<T> = Result<Option<T>, PortError>;
+type Rows<T> = Result<Page<T>, PortError>;
+
+#[async_trait]
 impl Entities for FakeEntities {
     async fn write(&self, writes: Vec<Write>) -> Result<(), PortError> {
         let mut tables = self.0.lock();
@@ -353,8 +357,9 @@ impl Entities for FakeEntities {
         let mine = mine
             .filter(|it| filter.customer_id.is_none() || it.customer_id == filter.customer_id)
             .filter(|it| filter.profile_name.as_ref().is_none_or(|name| *name == it.profile_name));
-        let rows: Vec<_> = mine.map(|it| tables.overview(it)).collect();
-        Ok(page(rows.into_iter(), &link, |it| &it.device.name))
+        let rows = mine.map(|it| tables.overview(it));
+        let rows = rows.filter(|it| filter.active.is_none_or(|active| it.is_active == active));
+        Ok(page(rows.collect::<Vec<_>>().into_iter(), &link, |it| &it.device.name))
     }
 
     async fn devices_by_ids(&self, ids: Vec<DeviceId>) -> Result<Vec<Device>, PortError> {
@@ -394,6 +399,20 @@ impl Entities for FakeEntities {
         _: PageLink,
     ) -> Rows<DeviceCertificate> {
         Ok(Page { rows: Vec::new(), total: 0 })
+    }
+
+    async fn device_activity(&self, id: DeviceId) -> Found<DeviceActivity> {
+        let tables = self.0.lock();
+        let known = tables.activities.get(&id).copied().unwrap_or(DeviceActivity::New);
+        Ok(tables.devices.contains_key(&id).then_some(known))
+    }
+
+    async fn watched_devices(
+        &self,
+        _: Option<DeviceId>,
+        _: u32,
+    ) -> Result<Vec<WatchedDevice>, PortError> {
+        Ok(Vec::new())
     }
 
     async fn call(&self, id: RpcId) -> Found<PersistentCall> {

@@ -1,8 +1,10 @@
 //! Devices (REST API section 8).
 
 pub(super) mod assignment;
+pub(super) mod claims;
 pub(super) mod import;
 mod list;
+pub(super) mod presence;
 
 use std::sync::Arc;
 
@@ -82,8 +84,7 @@ async fn device_overview(
     Segments(id): Segments<Uuid>,
 ) -> Result<Json<DeviceOverviewBody>, Refusal> {
     let overview = api.node().registry.device_overview(&caller, DeviceId(id)).await?;
-    let active = list::is_active(&api, overview.device.id).await?;
-    Ok(Json(DeviceOverviewBody::of(overview, active)))
+    Ok(Json(overview.into()))
 }
 
 async fn save_device(

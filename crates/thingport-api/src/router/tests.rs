@@ -346,7 +346,7 @@ async fn attributes_are_written_read_and_deleted_in_their_scopes() {
         r#"[{"lastUpdateTs":1767225600000,"key":"limits","value":{"min":1}},{"lastUpdateTs":1767225600000,"key":"starts","value":12}]"#
     );
     let keys = world.get(&format!("{prefix}/keys/attributes"), &admin).await;
-    assert_eq!(keys.text, r#"["limits","starts"]"#);
+    assert_eq!(keys.text, r#"["active","limits","starts"]"#);
     for (path, body) in [
         (format!("{prefix}/CLIENT_SCOPE"), r#"{"a":1}"#),
         (format!("{prefix}/OTHER_SCOPE"), r#"{"a":1}"#),

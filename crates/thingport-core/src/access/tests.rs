@@ -72,6 +72,28 @@ fn an_unassigned_device_is_for_its_tenant_only() {
 }
 
 #[test]
+fn users_of_a_customer_claim_and_its_people_give_back() {
+    // Claim a device, give back one of the customer, give back one that nobody has.
+    let rows = [
+        [Denied, Denied, Denied],
+        [Denied, Yes, Yes],
+        [Denied, NotFound, NotFound],
+        [Yes, Yes, Denied],
+        [Yes, Denied, Denied],
+        [Denied, Denied, Denied],
+    ];
+    let unassigned = Device { customer_id: None, ..device() };
+    for ((name, caller), expected) in callers().into_iter().zip(rows) {
+        let answers = [
+            answer(caller.must_claim().map(drop)),
+            answer(caller.may_reclaim_device(&device())),
+            answer(caller.may_reclaim_device(&unassigned)),
+        ];
+        assert_eq!(answers, expected, "{name}");
+    }
+}
+
+#[test]
 fn customers_and_tenants_are_for_their_own_people() {
     // Customer, tenant.
     let rows = [

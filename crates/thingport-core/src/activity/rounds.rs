@@ -33,12 +33,17 @@ impl Activity {
         let owed = core::mem::take(&mut *self.owed.lock());
         owed.into_iter().for_each(|owed| self.pay(owed));
         self.settle_rest().await;
-        self.listen(number, &pause).await;
+        self.listen(Some(number), &pause).await;
         self.find_silent(&pause).await;
         let is_time = number % RECALL_ROUNDS == RECALL_ROUNDS - 1;
         if is_time && self.turned_away.swap(false, Ordering::Relaxed) {
             self.recall(pause).await;
         }
+    }
+
+    /// Writes down everything that was heard. To be called before the ledger is closed.
+    pub async fn finish(&self) {
+        self.listen(None, &|| core::future::ready(())).await;
     }
 
     /// Finds the devices that were active or new when the process ended, so that they become inactive in
@@ -83,6 +88,9 @@ impl Activity {
                 self.settle(vec![device]).await;
                 Ok(())
             }
+            None | Some((_, Stage::New)) if known.active == Some(true) => {
+                self.follow(device, known, now).await
+            }
             Some((standing, _)) => {
                 let changed = standing.with_timeout(known.timeout);
                 self.remember(self.table.of(device).put(device, changed));
@@ -95,12 +103,25 @@ impl Activity {
         }
     }
 
+    /// Somebody wrote that a device is active: it is, until its time is over.
+    async fn follow(&self, device: DeviceId, known: Known, now: Now) -> Result<(), PortError> {
+        self.entities.write(vec![Write::DeviceActivity(device, DeviceActivity::Active)]).await?;
+        let heard = known.heard_at.map_or(self.second(now), |at| self.second_of(now, at));
+        let active = Standing::new(Stage::Active, heard, known.timeout);
+        let room = self.table.of(device).put(device, active);
+        self.remember(room);
+        if room.is_ok() {
+            self.metrics.devices_active.add(1);
+        }
+        Ok(())
+    }
+
     /// Whether an inactive device is active by its new timeout.
     async fn reconsider(&self, device: DeviceId, known: Known, now: Now) -> Result<(), PortError> {
         let Some(at) = known.heard_at else { return Ok(()) };
         let heard = self.second_of(now, at);
         let standing = Standing::new(Stage::Active, heard, known.timeout);
-        if standing.is_due(self.second(now), self.default_s()) && known.active != Some(true) {
+        if standing.is_due(self.second(now), self.default_s()) {
             return Ok(());
         }
         let unknown = Standing::new(Stage::Unknown, heard, known.timeout);
@@ -112,7 +133,8 @@ impl Activity {
 
 /// What was heard.
 impl Activity {
-    async fn listen<P, F>(&self, number: u32, pause: &P)
+    /// With no number everybody's activity is written down, otherwise that of whose turn it is.
+    async fn listen<P, F>(&self, number: Option<u32>, pause: &P)
     where
         P: Fn() -> F + Send + Sync,
         F: Future<Output = ()> + Send,
@@ -122,7 +144,8 @@ impl Activity {
             let everybody = self.presence.everybody();
             let mut left = SLICE;
             for (device, mailbox) in everybody.iter() {
-                while self.take_note(*device, mailbox, number, &mut woken) == Err(AppendError::Busy) {
+                while self.take_note(*device, mailbox, number, &mut woken) == Err(AppendError::Busy)
+                {
                     poll_fn(|cx| self.ledger.poll_ready(cx)).await;
                 }
                 left -= 1;
@@ -133,12 +156,11 @@ impl Activity {
                 }
             }
         }
-        let shards = self.table.shards();
-        let others: Vec<_> = shards
-            .flat_map(|mut shard| shard.take_heard(|device| self.is_due(device, number)))
-            .collect();
+        let is_due = |device| self.is_due(device, number);
+        let others: Vec<_> =
+            self.table.shards().flat_map(|mut shard| shard.take_heard(is_due)).collect();
         for (at_once, (device, at)) in others.into_iter().enumerate() {
-            while self.write_down(device, at, &mut woken) == Err(AppendError::Busy) {
+            while self.write_down(device, at, false, &mut woken) == Err(AppendError::Busy) {
                 poll_fn(|cx| self.ledger.poll_ready(cx)).await;
             }
             if at_once % SLICE as usize == SLICE as usize - 1 {
@@ -154,15 +176,15 @@ impl Activity {
         &self,
         device: DeviceId,
         mailbox: &Mailbox,
-        number: u32,
+        number: Option<u32>,
         woken: &mut Vec<Woken>,
     ) -> Result<(), AppendError> {
-        if !self.is_due(device, number) {
+        if !self.is_due(device, number) && self.table.of(device).is_active(device) {
             return Ok(());
         }
         let now = self.now();
         let Some(age_ms) = mailbox.take_heard(now.ms) else { return Ok(()) };
-        self.write_down(device, now.before(age_ms), woken)
+        self.write_down(device, now.before(age_ms), true, woken)
             .inspect_err(|_| mailbox.give_back_heard(now.ms.saturating_sub(age_ms)))
     }
 
@@ -170,6 +192,7 @@ impl Activity {
         &self,
         device: DeviceId,
         at: Timestamp,
+        is_connected: bool,
         woken: &mut Vec<Woken>,
     ) -> Result<(), AppendError> {
         let now = self.now();
@@ -181,6 +204,8 @@ impl Activity {
                 // There is room: it is known.
                 let _ = shard.put(device, standing.heard_at(heard));
             }
+            // It was deleted since this look at the connections began.
+            None if is_connected && !self.presence.is_connected(device) => {}
             standing => {
                 let timeout = standing.map(Standing::timeout).unwrap_or_default();
                 let unknown = Standing::new(Stage::Unknown, heard, timeout);
@@ -195,7 +220,8 @@ impl Activity {
 
     /// Whether the last activity of a device is written down in this round, if there is any: where rounds
     /// are more frequent than reports, each round takes a part of the devices.
-    fn is_due(&self, device: DeviceId, number: u32) -> bool {
+    fn is_due(&self, device: DeviceId, number: Option<u32>) -> bool {
+        let Some(number) = number else { return true };
         let parts = self.config.report_interval_ms.div_ceil(ROUND_MS).max(1);
         let part = (device.0.as_u128() >> PART_SHIFT) % u128::from(parts);
         part == u128::from(number) % u128::from(parts)
@@ -217,7 +243,13 @@ impl Activity {
     async fn activate(&self, woken: &[Woken]) -> Result<(), PortError> {
         let mut known = Vec::with_capacity(woken.len());
         for it in woken {
-            known.push(Known::of(&*self.ledger, it.device).await?);
+            let found = Known::of(&*self.ledger, it.device).await?;
+            // Nothing is kept of a device that was deleted a moment ago.
+            let is_new = found.active.is_none();
+            if is_new && self.entities.device_activity(it.device).await?.is_none() {
+                self.drop_standing(it.device);
+            }
+            known.push(found);
         }
         let pairs = || woken.iter().zip(&known);
         let writes: Vec<_> = pairs()
@@ -265,9 +297,15 @@ impl Activity {
         P: Fn() -> F + Send + Sync,
         F: Future<Output = ()> + Send,
     {
+        let mut looked_at = 0;
         for at in 0..self.table.parts() {
             let now = self.now();
-            let (silent, unknown) = self.table.part(at).due(self.second(now), self.default_s());
+            let (silent, unknown) = {
+                let part = self.table.part(at);
+                looked_at += part.len();
+                part.due(self.second(now), self.default_s())
+            };
+            let is_much = looked_at >= LOOKED_AT_MAX || !silent.is_empty();
             let mut woken = Vec::new();
             for (device, heard) in unknown {
                 let age_s = i64::from(self.second(now).0) - i64::from(heard.0);
@@ -279,7 +317,10 @@ impl Activity {
                 let _turn = self.turn.lock().await;
                 self.silence(some.to_vec()).await;
             }
-            pause().await;
+            if is_much {
+                looked_at = 0;
+                pause().await;
+            }
         }
     }
 
@@ -310,15 +351,24 @@ impl Activity {
         let mut shard = self.table.of(device);
         let Some(standing) = shard.standing(device) else { return Ok(None) };
         let heard = self.presence.heard(device, now.ms).map(|age_ms| now.before(age_ms));
+        let heard = heard.max(shard.heard(device));
         let newest = heard.map_or(standing, |at| standing.heard_at(self.second_of(now, at)));
-        let is_due = newest.is_due(self.second(now), self.default_s());
-        if standing.stage() == Stage::Unknown || shard.is_heard(device) || !is_due {
+        if standing.stage() == Stage::Unknown || !newest.is_due(self.second(now), self.default_s())
+        {
             return Ok(None);
         }
-        let alarm = (INACTIVITY_ALARM_TIME, ValueRef::Long(now.at.ms()));
-        let pairs = [alarm, (ACTIVE, ValueRef::Bool(false))];
         let was_active = standing.stage() == Stage::Active;
-        let receipt = self.append(device, &pairs[..1 + usize::from(was_active)], now.at)?;
+        let mut pairs = vec![(INACTIVITY_ALARM_TIME, ValueRef::Long(now.at.ms()))];
+        if was_active {
+            pairs.push((ACTIVE, ValueRef::Bool(false)));
+        }
+        // Its last word was not written down yet, and must not wake it later.
+        if let Some(at) = heard {
+            pairs.push((LAST_ACTIVITY_TIME, ValueRef::Long(at.ms())));
+        }
+        let receipt = self.append(device, &pairs, now.at)?;
+        self.presence.forget_heard(device, now.ms);
+        shard.forget_heard(device);
         shard.remove(device);
         if was_active {
             self.metrics.devices_active.sub(1);
@@ -403,6 +453,8 @@ fn trouble(what: &str, error: &PortError) {
 
 /// Devices looked at in one go.
 const SLICE: u32 = 256;
+/// Devices whose time is looked at in one go.
+const LOOKED_AT_MAX: usize = 8_192;
 /// Bits of an id that choose its part of the rounds lie above those that choose its shard.
 const PART_SHIFT: u32 = 8;
 /// Rounds between two looks for devices that found no room.

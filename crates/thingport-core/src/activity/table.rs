@@ -77,11 +77,20 @@ impl Table {
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.shards().map(|shard| shard.standings.len()).sum()
+        self.shards().map(|shard| shard.len()).sum()
     }
 }
 
 impl Shard {
+    /// How many devices are remembered here.
+    pub(super) fn len(&self) -> usize {
+        self.standings.len()
+    }
+
+    pub(super) fn is_active(&self, device: DeviceId) -> bool {
+        self.standings.get(&device).is_some_and(is_active)
+    }
+
     pub(super) fn standing(&self, device: DeviceId) -> Option<Standing> {
         self.standings.get(&device).copied()
     }
@@ -120,20 +129,23 @@ impl Shard {
         Ok(())
     }
 
-    /// Whether a device was heard so and nobody took note yet.
-    pub(super) fn is_heard(&self, device: DeviceId) -> bool {
-        self.heard.contains_key(&device)
+    /// When a device was heard so, if nobody took note yet.
+    pub(super) fn heard(&self, device: DeviceId) -> Option<Timestamp> {
+        self.heard.get(&device).copied()
     }
 
-    /// Takes the devices that were heard so, as far as `wanted`.
+    /// Takes the devices that were heard so: those whose turn it is, and those that are not active yet.
     pub(super) fn take_heard(
         &mut self,
-        wanted: impl Fn(DeviceId) -> bool,
+        is_due: impl Fn(DeviceId) -> bool,
     ) -> Vec<(DeviceId, Timestamp)> {
         if self.heard.is_empty() {
             return Vec::new();
         }
-        let taken = self.heard.extract_if(|device, _| wanted(*device)).collect();
+        let Self { standings, heard, .. } = self;
+        let is_wanted =
+            |device: &DeviceId| is_due(*device) || !standings.get(device).is_some_and(is_active);
+        let taken = heard.extract_if(|device, _| is_wanted(device)).collect();
         if self.heard.is_empty() {
             self.heard = HashMap::default();
         }
@@ -160,6 +172,10 @@ impl Shard {
         }
         (silent, unknown)
     }
+}
+
+fn is_active(standing: &Standing) -> bool {
+    standing.stage() == Stage::Active
 }
 
 impl Standing {

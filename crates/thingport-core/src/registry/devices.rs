@@ -1,5 +1,6 @@
 //! Devices and their rules (REST API section 8).
 
+use thingport_model::activity::DeviceActivity;
 use thingport_model::device::{Device, DeviceFilter, DeviceOverview};
 use thingport_model::id::{CustomerId, DeviceId, DeviceProfileId, EntityKind, TenantId};
 use thingport_model::ota::AssignedPackages;
@@ -37,9 +38,9 @@ pub struct DeviceDraft {
     pub configuration: Option<OpaqueJson>,
     /// `deviceData.transportConfiguration`: its `type` and the whole object as sent.
     pub transport: Option<(String, OpaqueJson)>,
-    /// What to do when the name is taken (D-2).
     /// Packages of its own (D-6).
     pub packages: AssignedPackages,
+    /// What to do when the name is taken (D-2).
     pub on_conflict: NamePolicy,
 }
 
@@ -131,7 +132,9 @@ impl Registry {
         };
         let customer_is_public = customer.as_ref().is_some_and(|found| found.is_public);
         let customer_title = customer.map(|found| found.title);
-        Ok(DeviceOverview { device, customer_title, customer_is_public })
+        let activity = self.entities.device_activity(id).await?;
+        let is_active = activity == Some(DeviceActivity::Active);
+        Ok(DeviceOverview { device, customer_title, customer_is_public, is_active })
     }
 
     /// The device of the caller's tenant with this name.
@@ -168,6 +171,7 @@ impl Registry {
             customer_id: choice.customer_id.or(caller.customer_id),
             profile_name: choice.profile_name.filter(|name| !name.is_empty()),
             profile_id: choice.profile_id,
+            active: choice.active,
         };
         Ok(self.entities.devices(filter, link).await?)
     }
@@ -298,7 +302,7 @@ impl Registry {
         Ok(device)
     }
 
-    async fn move_device(
+    pub(super) async fn move_device(
         &self,
         device: Device,
         customer_id: Option<CustomerId>,
@@ -503,6 +507,8 @@ pub struct DeviceChoice {
     pub profile_name: Option<String>,
     /// Of this profile.
     pub profile_id: Option<DeviceProfileId>,
+    /// Active ones, or those that are not.
+    pub active: Option<bool>,
 }
 
 fn check(draft: &DeviceDraft) -> Result<(), Error> {
@@ -531,6 +537,6 @@ fn invalid(text: &str) -> Error {
 }
 
 const DEVICE_SORTS: &[&str] =
-    &["createdTime", "name", "deviceProfileName", "label", "customerTitle", "type"];
+    &["createdTime", "name", "deviceProfileName", "label", "customerTitle", "active", "type"];
 const NAMES_TRIED_MAX: u32 = 1_000;
 const SUFFIX_CHARS: usize = 6;

@@ -343,7 +343,7 @@ impl Registry {
     async fn write_profile(&self, writes: Vec<Write>, id: DeviceProfileId) -> Result<(), Error> {
         self.write(writes).await?;
         self.logins.forget_all();
-        self.events.profile_changed(saved.id);
+        self.events.profile_changed(id);
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 
 use async_trait::async_trait;
 
+use crate::activity::{DeviceActivity, WatchedDevice};
 use crate::credentials::{DeviceCertificate, DeviceCredentials};
 use crate::device::{Device, DeviceFilter, DeviceOverview};
 use crate::id::{
@@ -52,6 +53,9 @@ pub enum Write {
     DeviceProfile(DeviceProfile),
     /// Create or replace.
     Device(Device),
+    /// Note whether a device reports; a new one is [`DeviceActivity::New`]. Changes nothing when there is no
+    /// such device, and no version.
+    DeviceActivity(DeviceId, DeviceActivity),
     /// Create or replace; a device has exactly one record.
     DeviceCredentials(DeviceCredentials),
     /// Remove with what belongs to it (a device's credentials and persistent calls; a customer's users, and its devices
@@ -72,10 +76,6 @@ pub enum Write {
     /// Forget calls of a tenant that ended and were made before the given moment, the oldest first and
     /// at most so many.
     ForgetCalls(TenantId, Timestamp, u32),
-    /// Installation-wide setting: key and opaque text.
-    Setting(String, String),
-    /// The ledger has purged this entity: remove the note.
-    Purged(EntityRef),
     /// Create or replace.
     Package(Package),
     /// Remove; refused with [`crate::port::error::Conflict::InUse`] while a device or profile has it.
@@ -92,6 +92,10 @@ pub enum Write {
     AnnouncementQueued(Announcement),
     /// A device was told; a later announcement stays.
     Announced(Announcement),
+    /// Installation-wide setting: key and opaque text.
+    Setting(String, String),
+    /// The ledger has purged this entity: remove the note.
+    Purged(EntityRef),
 }
 
 /// Keeps entities. Every call may wait for a disk or a network.
@@ -198,6 +202,15 @@ pub trait Entities: PackageRecords {
     ) -> Result<Page<DeviceOverview>, PortError>;
     /// Devices with these ids, in order of id; unknown ones are left out.
     async fn devices_by_ids(&self, ids: Vec<DeviceId>) -> Result<Vec<Device>, PortError>;
+    /// Whether a device reports; none when there is no such device.
+    async fn device_activity(&self, id: DeviceId) -> Result<Option<DeviceActivity>, PortError>;
+    /// Devices of whatever tenants that are not [`DeviceActivity::Inactive`], in order of id, behind the
+    /// given one; at most `limit`.
+    async fn watched_devices(
+        &self,
+        after: Option<DeviceId>,
+        limit: u32,
+    ) -> Result<Vec<WatchedDevice>, PortError>;
     /// Names of profiles that a tenant's devices use, sorted.
     async fn device_types(&self, tenant: TenantId) -> Result<Vec<String>, PortError>;
     /// How many devices a tenant has.

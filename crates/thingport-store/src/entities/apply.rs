@@ -11,6 +11,7 @@ use thingport_model::tenant::{Customer, Tenant, TenantProfile};
 use thingport_model::time::Timestamp;
 use thingport_model::user::{ApiKey, EndedSession, LoginChange, User, UserCredentials};
 
+use super::activity;
 use super::calls;
 use super::document::{
     CredentialsDocument, DeviceDocument, Document, LoginDocument, PersonDocument, PlaceDocument,
@@ -37,6 +38,7 @@ pub(super) fn apply(connection: &Connection, write: &Write) -> Result<(), PortEr
         Write::AtMost(tenant, kind, max) => at_most(connection, *tenant, *kind, *max),
         Write::DeviceProfile(profile) => put_profile(connection, profile),
         Write::Device(device) => put_device(connection, device),
+        Write::DeviceActivity(device, state) => activity::put(connection, *device, *state),
         Write::DeviceCredentials(credentials) => put_credentials(connection, credentials),
         Write::Delete(entity) => delete(connection, *entity),
         Write::Call(call) => calls::put(connection, call),

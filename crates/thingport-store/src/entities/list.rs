@@ -10,6 +10,7 @@ use thingport_model::port::error::PortError;
 use thingport_model::time::Timestamp;
 use uuid::Uuid;
 
+use super::activity;
 use super::query::{Read, certificate, count, fault, many, overview};
 use super::search::pattern;
 
@@ -110,6 +111,7 @@ pub(super) fn devices(
         .belonging("tenant_id", Some(filter.tenant_id.0))
         .belonging("customer_id", filter.customer_id.map(|id| id.0))
         .belonging("profile_id", filter.profile_id.map(|id| id.0));
+    list.conditions.extend(filter.active.map(activity::condition));
     let tenant = || Value::Blob(filter.tenant_id.0.as_bytes().to_vec());
     if let Some(name) = &filter.profile_name {
         let (tenant, name) = (list.mark(tenant()), list.mark(Value::Text(name.clone())));
@@ -212,8 +214,6 @@ pub(super) fn api_key_sort(property: &str) -> Option<&'static str> {
     }
 }
 
-pub(super) fn profile_sort(property: &str) -> Option<&'static str> {
-    match property {
 pub(super) fn package_sort(property: &str) -> Option<&'static str> {
     match property {
         "createdTime" => Some("t.created_at"),
@@ -226,6 +226,8 @@ pub(super) fn package_sort(property: &str) -> Option<&'static str> {
     }
 }
 
+pub(super) fn profile_sort(property: &str) -> Option<&'static str> {
+    match property {
         // Every profile has the type DEFAULT.
         "type" => Some("''"),
         "transportType" => Some("t.transport"),
@@ -238,6 +240,7 @@ fn device_sort(property: &str) -> Option<&'static str> {
         "createdTime" => Some("t.created_at"),
         "name" => Some("t.name"),
         "label" => Some("COALESCE(t.label, '')"),
+        "active" => Some("(t.activity = 1)"),
         "type" | "deviceProfileName" => {
             Some("(SELECT s.name FROM device_profile s WHERE s.id = t.profile_id)")
         }

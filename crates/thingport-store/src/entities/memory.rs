@@ -1,5 +1,6 @@
 //! The port over plain maps: the reference that SQLite is held to, and what simulations run on.
 
+mod activity;
 mod calls;
 mod packages;
 mod rules;
@@ -8,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use thingport_model::activity::{DeviceActivity, WatchedDevice};
 use thingport_model::credentials::{DeviceCertificate, DeviceCredentials};
 use thingport_model::device::{Device, DeviceFilter, DeviceOverview};
 use thingport_model::id::{
@@ -49,6 +51,8 @@ struct State {
     profiles: BTreeMap<DeviceProfileId, DeviceProfile>,
     /// The name of the profile inside is not kept up to date; it is filled in when read.
     devices: BTreeMap<DeviceId, Device>,
+    /// Those that are not new.
+    activities: BTreeMap<DeviceId, DeviceActivity>,
     credentials: BTreeMap<CredentialsId, DeviceCredentials>,
     calls: BTreeMap<RpcId, PersistentCall>,
     packages: BTreeMap<PackageId, Package>,
@@ -70,6 +74,7 @@ impl State {
             device: self.named(device),
             customer_title: customer.map(|customer| customer.title.clone()),
             customer_is_public: customer.is_some_and(|customer| customer.is_public),
+            is_active: self.activity(device.id) == DeviceActivity::Active,
         }
     }
 
@@ -82,6 +87,7 @@ impl State {
         let devices = self.devices.values().filter(fits).map(|device| self.overview(device));
         let named = |row: &DeviceOverview| {
             filter.profile_name.as_ref().is_none_or(|name| row.device.profile_name == *name)
+                && filter.active.is_none_or(|active| row.is_active == active)
         };
         devices.filter(named).collect()
     }
@@ -309,6 +315,19 @@ impl Entities for MemoryEntities {
         Ok(found.map(|device| state.named(device)).collect())
     }
 
+    async fn device_activity(&self, id: DeviceId) -> Result<Option<DeviceActivity>, PortError> {
+        let state = self.state.lock();
+        Ok(state.devices.contains_key(&id).then(|| state.activity(id)))
+    }
+
+    async fn watched_devices(
+        &self,
+        after: Option<DeviceId>,
+        limit: u32,
+    ) -> Result<Vec<WatchedDevice>, PortError> {
+        Ok(self.state.lock().watched(after, limit))
+    }
+
     async fn device_types(&self, tenant: TenantId) -> Result<Vec<String>, PortError> {
         let state = self.state.lock();
         let own = state.devices.values().filter(|device| device.tenant_id == tenant);
@@ -483,6 +502,7 @@ fn device_key(row: &DeviceOverview, property: &str) -> Option<Key> {
         "createdTime" => Some(Key::Number(row.device.created_at.ms())),
         "name" => Some(text(Some(&row.device.name))),
         "label" => Some(text(row.device.label.as_deref())),
+        "active" => Some(Key::Number(row.is_active.into())),
         "type" | "deviceProfileName" => Some(text(Some(&row.device.profile_name))),
         "customerTitle" => Some(text(row.customer_title.as_deref())),
         _ => None,

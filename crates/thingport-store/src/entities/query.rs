@@ -2,11 +2,12 @@
 
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql};
+use thingport_model::activity::DeviceActivity;
 use thingport_model::credentials::{CredentialsType, DeviceCertificate, DeviceCredentials};
 use thingport_model::device::{Device, DeviceOverview};
 use thingport_model::id::{
-    ApiKeyId, CredentialsId, CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef, PackageId,
-    TenantId, TenantProfileId, UserId,
+    ApiKeyId, CredentialsId, CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef,
+    PackageId, TenantId, TenantProfileId, UserId,
 };
 use thingport_model::ota::AssignedPackages;
 use thingport_model::port::error::{Conflict, PortError};
@@ -218,6 +219,7 @@ pub(super) fn overview(row: &Row<'_>) -> Result<DeviceOverview, PortError> {
         device: device(row)?,
         customer_title: get(row, "customer_title")?,
         customer_is_public: get::<Option<bool>>(row, "customer_is_public")?.unwrap_or_default(),
+        is_active: get::<u8>(row, "activity")? == DeviceActivity::Active as u8,
     })
 }
 

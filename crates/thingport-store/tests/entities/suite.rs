@@ -142,6 +142,7 @@ impl House {
             customer_id: None,
             profile_name: None,
             profile_id: None,
+            active: None,
         }
     }
 }

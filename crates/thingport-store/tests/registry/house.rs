@@ -171,6 +171,8 @@ pub(crate) enum Event {
 }
 
 impl RegistryEvents for Heard {
+    // What follows from it is told in the stories of activity.
+    fn device_created(&self, _: DeviceId) {}
     fn device_deleted(&self, device: DeviceId) {
         self.0.lock().push(Event::DeviceDeleted(device));
     }

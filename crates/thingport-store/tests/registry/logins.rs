@@ -88,6 +88,7 @@ async fn keep_for_days(house: &House, days: u32) {
         devices_max: 0,
         customers_max: 0,
         users_max: 0,
+        package_bytes_max: 0,
         rate_limits: profile.rate_limits,
     };
     house.registry.save_tenant_profile(&Caller::system(), draft).await.unwrap();
@@ -99,7 +100,6 @@ pub(crate) async fn credentials_change_only_by_the_rules(house: House) {
     let save =
         async |draft: CredentialsDraft| registry.save_credentials(admin, first.id, &draft).await;
     let token = CredentialsDraft::access_token;
-        package_bytes_max: 0,
     assert!(is_invalid(&save(token("B")).await), "used by another device");
     assert!(is_invalid(&save(token("")).await), "blank");
     let basic =

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod activity;
 mod admission;
+mod claims;
 mod devices;
 mod disputes;
 mod home;
@@ -12,6 +14,7 @@ mod people;
 mod profiles;
 mod provisioning;
 
+use home::Home;
 use house::House;
 
 /// Runs a story on each engine.
@@ -85,4 +88,44 @@ stories! {
     provisioning::a_device_that_exists_is_handed_over_once,
     provisioning::of_two_at_once_one_succeeds,
     provisioning::what_comes_too_late_leaves_nothing,
+}
+
+/// Runs a story of a whole node on each engine.
+macro_rules! home_stories {
+    ($($room:ident::$story:ident with $config:path,)*) => {
+        $(
+            #[tokio::test]
+            async fn $story() {
+                $room::$story(Home::in_memory($config()).await).await;
+                let dir = tempfile::tempdir().unwrap();
+                $room::$story(Home::on_disk(dir.path(), $config()).await).await;
+            }
+        )*
+    };
+}
+
+home_stories! {
+    activity::a_device_that_says_nothing_raises_one_alarm with activity::config,
+    activity::a_word_makes_active_and_silence_inactive with activity::config,
+    activity::leaving_makes_nobody_inactive with activity::config,
+    activity::connecting_and_leaving_are_noted_and_a_takeover_is_no_end with activity::config,
+    activity::a_changed_timeout_takes_effect_at_once_in_both_directions with activity::config,
+    activity::a_new_device_keeps_its_own_timeout with activity::config,
+    activity::who_was_active_before_a_restart_becomes_inactive_in_time with activity::config,
+    activity::a_crash_between_index_and_attribute_is_mended with activity::config,
+    activity::what_the_ledger_refuses_is_not_lost with activity::config,
+    activity::nothing_is_noted_of_a_device_that_was_deleted with activity::config,
+    activity::a_device_is_heard_without_a_connection_of_its_own with activity::config,
+    activity::what_people_write_counts_until_its_time_is_over with activity::config,
+    activity::a_clock_that_is_set_makes_nobody_inactive with activity::config,
+    activity::active_devices_are_filtered_sorted_and_counted_by_the_store with activity::config,
+    activity::reports_are_as_rare_as_was_asked_and_lose_nothing with activity::rare_reports,
+    claims::a_claimed_device_is_the_customers_and_only_theirs with activity::config,
+    claims::every_row_of_the_claim_table_is_answered with activity::config,
+    claims::a_devices_newest_word_counts with activity::config,
+    claims::names_and_roles_are_checked_before_anything_is_told with activity::config,
+    claims::a_device_is_given_back_by_its_customer_or_the_tenant with activity::config,
+    claims::people_may_write_what_a_device_would_say with activity::config,
+    claims::of_two_who_claim_at_once_one_succeeds with activity::config,
+    claims::claiming_may_need_the_operators_word with claims::strict,
 }

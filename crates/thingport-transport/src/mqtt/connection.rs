@@ -10,6 +10,7 @@
 //!
 //! This struct, its place in the timers and its mailbox. Buffers belong to the thread.
 
+mod account;
 mod downlinks;
 mod ending;
 mod messages;
@@ -94,6 +95,8 @@ struct Open {
     /// What it may send; none where nothing is limited.
     quota: Option<Box<Quota>>,
     client_id: Box<str>,
+    /// Version and cipher suite of TLS, if there is TLS.
+    tls: Option<Box<(&'static str, &'static str)>>,
     /// State of the devices' and profiles' changes this connection has seen.
     epoch: u64,
     /// State of everybody's mail this connection has seen.
@@ -314,6 +317,7 @@ impl Connection {
     }
 
     fn handle_event(&mut self, event: Event<'_>, now_ms: u64, desk: &mut Desk) {
+        self.hear(&event, now_ms);
         match event {
             Event::Connect(connect) => {
                 let caller = Caller::of(&connect, self.stream.take_security());

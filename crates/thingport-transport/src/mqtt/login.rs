@@ -59,6 +59,11 @@ impl Caller {
         }
     }
 
+    /// Version and cipher suite of TLS, if there is TLS.
+    pub(super) fn tls(&self) -> Option<(&'static str, &'static str)> {
+        self.security.as_deref().map(|security| (security.version, security.cipher))
+    }
+
     /// AU-001: before anything else, also with a certificate.
     pub(super) fn asks_to_be_provisioned(&self) -> bool {
         asks_for_it(&self.client_id, self.user_name.as_deref())
@@ -125,10 +130,7 @@ async fn pace(node: &Node, login: Arc<DeviceLogin>) -> Result<Arc<DeviceLogin>, 
 
 /// Keeps a refusal, with the device if its credentials were found.
 pub(super) fn record_refusal(node: &Node, caller: &Caller, refused: &Refused, remote: &str) {
-    let attempt = Attempt {
-        tried: refused.tried.clone(),
-        ..shown(caller.security.as_deref())
-    };
+    let attempt = Attempt { tried: refused.tried.clone(), ..shown(caller.security.as_deref()) };
     node.metrics.logins_refused.add(1);
     for (subject, profile) in subjects_of_refused(refused) {
         node.journal.record(&Report {
@@ -146,9 +148,8 @@ pub(super) fn record_refusal(node: &Node, caller: &Caller, refused: &Refused, re
 
 /// Whom a refusal concerns: the device, else the tenants whose profiles were tried, else nobody.
 fn subjects_of_refused(refused: &Refused) -> Vec<(Subject, Option<DeviceProfileId>)> {
-    let of_tenant = |profile: &Arc<DeviceProfile>| {
-        (Subject::Tenant(profile.tenant_id), Some(profile.id))
-    };
+    let of_tenant =
+        |profile: &Arc<DeviceProfile>| (Subject::Tenant(profile.tenant_id), Some(profile.id));
     match (&refused.device, &*refused.profiles) {
         (Some(login), profiles) => {
             vec![(subject_of(login), profiles.first().map(|profile| profile.id))]

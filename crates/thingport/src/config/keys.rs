@@ -77,9 +77,6 @@ sections! {
         /// The largest request body of the REST API. A larger one is answered with 413. The default is
         /// ThingsBoard's.
         body_max: ByteSize = "16MiB" from "64KiB" to "1GiB";
-    }
-
-    /// The server's certificate, for MQTT over TLS and for HTTPS. Without one of your own, a CA and a server
         /// How many HTTP and HTTPS connections may be open at once; WebSockets have bounds of their own. The
         /// next one is closed at accept. Each may cost about 80 KiB while it sends a request. A quarter of
         /// the limit of open files (`ulimit -n`) is the most, so that devices keep the rest.
@@ -94,6 +91,9 @@ sections! {
         /// 413. It is written to disk as it arrives, so a higher bound costs no memory. The default is
         /// ThingsBoard's.
         upload_max: ByteSize = "50MiB" from "64KiB" to "2GiB";
+    }
+
+    /// The server's certificate, for MQTT over TLS and for HTTPS. Without one of your own, a CA and a server
     /// certificate are made at the first start and kept in the data directory. Files are looked at every
     /// second and taken up when they change, or at SIGHUP; open connections stay.
     tls: Tls {
@@ -141,6 +141,26 @@ sections! {
         /// How much acknowledged data may wait in memory to be written as compressed chunks. When it is
         /// full, sockets of devices are not read until a part has been written.
         head_memory_max: ByteSize = "256MiB" from "16MiB" to "64GiB";
+    }
+
+    /// When devices count as active. A device is active from its first word until it said nothing for its
+    /// inactivity timeout, whether it is connected or not.
+    activity: Activity {
+        /// For how long a device may say nothing before it becomes inactive, unless its server attribute
+        /// `inactivityTimeout` (milliseconds) says otherwise. The default is ThingsBoard's.
+        inactivity_timeout: Duration = "10m" from "1s" to "3650d";
+        /// How often the server attribute `lastActivityTime` of a device that sends is written. More often is
+        /// more to store: at most one attribute per device in this time. The default is ThingsBoard's.
+        report_interval: Duration = "3s" from "3s" to "1h";
+    }
+
+    /// How devices become a customer's.
+    device: Device {
+        /// Whether devices may be claimed without more. `false` demands the server attribute
+        /// `claimingAllowed` = true. The default is ThingsBoard's.
+        allow_claiming_by_default: bool = "true";
+        /// For how long a device may be claimed that names no time of its own. The default is ThingsBoard's.
+        claim_duration: Duration = "24h" from "1s" to "3650d";
     }
 
     /// Calls that people make to devices (RPC).

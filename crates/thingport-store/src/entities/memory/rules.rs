@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use thingport_model::device::Device;
 use thingport_model::id::{
     CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef, TenantId, TenantProfileId, UserId,
 };
@@ -252,7 +253,7 @@ pub(super) fn known<K: Ord, V>(rows: &BTreeMap<K, V>, id: &K) -> Result<(), Conf
 }
 
 /// A new row begins with 1, a changed one has one more than before.
-const fn follows(stored: Option<i64>, version: i64) -> Result<(), Conflict> {
+pub(super) const fn follows(stored: Option<i64>, version: i64) -> Result<(), Conflict> {
     match stored {
         None if version == 1 => Ok(()),
         None => Err(Conflict::Missing),

@@ -104,6 +104,10 @@ impl Connection {
         self.shared.node.metrics.downlinks_delivered.add(1);
         if let Some(token) = NonZeroU64::new(delivered.token) {
             self.progress(CallToken(token), CallProgress::Delivered);
+            // AC-013: that the device has a call is a word of its own.
+            if let Stage::Open(open) = &self.stage {
+                open.mailbox.hear(self.shared.node.clock.monotonic_ms());
+            }
         }
     }
 

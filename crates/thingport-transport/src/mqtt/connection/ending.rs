@@ -64,6 +64,9 @@ impl Connection {
         };
         let device = open.login.device_id;
         let is_last = self.shared.node.presence.close(device, &open.mailbox);
+        if is_last {
+            self.shared.node.activity.closed(device, &open.mailbox);
+        }
         if is_last && open.mailbox.wants().calls {
             self.shared.node.calls.unwanted(device);
         }

@@ -84,15 +84,20 @@ impl Connection {
         let epoch = node.presence.epoch();
         let mailbox = node.presence.open(login.device_id);
         if is_stale() {
-            node.presence.close(login.device_id, &mailbox);
+            if node.presence.close(login.device_id, &mailbox) {
+                node.activity.closed(login.device_id, &mailbox);
+            }
             return self.decide_again(caller, round, cx);
         }
+        mailbox.hear(now_ms);
+        node.activity.opened(login.device_id);
         let quota = node.limits.of_device(&login, now_ms);
         let link = Link::open(self.shared.dialects.of(&login.profile), login.is_gateway);
         node.guard.succeeded(self.remote.ip());
         self.guest = None;
         node.metrics.logins_accepted.add(1);
         node.metrics.sessions.add(1);
+        let tls = caller.tls().map(Box::new);
         let assigned = caller.client_id.is_empty().then(|| self.assigned_client_id());
         let client_id = assigned.as_deref().map_or(caller.client_id, Into::into);
         self.stage = Stage::Open(Open {
@@ -101,6 +106,7 @@ impl Connection {
             mailbox,
             quota,
             client_id,
+            tls,
             epoch,
             posts: NEVER_LOOKED,
             questions: None,
@@ -148,6 +154,11 @@ impl Connection {
             for letter in *mail {
                 match letter {
                     Letter::Told(downlink) => self.tell(&downlink, desk),
+                    Letter::Asked(inquiry) => {
+                        if let Some(line) = self.line() {
+                            inquiry.answer(line);
+                        }
+                    }
                     Letter::Done { ticket, outcome } => self.handle_done(ticket, outcome, desk),
                 }
             }

@@ -1,0 +1,40 @@
+//! What is noted of a connection: that it is there, that something was heard, that it is gone; and what it
+//! says of itself when somebody asks.
+
+use thingport_core::presence::{Carrier, Line};
+use thingport_mqtt::session::Event;
+
+use super::{Connection, Stage};
+use crate::mqtt::login;
+use crate::stream::Stream;
+
+impl Connection {
+    /// Notes what counts as activity (LS-061): one relaxed store per packet.
+    pub(super) fn hear(&self, event: &Event<'_>, now_ms: u64) {
+        let is_activity = matches!(
+            event,
+            Event::Publish(_) | Event::Subscribe(_) | Event::Unsubscribe(_) | Event::Ping
+        );
+        if let Stage::Open(open) = &self.stage
+            && is_activity
+        {
+            open.mailbox.hear(now_ms);
+        }
+    }
+
+    /// How the device is connected.
+    pub(super) fn line(&self) -> Option<Line> {
+        let Stage::Open(open) = &self.stage else { return None };
+        Some(Line {
+            protocol: login::protocol(self.session.version()),
+            carrier: match &self.stream {
+                Stream::Plain(_) => Carrier::Tcp,
+                Stream::Tls(_) => Carrier::Tls,
+                Stream::Other(_) => Carrier::WebSocket,
+            },
+            remote: self.remote.to_string(),
+            client_id: open.client_id.to_string(),
+            tls: open.tls.as_deref().copied(),
+        })
+    }
+}
