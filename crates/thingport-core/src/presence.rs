@@ -22,6 +22,8 @@ use crate::metrics::{Bound, Metrics};
 pub use errand::{Errand, Outcome};
 use hearing::Hearing;
 pub use line::{Carrier, Inquiry, Line};
+use listening::Listening;
+pub use listening::{Ear, LISTENING_MAX, LISTENING_PER_DEVICE_MAX};
 
 /// Every connection, held still.
 pub(crate) type Everybody<'a> = papaya::HashMapRef<
@@ -31,8 +33,6 @@ pub(crate) type Everybody<'a> = papaya::HashMapRef<
     foldhash::fast::RandomState,
     papaya::OwnedGuard<'a>,
 >;
-use listening::Listening;
-pub use listening::{Ear, LISTENING_MAX, LISTENING_PER_DEVICE_MAX};
 
 /// Every connected device of this process.
 #[derive(Debug)]

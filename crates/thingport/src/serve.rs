@@ -15,7 +15,6 @@ use thingport_api::config::ApiConfig;
 use thingport_core::activity::{ActivityConfig, ROUND_MS};
 use thingport_core::calls::{CallRules, SubmitStrategy};
 use thingport_core::claims::ClaimRules;
-use thingport_core::claims::ClaimRules;
 use thingport_core::client_calls::SessionBounds;
 use thingport_core::guard::crowd::Crowd;
 use thingport_core::guard::{GuardConfig, Network};
@@ -44,7 +43,9 @@ use crate::first_run;
 use crate::greeting::{Greeting, greet};
 use crate::http::Http;
 use crate::observe;
-use crate::system::{SystemClock, SystemEntropy, give_memory_back, take_descriptors, wall_now};
+use crate::system::{
+    SystemClock, SystemEntropy, give_memory_back, take_descriptors, wall_now,
+};
 use crate::tls::{self, Problem, Tls};
 
 /// Runs until told to stop.
