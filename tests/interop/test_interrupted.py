@@ -1,8 +1,10 @@
 """A client that hangs up does not stop what it asked for halfway: what is on disk is also in force."""
 
 import json
+import random
 import socket
 import struct
+import time
 from urllib.parse import urlsplit
 
 from rest import fresh
@@ -13,7 +15,7 @@ ROUNDS = 40
 
 
 def abort(person, method, path, body=None):
-    """Sends a request and resets the connection without waiting for anything."""
+    """Sends a request and resets the connection at any moment, before it is read or while it is carried out."""
     host = urlsplit(person.url)
     content = json.dumps(body).encode() if body is not None else b""
     head = (f"{method} {path} HTTP/1.1\r\nHost: {host.netloc}\r\nX-Authorization: {person.scheme} {person.token}\r\n"
@@ -21,6 +23,7 @@ def abort(person, method, path, body=None):
     with socket.create_connection((host.hostname, host.port), 10) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.sendall(head.encode() + content)
+        time.sleep(random.uniform(0, 0.006))  # not a wait for anything: the moment of the reset is what varies
 
 
 def code_of(subject, user):

@@ -54,9 +54,13 @@ impl Slow {
     /// Lets one write through and waits for what follows.
     async fn finish(&self, settled: usize) {
         self.durable.add_permits(1);
-        while self.settled.load(Ordering::SeqCst) < settled {
+        for _ in 0..TURNS_MAX {
+            if self.settled.load(Ordering::SeqCst) == settled {
+                return;
+            }
             tokio::task::yield_now().await;
         }
+        panic!("nothing followed");
     }
 }
 
@@ -114,3 +118,6 @@ async fn a_panic_costs_the_request_and_nothing_else() {
     let answer = routes.oneshot(request("/write")).await.expect("infallible");
     assert_eq!(text(answer).await, "done");
 }
+
+/// Turns of the runtime that are enough for any of these tasks.
+const TURNS_MAX: usize = 10_000;

@@ -43,8 +43,7 @@ pub(crate) async fn every_row_of_the_password_table_is_answered(house: House) {
         TokenMalformed, TokenMissing,
     };
     let long = "x".repeat(256);
-    // Row, client id, user name, password; device or reason.
-    let rows: &[(&str, &str, Option<&str>, Option<&str>, Result<&str, Reason>)] = &[
+    let rows: &[PasswordRow<'_>] = &[
         ("AU-020", "any", Some("T"), None, Ok("token")),
         ("AU-020", "", Some("T"), Some("any"), Ok("token")),
         ("AU-021", "C", None, None, Ok("id")),
@@ -348,6 +347,10 @@ pub(crate) async fn certificates_are_listed_by_the_end_of_their_period(house: Ho
     assert_eq!(list(&gate.house.admin, i64::MAX).await.1, 2, "a token does not expire");
 }
 
+/// Row, client id, user name, password; device or reason.
+type PasswordRow<'a> =
+    (&'a str, &'a str, Option<&'a str>, Option<&'a str>, Result<&'a str, Reason>);
+
 /// A house with an entrance.
 pub(crate) struct Gate {
     pub(crate) house: House,
@@ -415,7 +418,12 @@ impl Gate {
         registry.save_device_with_credentials(&self.house.admin, device, draft).await.unwrap()
     }
 
-    pub(crate) async fn profile(&self, name: &str, chain: X509Chain, allow_create: bool) -> DeviceProfileId {
+    pub(crate) async fn profile(
+        &self,
+        name: &str,
+        chain: X509Chain,
+        allow_create: bool,
+    ) -> DeviceProfileId {
         self.save_profile(None, name, chain, allow_create).await
     }
 

@@ -74,7 +74,9 @@ pub(crate) async fn within_a_tenant_the_nearest_ca_decides(house: House) {
     let crl = Some(fleet.revocation_list(&[serial], 2039));
     gate.profile("root", root.chain(), true).await;
     gate.profile("fleet", X509Chain { crl, ..fleet.chain() }, true).await;
-    for presented in [vec![&*leaf], vec![&*leaf, &*fleet.der], vec![&*leaf, &*fleet.der, &*root.der]] {
+    for presented in
+        [vec![&*leaf], vec![&*leaf, &*fleet.der], vec![&*leaf, &*fleet.der, &*root.der]]
+    {
         assert_eq!(gate.connect(&presented).await, Err(Reason::CertificateRevoked));
     }
 }
@@ -97,7 +99,7 @@ pub(crate) async fn a_refusal_concerns_a_tenant_only_if_its_ca_signed(house: Hou
     let fleet = gate.profile("fleet", ca.chain(), true).await;
     let name = "pump@company.com";
     let late = ca.below("late", |it| it.not_after = date_time_ymd(2025, 1, 1));
-    let rows: [(&[&[u8]], Reason, &[DeviceProfileId]); 4] = [
+    let rows: [Refusal<'_>; 4] = [
         (&[&impostor.device(name)], Reason::ChainBroken, &[]),
         (&[&impostor.device(name), &ca.der], Reason::ChainBroken, &[]),
         (&[&late.device(name), &late.der], Reason::ChainExpired, &[fleet]),
@@ -139,9 +141,11 @@ pub(crate) async fn an_older_certificate_does_not_take_the_device_back(house: Ho
     assert_eq!(gate.connect(&[&from(2021)]).await, good);
 }
 
+/// What is presented, why it is refused, whose profiles it concerns.
+type Refusal<'a> = (&'a [&'a [u8]], Reason, &'a [DeviceProfileId]);
+
 /// A profile of the other tenant.
 async fn squat(gate: &Gate, name: &str, certificates: X509Chain) -> DeviceProfileId {
-    let draft =
-        ProfileDraft { provisioning: chain(certificates, true), ..ProfileDraft::new(name) };
+    let draft = ProfileDraft { provisioning: chain(certificates, true), ..ProfileDraft::new(name) };
     gate.house.registry.save_profile(&gate.house.stranger, draft).await.unwrap().id
 }

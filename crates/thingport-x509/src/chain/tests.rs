@@ -9,7 +9,11 @@ const STRICT: Rules<'_> =
     Rules { strictness: Strictness::Strict, now_ms: NOW, skip_leaf_validity: false, crl: None };
 const COMPATIBLE: Rules<'_> = Rules { strictness: Strictness::Compatible, ..STRICT };
 
-fn judged(presented: &[Certificate], ca: &Certificate, rules: &Rules<'_>) -> Result<(), ChainError> {
+fn judged(
+    presented: &[Certificate],
+    ca: &Certificate,
+    rules: &Rules<'_>,
+) -> Result<(), ChainError> {
     verify(presented, ca, rules, &mut Budget::of_a_login())
 }
 
@@ -206,7 +210,10 @@ fn many_namesakes_do_not_cost_many_signatures() {
     let mut budget = Budget(16);
     assert_eq!(word(&verify(&chain, &ours, &STRICT, &mut budget)), "too much work");
     let good = [ours.clone()];
-    assert_eq!(word(&verify(&good, &theirs[0].certificate(), &COMPATIBLE, &mut budget)), "too much work");
+    assert_eq!(
+        word(&verify(&good, &theirs[0].certificate(), &COMPATIBLE, &mut budget)),
+        "too much work"
+    );
 }
 
 #[test]
@@ -226,7 +233,8 @@ fn all_cas_of_a_login_share_its_signatures() {
 #[test]
 fn key_ids_tell_namesakes_apart() {
     let (ours, theirs) = (Ca::new("CA"), Ca::new("CA"));
-    let with_id = |it: &mut rcgen::CertificateParams| it.use_authority_key_identifier_extension = true;
+    let with_id =
+        |it: &mut rcgen::CertificateParams| it.use_authority_key_identifier_extension = true;
     let leaf = Ca::wished("leaf", Some(&ours), with_id).certificate();
     assert_eq!(key_ids_fit(&leaf, &ours.certificate()), Some(true));
     assert_eq!(key_ids_fit(&leaf, &theirs.certificate()), Some(false));
