@@ -14,6 +14,7 @@ pub use device::{DeviceHttp, devices};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -21,7 +22,6 @@ use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use std::time::Duration;
 use thingport_core::journal::{Report, Subject};
 use thingport_core::node::Node;
 use thingport_device::provision::{ProvisionAnswer, ProvisionForm, read_json};
@@ -53,6 +53,12 @@ async fn provision_device(
         return refuse(reason, "");
     }
     let _guest = Guest { node: &node, remote };
+    let arriving = Bytes::from_request(request, &());
+    let body = match tokio::time::timeout(BODY_TIME, arriving).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(rejection)) => return rejection.into_response(),
+        Err(_) => return refuse(Reason::PacketTimeout, "the body of the request"),
+    };
     let request = match read_json(&body) {
         Ok(request) => request,
         Err(reject) => return refuse(reject.reason, &reject.detail),
@@ -60,12 +66,6 @@ async fn provision_device(
     let provisioned = provision(Arc::clone(&node), request).await;
     note(&node, &provisioned, &Origin { remote, client_id: "", protocol: PROTOCOL });
     match &provisioned {
-    let arriving = Bytes::from_request(request, &());
-    let body = match tokio::time::timeout(BODY_TIME, arriving).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(rejection)) => return rejection.into_response(),
-        Err(_) => return refuse(Reason::PacketTimeout, "the body of the request"),
-    };
         Ok(credentials) => json(&ProvisionAnswer::Granted(credentials)),
         Err(not) => match ProvisionAnswer::of(not.reason) {
             Some(answer) => json(&answer),

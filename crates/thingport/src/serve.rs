@@ -43,9 +43,7 @@ use crate::first_run;
 use crate::greeting::{Greeting, greet};
 use crate::http::Http;
 use crate::observe;
-use crate::system::{
-    SystemClock, SystemEntropy, give_memory_back, take_descriptors, wall_now,
-};
+use crate::system::{SystemClock, SystemEntropy, give_memory_back, take_descriptors, wall_now};
 use crate::tls::{self, Problem, Tls};
 
 /// Runs until told to stop.
