@@ -240,7 +240,13 @@ fn malformed(user_name: &str) -> bool {
 
 impl From<Reason> for Refused {
     fn from(reason: Reason) -> Self {
-        Self { reason, device: None, profiles: Vec::new(), detail: String::new(), tried: String::new() }
+        Self {
+            reason,
+            device: None,
+            profiles: Vec::new(),
+            detail: String::new(),
+            tried: String::new(),
+        }
     }
 }
 

@@ -176,3 +176,23 @@ pub(super) const fn protocol(version: Option<Version>) -> &'static str {
 
 /// How often a login is looked up again because something changed meanwhile.
 const ROUNDS_MAX: u8 = 8;
+
+#[cfg(test)]
+mod tests {
+    use thingport_mqtt::client::plain_connect;
+
+    use super::*;
+
+    #[test]
+    fn what_a_client_offers_is_shown_without_its_secrets() {
+        let mut connect = plain_connect(Version::V5, "pump");
+        connect.user_name = Some("TOKEN");
+        connect.password = Some(b"PASSWORD");
+        let caller = Caller::of(&connect, None);
+        let (bytes, shown) = (format!("{:?}", b"PASSWORD"), format!("{caller:?}"));
+        assert!(shown.contains("pump") && shown.contains("has_password: true"), "{shown}");
+        for secret in ["TOKEN", "PASSWORD", bytes.trim_matches(['[', ']'])] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+}
