@@ -205,10 +205,10 @@ impl LogLedger {
         self.shared.marker.mark().entities
     }
 
-    /// Which state of which directory this start found.
+    /// Which directory this is, for what is found missing beside the ledger: that goes on with each
+    /// start, also with one that is refused, so it says nothing of the state.
     pub(crate) fn whose(&self) -> Whose {
-        let mark = self.shared.marker.mark();
-        Whose { identity: mark.identity, lsn: mark.lsn }
+        Whose { identity: self.identity(), lsn: 0 }
     }
 
     /// Whether something was accepted as lost and nothing was committed since.
