@@ -19,10 +19,10 @@ use crate::auth::policy::SecuritySettings;
 use crate::auth::sessions::EndedSessions;
 use crate::auth::throttle::Throttle;
 use crate::auth::token::JwtKeys;
-use crate::body::Rooms;
 use crate::config::ApiConfig;
 use crate::error::Refusal;
 use crate::limits::{RuleBook, refusal};
+use crate::room::Rooms;
 
 /// The server's own certificates, for the certificate board. Asked at each request, since they may
 /// change while the server runs.
@@ -85,7 +85,7 @@ impl Api {
             security: Mutex::const_new(None),
             rules: RuleBook::new(),
             allowances: Allowances::new(Arc::clone(&node.metrics)),
-            rooms: Rooms::new(config.bodies_max),
+            rooms: Rooms::new(config.bodies_max, Arc::clone(&node.metrics)),
             requests: Arc::new(Semaphore::new(config.requests_max)),
             waiting: Semaphore::new(config.waiting_max),
             feeds: AtomicUsize::new(0),

@@ -15,10 +15,11 @@ use uuid::Uuid;
 
 use crate::api::Api;
 use crate::auth::SignedIn;
-use crate::body::{Arrived, Sender, take_in};
+use crate::body::{Arrived, take_in};
 use crate::bounds::Turn;
 use crate::dto::id::parse_id;
 use crate::error::Refusal;
+use crate::room::Sender;
 
 /// Path segments, percent-decoded exactly once.
 pub(crate) struct Segments<T>(pub(crate) T);

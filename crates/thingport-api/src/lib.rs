@@ -21,6 +21,7 @@ mod limits;
 mod openapi;
 mod render;
 mod rest;
+mod room;
 mod route;
 pub mod router;
 mod settings;

@@ -1,4 +1,5 @@
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::http::{Method, Request};
 use futures_util::stream;
@@ -6,6 +7,7 @@ use futures_util::stream;
 use super::*;
 use crate::config::ApiConfig;
 use crate::fake::{Answer, World};
+use crate::room::{FREE_BYTES, STRANGER_BODIES_MAX};
 
 const LOGIN: &str = "/api/auth/login";
 const SAVE: &str = "/api/device";
