@@ -8,9 +8,11 @@ mod answer;
 mod device;
 mod packages;
 mod poll;
+mod shared;
 mod visit;
 
-pub use device::{DeviceHttp, devices};
+pub use device::devices;
+pub use shared::DeviceHttp;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -78,6 +78,9 @@ fn an_address_that_keeps_failing_is_blocked_for_a_minute() {
     }
     assert_eq!(guard.enter(guesser, 30_000), Err(Reason::AddressBlocked));
     assert_eq!(guard.enter(neighbour, 30_000), Ok(()));
+    assert_eq!(guard.may_log_in(guesser, 30_000), Err(Reason::AddressBlocked));
+    assert_eq!(guard.may_log_in(neighbour, 30_000), Ok(()));
+    assert_eq!(guard.may_log_in(guesser, 60_009), Ok(()));
     assert_eq!(
         guard.enter(guesser, 60_008),
         Err(Reason::AddressBlocked),

@@ -20,9 +20,28 @@ pub(super) fn json(body: String) -> Response {
     ([(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// Nothing happened in time (H-2).
-pub(super) fn too_late() -> Response {
-    StatusCode::REQUEST_TIMEOUT.into_response()
+/// Why a request does not get what it asks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Failed {
+    /// It is refused; the reason is kept already.
+    Refused(Reason),
+    /// Nothing happened in time (H-2), which is nobody's fault.
+    TooLate,
+}
+
+impl From<Reason> for Failed {
+    fn from(reason: Reason) -> Self {
+        Self::Refused(reason)
+    }
+}
+
+impl IntoResponse for Failed {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Refused(reason) => refused(reason),
+            Self::TooLate => StatusCode::REQUEST_TIMEOUT.into_response(),
+        }
+    }
 }
 
 const fn status(reason: Reason) -> StatusCode {

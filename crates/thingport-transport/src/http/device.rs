@@ -3,51 +3,28 @@
 
 use core::future::poll_fn;
 use core::time::Duration;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State};
-use axum::response::Response;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Request};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use thingport_core::client_calls::{Question, SessionBounds};
-use thingport_core::node::Node;
+use thingport_core::client_calls::Question;
 use thingport_core::presence::Wants;
 use thingport_device::link::body_for_http;
-use thingport_device::payload::Typing;
 use thingport_device::payload::json::Decoder;
 use thingport_device::reject::Reject;
 use thingport_model::downlink::{ClientAnswer, Downlink};
 use thingport_model::port::ledger::{AppendError, Receipt, committed};
 use thingport_model::reading::Readings;
 use thingport_model::reason::Reason;
-use thingport_model::rpc::ReplyTo;
 use thingport_model::uplink::{ClientCall, Uplink};
-use tokio::sync::Semaphore;
 
+use super::answer::Failed;
+use super::shared::{DeviceHttp, Http, NOWHERE, Remote};
 use super::visit::Visit;
 use super::{answer, packages, poll};
-use crate::drain::Drain;
 use crate::mqtt;
-
-/// What the device API over HTTP works with.
-pub struct DeviceHttp {
-    pub(super) node: Arc<Node>,
-    pub(super) drain: Arc<Drain>,
-    /// Bytes of bodies that may arrive now.
-    pub(super) bodies: Semaphore,
-    typing: Typing,
-    granted: SessionBounds,
-}
-
-impl DeviceHttp {
-    /// For the devices of `node`, until `drain` begins. `granted` is what is answered to
-    /// `getSessionLimits`.
-    #[must_use]
-    pub fn new(node: Arc<Node>, drain: Arc<Drain>, typing: Typing, granted: SessionBounds) -> Self {
-        Self { node, drain, bodies: Semaphore::new(BODIES_MAX), typing, granted }
-    }
-}
 
 /// The routes of devices that have a token. To be served with the peer's address as [`ConnectInfo`];
 /// without a fallback, so that they can be merged with others.
@@ -66,19 +43,14 @@ pub fn devices(http: DeviceHttp) -> Router {
         .with_state(Arc::new(http))
 }
 
-/// What every route is given.
-pub(super) type Http = State<Arc<DeviceHttp>>;
-/// Who asks.
-pub(super) type Remote = ConnectInfo<SocketAddr>;
-
 /// `POST telemetry`
 async fn telemetry(http: Http, remote: Remote, path: Path<String>, request: Request) -> Response {
-    said(&http, remote, &path, request, true).await.unwrap_or_else(|refused| refused)
+    said(&http, remote, &path, request, true).await.into_response()
 }
 
 /// `POST attributes`: of the client scope.
 async fn attributes(http: Http, remote: Remote, path: Path<String>, request: Request) -> Response {
-    said(&http, remote, &path, request, false).await.unwrap_or_else(|refused| refused)
+    said(&http, remote, &path, request, false).await.into_response()
 }
 
 async fn said(
@@ -87,7 +59,7 @@ async fn said(
     token: &str,
     request: Request,
     is_telemetry: bool,
-) -> Result<Response, Response> {
+) -> Result<Response, Failed> {
     let visit = Visit::begin(http, remote, token).await?;
     let body = visit.body(request, BODY_MAX).await?;
     let mut readings = Readings::default();
@@ -116,7 +88,7 @@ async fn said(
 async fn receive<'a>(
     visit: &Visit<'_>,
     uplink: impl Fn() -> Uplink<'a>,
-) -> Result<Option<Receipt>, Response> {
+) -> Result<Option<Receipt>, Failed> {
     let node = &visit.http.node;
     let receiving = async {
         loop {
@@ -138,7 +110,7 @@ async fn call_answer(
     path: Path<(String, String)>,
     request: Request,
 ) -> Response {
-    answered(&http, remote, &path, request).await.unwrap_or_else(|refused| refused)
+    answered(&http, remote, &path, request).await.into_response()
 }
 
 async fn answered(
@@ -146,7 +118,7 @@ async fn answered(
     ConnectInfo(remote): Remote,
     (token, id): &(String, String),
     request: Request,
-) -> Result<Response, Response> {
+) -> Result<Response, Failed> {
     let visit = Visit::begin(http, remote, token).await?;
     let id: u32 = id.parse().map_err(|_| {
         let detail = "the number of a call is expected behind rpc/";
@@ -164,7 +136,7 @@ async fn answered(
 /// `POST rpc`: a client call. Answered in words when nobody handles it, and with 408 when its handler
 /// takes too long (H-2).
 async fn client_call(http: Http, remote: Remote, path: Path<String>, request: Request) -> Response {
-    asked(&http, remote, &path, request).await.unwrap_or_else(|refused| refused)
+    asked(&http, remote, &path, request).await.into_response()
 }
 
 async fn asked(
@@ -172,7 +144,7 @@ async fn asked(
     ConnectInfo(remote): Remote,
     token: &str,
     request: Request,
-) -> Result<Response, Response> {
+) -> Result<Response, Failed> {
     let visit = Visit::begin(http, remote, token).await?;
     let body = visit.body(request, RPC_BODY_MAX).await?;
     let node = &http.node;
@@ -189,7 +161,7 @@ async fn asked(
             let asking = node.client_calls.ask(&visit.login, question);
             let asked = tokio::select! {
                 asked = tokio::time::timeout(CLIENT_CALL_TIMEOUT, asking) => asked,
-                () = http.drain.begun() => return Err(answer::refused(Reason::ServerShuttingDown)),
+                () = http.drain.begun() => return Err(Reason::ServerShuttingDown.into()),
             };
             match asked {
                 Ok(Ok(found)) => found,
@@ -197,7 +169,7 @@ async fn asked(
                     visit.record(reason, &format!("method {method}"));
                     ClientAnswer::Error(reason.sentence().to_owned())
                 }
-                Err(_) => return Err(answer::too_late()),
+                Err(_) => return Err(Failed::TooLate),
             }
         }
     };
@@ -210,7 +182,7 @@ fn understood(
     http: &DeviceHttp,
     visit: &Visit<'_>,
     body: &[u8],
-) -> Result<(Option<ClientAnswer>, Question), Response> {
+) -> Result<(Option<ClientAnswer>, Question), Failed> {
     let mut decoder = Decoder::new();
     let (method, params) = decoder.client_call(body).map_err(|reject| visit.reject(&reject))?;
     let call = ClientCall { reply_to: NOWHERE, method, params };
@@ -220,7 +192,7 @@ fn understood(
 
 /// `POST claim`: the device may be claimed (CL-001 to CL-010).
 async fn claim(http: Http, remote: Remote, path: Path<String>, request: Request) -> Response {
-    claimed(&http, remote, &path, request).await.unwrap_or_else(|refused| refused)
+    claimed(&http, remote, &path, request).await.into_response()
 }
 
 async fn claimed(
@@ -228,7 +200,7 @@ async fn claimed(
     ConnectInfo(remote): Remote,
     token: &str,
     request: Request,
-) -> Result<Response, Response> {
+) -> Result<Response, Failed> {
     let visit = Visit::begin(http, remote, token).await?;
     let body = visit.body(request, RPC_BODY_MAX).await?;
     visit.charge(0).await?;
@@ -243,14 +215,10 @@ async fn claimed(
     Ok(answer::done())
 }
 
-/// The answer goes where the question came from.
-pub(super) const NOWHERE: ReplyTo = ReplyTo { way: 0, id: 0 };
 /// Bytes of a body (H-6).
 const BODY_MAX: usize = 1024 * 1024;
 /// Bytes of a body about calls (H-6), or of a claim.
 const RPC_BODY_MAX: usize = 64 * 1024;
-/// Bytes of all bodies of devices at once (`device_bodies_max`).
-const BODIES_MAX: usize = 64 * 1024 * 1024;
 /// How long a full line of commits is waited for.
 const ROOM_TIME: Duration = Duration::from_secs(10);
 /// How long a handler of client calls may take (CR-007).

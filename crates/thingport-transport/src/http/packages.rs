@@ -16,8 +16,8 @@ use thingport_device::reject::Reject;
 use thingport_model::ota::{PackageData, PackageKind};
 use thingport_model::reason::Reason;
 
-use super::device::{DeviceHttp, Http, Remote};
-use super::poll::{Members, member};
+use super::answer::Failed;
+use super::shared::{DeviceHttp, Http, Members, Remote, member};
 use super::visit::Visit;
 
 /// `GET firmware`
@@ -28,7 +28,7 @@ pub(super) async fn firmware(
     query: Members,
 ) -> Response {
     let served = package(&http, remote, &path, &query, PackageKind::Firmware);
-    served.await.unwrap_or_else(|refused| refused)
+    served.await.into_response()
 }
 
 /// `GET software`
@@ -39,7 +39,7 @@ pub(super) async fn software(
     query: Members,
 ) -> Response {
     let served = package(&http, remote, &path, &query, PackageKind::Software);
-    served.await.unwrap_or_else(|refused| refused)
+    served.await.into_response()
 }
 
 async fn package(
@@ -48,7 +48,7 @@ async fn package(
     token: &str,
     query: &[(String, String)],
     kind: PackageKind,
-) -> Result<Response, Response> {
+) -> Result<Response, Failed> {
     let visit = Visit::begin(http, remote, token).await?;
     let numbers = number(query, "size").and_then(|size| Ok((size, number(query, "chunk")?)));
     let (size, chunk) = numbers.map_err(|reject| visit.reject(&reject))?;

@@ -7,8 +7,8 @@ use core::task::Poll;
 use core::time::Duration;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Path, Query};
-use axum::response::Response;
+use axum::extract::{ConnectInfo, Path};
+use axum::response::{IntoResponse, Response};
 use thingport_core::attributes::AttributesWanted;
 use thingport_core::node::Node;
 use thingport_core::presence::{Ear, Letter, Wants};
@@ -21,11 +21,9 @@ use thingport_model::rpc::CallProgress;
 use thingport_model::uplink::{AttributeRequest, KeyList, WantedKeys};
 
 use super::answer;
-use super::device::{DeviceHttp, Http, NOWHERE, Remote};
+use super::answer::Failed;
+use super::shared::{DeviceHttp, Http, Members, NOWHERE, Remote, member};
 use super::visit::Visit;
-
-/// Members of the query, in order.
-pub(super) type Members = Query<Vec<(String, String)>>;
 
 /// `GET attributes`: those of the keys that are named, or all (H-3, H-4).
 pub(super) async fn attributes(
@@ -34,7 +32,7 @@ pub(super) async fn attributes(
     path: Path<String>,
     query: Members,
 ) -> Response {
-    found(&http, remote, &path, &query).await.unwrap_or_else(|refused| refused)
+    found(&http, remote, &path, &query).await.into_response()
 }
 
 async fn found(
@@ -42,7 +40,7 @@ async fn found(
     ConnectInfo(remote): Remote,
     token: &str,
     query: &[(String, String)],
-) -> Result<Response, Response> {
+) -> Result<Response, Failed> {
     let visit = Visit::begin(http, remote, token).await?;
     visit.charge(0).await?;
     http.node.metrics.questions.add(1);
@@ -75,7 +73,7 @@ pub(super) async fn updates(
     query: Members,
 ) -> Response {
     let wants = Wants { attributes: true, calls: false };
-    waited(&http, remote, &path, &query, wants).await.unwrap_or_else(|refused| refused)
+    waited(&http, remote, &path, &query, wants).await.into_response()
 }
 
 /// `GET rpc`: the next call.
@@ -86,7 +84,7 @@ pub(super) async fn calls(
     query: Members,
 ) -> Response {
     let wants = Wants { attributes: false, calls: true };
-    waited(&http, remote, &path, &query, wants).await.unwrap_or_else(|refused| refused)
+    waited(&http, remote, &path, &query, wants).await.into_response()
 }
 
 async fn waited(
@@ -95,15 +93,15 @@ async fn waited(
     token: &str,
     query: &[(String, String)],
     wants: Wants,
-) -> Result<Response, Response> {
+) -> Result<Response, Failed> {
     let visit = Visit::begin(http, remote, token).await?;
     let time = time(query).map_err(|reject| visit.reject(&reject))?;
     visit.charge(0).await?;
     let vigil = Vigil::begin(&visit, wants)?;
     tokio::select! {
         told = vigil.told() => Ok(told),
-        () = tokio::time::sleep(time) => Err(answer::too_late()),
-        () = http.drain.begun() => Err(answer::refused(Reason::ServerShuttingDown)),
+        () = tokio::time::sleep(time) => Err(Failed::TooLate),
+        () = http.drain.begun() => Err(Reason::ServerShuttingDown.into()),
     }
 }
 
@@ -118,11 +116,6 @@ fn time(query: &[(String, String)]) -> Result<Duration, Reject> {
     Ok(Duration::from_millis(if ms == 0 { TIME_MS } else { ms.min(TIME_MAX_MS) }))
 }
 
-/// The last member of this name.
-pub(super) fn member<'a>(query: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    query.iter().rev().find(|(it, _)| it == name).map(|(_, value)| value.as_str())
-}
-
 /// A request that waits. However it ends, calls that it was given and did not take go to the next one.
 struct Vigil {
     node: Arc<Node>,
@@ -133,7 +126,7 @@ struct Vigil {
 }
 
 impl Vigil {
-    fn begin(visit: &Visit<'_>, wants: Wants) -> Result<Self, Response> {
+    fn begin(visit: &Visit<'_>, wants: Wants) -> Result<Self, Failed> {
         let ear = Some(visit.wait_for(wants)?);
         let (node, login) = (Arc::clone(&visit.http.node), Arc::clone(&visit.login));
         if wants.calls {
@@ -190,6 +183,7 @@ const TIME_MAX_MS: u64 = 300_000;
 
 #[cfg(test)]
 mod tests {
+    use axum::extract::Query;
     use thingport_model::port::ledger::Keys;
 
     use super::*;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::http::header::CONTENT_LENGTH;
-use axum::response::Response;
 use futures_util::StreamExt as _;
 use thingport_core::journal::{Report, Subject};
 use thingport_core::metrics::Bound;
@@ -19,8 +18,8 @@ use thingport_model::reason::Reason;
 use tokio::sync::SemaphorePermit;
 
 use super::PROTOCOL;
-use super::answer;
-use super::device::DeviceHttp;
+use super::answer::Failed;
+use super::shared::DeviceHttp;
 
 /// A request whose token was found.
 pub(super) struct Visit<'a> {
@@ -50,7 +49,7 @@ impl<'a> Visit<'a> {
         http: &'a DeviceHttp,
         remote: SocketAddr,
         token: &str,
-    ) -> Result<Self, Response> {
+    ) -> Result<Self, Failed> {
         let node = &http.node;
         let now_ms = node.clock.monotonic_ms();
         let found = match node.guard.may_log_in(remote.ip(), now_ms) {
@@ -67,13 +66,13 @@ impl<'a> Visit<'a> {
                 node.guard.failed(remote.ip(), reason, now_ms);
                 node.metrics.logins_refused.add(1);
                 record(http, login.as_deref(), remote, reason, "");
-                Err(answer::refused(reason))
+                Err(reason.into())
             }
         }
     }
 
     /// The body, of at most `max` bytes (H-6).
-    pub(super) async fn body(&self, request: Request, max: usize) -> Result<Body<'a>, Response> {
+    pub(super) async fn body(&self, request: Request, max: usize) -> Result<Body<'a>, Failed> {
         let header = request.headers().get(CONTENT_LENGTH);
         let announced = header.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         if announced.is_some_and(|size| size > max) {
@@ -87,7 +86,7 @@ impl<'a> Visit<'a> {
             return Err(self.refuse(Reason::StorageBusy, "too many bodies arrive at once"));
         };
         // Nobody closes it.
-        let share = share.map_err(|_| answer::refused(Reason::Internal))?;
+        let share = share.map_err(|_| Failed::from(Reason::Internal))?;
         match tokio::time::timeout(BODY_TIME, arrive(request, max)).await {
             Ok(Ok(bytes)) => Ok(Body { bytes, _share: share }),
             Ok(Err(reason)) => Err(self.refuse(reason, "")),
@@ -96,7 +95,7 @@ impl<'a> Visit<'a> {
     }
 
     /// Takes the tokens of a message with so many values; a little too early is delayed, not refused.
-    pub(super) async fn charge(&self, points: usize) -> Result<(), Response> {
+    pub(super) async fn charge(&self, points: usize) -> Result<(), Failed> {
         let node = &self.http.node;
         let now_ms = node.clock.monotonic_ms();
         let Some(quota) = node.limits.of_device(&self.login, now_ms) else { return Ok(()) };
@@ -113,20 +112,20 @@ impl<'a> Visit<'a> {
     }
 
     /// A place among the requests that wait, with what they are to be told.
-    pub(super) fn wait_for(&self, wants: Wants) -> Result<Ear, Response> {
+    pub(super) fn wait_for(&self, wants: Wants) -> Result<Ear, Failed> {
         let ear = self.http.node.presence.listen(self.login.device_id, wants);
         ear.ok_or_else(|| self.refuse(Reason::TooManyPolls, ""))
     }
 
-    pub(super) fn reject(&self, reject: &Reject) -> Response {
+    pub(super) fn reject(&self, reject: &Reject) -> Failed {
         self.refuse(reject.reason, &reject.detail)
     }
 
     /// Keeps a refusal, and answers it.
-    pub(super) fn refuse(&self, reason: Reason, detail: &str) -> Response {
+    pub(super) fn refuse(&self, reason: Reason, detail: &str) -> Failed {
         self.http.node.metrics.messages_rejected.add(1);
         self.record(reason, detail);
-        answer::refused(reason)
+        reason.into()
     }
 
     pub(super) fn record(&self, reason: Reason, detail: &str) {

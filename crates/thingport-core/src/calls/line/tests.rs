@@ -58,15 +58,7 @@ impl World {
                     line.wanted(present, tokens, out);
                 });
             }
-            // Over HTTP, for one call: a number of its own each time.
-            "poll" | "polled" => {
-                self.connections += 1;
-                self.listens = words[0] == "poll";
-                self.connection = self.listens.then_some(ConnectionNumber(self.connections));
-                self.visit(&mut out, |line, present, tokens, out| {
-                    line.polled(present, tokens, out);
-                });
-            }
+            "poll" | "polled" => self.poll(words[0] == "poll", &mut out),
             "unsubscribe" | "leave" => {
                 self.listens = false;
                 self.connection = self.connection.filter(|_| words[0] == "unsubscribe");
@@ -115,6 +107,14 @@ impl World {
             other => unreachable!("no such step: {other}"),
         }
         self.carry_out(out)
+    }
+
+    /// Over HTTP, for one call: a connection of its own each time.
+    fn poll(&mut self, begins: bool, out: &mut Vec<Effect<u32>>) {
+        self.connections += 1;
+        self.listens = begins;
+        self.connection = begins.then_some(ConnectionNumber(self.connections));
+        self.visit(out, |line, present, tokens, out| line.polled(present, tokens, out));
     }
 
     /// `two 60 r0`: lives for a minute and is not tried again.

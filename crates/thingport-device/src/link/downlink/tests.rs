@@ -34,6 +34,24 @@ fn every_downlink_is_written_as_devices_expect_it() {
 }
 
 #[test]
+fn over_http_a_call_says_its_number_and_all_else_is_as_over_mqtt() {
+    let rows = [
+        ("deleted", Some("{\"deleted\":[\"k1\",\"k \\\"2\\\"\"]}")),
+        ("found neither V1", Some("{}")),
+        ("call object", Some("{\"id\":3,\"method\":\"set \\\"Led\\\"\",\"params\":{\"on\":1.00}}")),
+        ("call none", Some("{\"id\":3,\"method\":\"m\",\"params\":null}")),
+        ("answer error V1", Some("{\"error\":\"no \\\"such\\\" method\"}")),
+        ("answer time V1", Some("{\"time\":1700000000000}")),
+        ("chunk end", None),
+        ("error fw", None),
+        ("close", None),
+    ];
+    for (name, expected) in rows {
+        assert_eq!(body_for_http(&downlink(name)).as_deref(), expected, "{name}");
+    }
+}
+
+#[test]
 fn a_page_gives_back_what_a_large_message_took() {
     let link = Link::open(Arc::new(Dialect::default()), false);
     let mut page = Page::default();

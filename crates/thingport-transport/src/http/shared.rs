@@ -1,0 +1,49 @@
+//! What the device API over HTTP works with, and what every route of it is given.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, Query, State};
+use thingport_core::client_calls::SessionBounds;
+use thingport_core::node::Node;
+use thingport_device::payload::Typing;
+use thingport_model::rpc::ReplyTo;
+use tokio::sync::Semaphore;
+
+use crate::drain::Drain;
+
+/// What the device API over HTTP works with.
+pub struct DeviceHttp {
+    pub(super) node: Arc<Node>,
+    pub(super) drain: Arc<Drain>,
+    /// Bytes of bodies that may arrive now.
+    pub(super) bodies: Semaphore,
+    pub(super) typing: Typing,
+    pub(super) granted: SessionBounds,
+}
+
+impl DeviceHttp {
+    /// For the devices of `node`, until `drain` begins. `granted` is what is answered to
+    /// `getSessionLimits`.
+    #[must_use]
+    pub fn new(node: Arc<Node>, drain: Arc<Drain>, typing: Typing, granted: SessionBounds) -> Self {
+        Self { node, drain, bodies: Semaphore::new(BODIES_MAX), typing, granted }
+    }
+}
+
+/// What every route is given.
+pub(super) type Http = State<Arc<DeviceHttp>>;
+/// Who asks.
+pub(super) type Remote = ConnectInfo<SocketAddr>;
+/// Members of the query, in order.
+pub(super) type Members = Query<Vec<(String, String)>>;
+
+/// The last member of this name.
+pub(super) fn member<'a>(query: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    query.iter().rev().find(|(it, _)| it == name).map(|(_, value)| value.as_str())
+}
+
+/// The answer goes where the question came from.
+pub(super) const NOWHERE: ReplyTo = ReplyTo { way: 0, id: 0 };
+/// Bytes of all bodies of devices at once (`device_bodies_max`).
+const BODIES_MAX: usize = 64 * 1024 * 1024;
