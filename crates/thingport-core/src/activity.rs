@@ -40,6 +40,7 @@ use thingport_model::port::ledger::{AppendError, Change, Ledger, Receipt};
 use thingport_model::reading::Readings;
 use thingport_model::time::Timestamp;
 use thingport_model::value::ValueRef;
+use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::metrics::{Bound, Metrics};
@@ -70,6 +71,8 @@ pub struct Activity {
     /// Devices that are inactive, and could not be noted so.
     unsettled: Mutex<Vec<DeviceId>>,
     turn: tokio::sync::Mutex<()>,
+    /// Notified when a device was heard that is not active.
+    newcomers: Notify,
     rounds: AtomicU32,
     /// Some devices found no room.
     turned_away: AtomicBool,
@@ -123,14 +126,21 @@ impl Activity {
             owed: Mutex::default(),
             unsettled: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
+            newcomers: Notify::new(),
             rounds: AtomicU32::new(0),
             turned_away: AtomicBool::new(false),
         }
     }
 
-    /// A device logged in (AC-003). That this is activity is told to its mailbox. Does not wait.
-    pub fn opened(&self, device: DeviceId) {
-        self.pay(Owed { device, key: LAST_CONNECT_TIME, at: self.clock.now() });
+    /// A device logged in (AC-003), which is activity (LS-061). Does not wait.
+    pub fn opened(&self, device: DeviceId, mailbox: &Mailbox) {
+        let now = self.now();
+        self.pay(Owed { device, key: LAST_CONNECT_TIME, at: now.at });
+        if self.table.of(device).is_active(device) {
+            mailbox.hear(now.ms);
+        } else {
+            self.note(device, now.at);
+        }
     }
 
     /// The last connection of a device ended (AC-004): writes that down, and what was heard of it since
@@ -181,13 +191,20 @@ impl Activity {
         let known = Known::of(&*self.ledger, device).await?;
         let now = self.now();
         let heard = self.presence.heard(device, now.ms).map(|age_ms| now.before(age_ms));
+        let heard = heard.max(self.table.of(device).heard(device));
         let is_active = known.active.unwrap_or(false);
         Ok(Reporting { is_active, heard_at: heard.max(known.heard_at) })
     }
 
     fn note(&self, device: DeviceId, at: Timestamp) {
-        let noted = self.table.of(device).hear(device, at);
+        let mut shard = self.table.of(device);
+        let noted = shard.hear(device, at);
+        let is_active = shard.is_active(device);
+        drop(shard);
         self.remember(noted);
+        if !is_active {
+            self.newcomers.notify_one();
+        }
     }
 
     fn remember(&self, result: Result<(), table::Full>) {

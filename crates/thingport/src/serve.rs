@@ -297,8 +297,14 @@ async fn keep_activity(node: Arc<Node>) {
     let mut rounds = tokio::time::interval(Duration::from_millis(ROUND_MS));
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        rounds.tick().await;
-        node.activity.round(breath).await;
+        tokio::select! {
+            _ = rounds.tick() => node.activity.round(breath).await,
+            () = node.activity.newcomers() => {
+                // Others come at about the same time, and share a write.
+                tokio::time::sleep(NEWCOMERS_GATHER).await;
+                node.activity.welcome(breath).await;
+            }
+        }
     }
 }
 
@@ -555,6 +561,8 @@ fn signal_of(kind: SignalKind) -> Result<Signal, Failure> {
 
 /// How long connections may take to finish after a stop signal; the whole stop takes at most 5 s.
 const DRAIN_MAX: Duration = Duration::from_secs(4);
+/// How long newcomers are gathered before they become active.
+const NEWCOMERS_GATHER: Duration = Duration::from_millis(100);
 /// How often calls are looked at when none is due.
 const CALLS_LOOK: Duration = Duration::from_secs(60);
 /// How often calls that ended long ago are looked for.

@@ -33,12 +33,29 @@ impl Activity {
         let owed = core::mem::take(&mut *self.owed.lock());
         owed.into_iter().for_each(|owed| self.pay(owed));
         self.settle_rest().await;
-        self.listen(Some(number), &pause).await;
+        // In this order, so that whoever becomes active is seen to be, for a round at least.
         self.find_silent(&pause).await;
+        self.listen(Some(number), &pause).await;
         let is_time = number % RECALL_ROUNDS == RECALL_ROUNDS - 1;
         if is_time && self.turned_away.swap(false, Ordering::Relaxed) {
             self.recall(pause).await;
         }
+    }
+
+    /// Waits until a device was heard that is not active. To be followed by [`Self::welcome`].
+    pub async fn newcomers(&self) {
+        self.newcomers.notified().await;
+    }
+
+    /// Devices that came and are not active become active, without waiting for the next round.
+    pub async fn welcome<P, F>(&self, pause: P)
+    where
+        P: Fn() -> F + Send + Sync,
+        F: Future<Output = ()> + Send,
+    {
+        let mut woken = Vec::new();
+        self.hear_others(|_| false, &mut woken, &pause).await;
+        self.wake(&mut woken).await;
     }
 
     /// Writes down everything that was heard. To be called before the ledger is closed.
@@ -106,7 +123,7 @@ impl Activity {
     /// Somebody wrote that a device is active: it is, until its time is over.
     async fn follow(&self, device: DeviceId, known: Known, now: Now) -> Result<(), PortError> {
         self.entities.write(vec![Write::DeviceActivity(device, DeviceActivity::Active)]).await?;
-        let heard = known.heard_at.map_or(self.second(now), |at| self.second_of(now, at));
+        let heard = self.second_of(now, known.heard_at.unwrap_or(now.at));
         let active = Standing::new(Stage::Active, heard, known.timeout);
         let room = self.table.of(device).put(device, active);
         self.remember(room);
@@ -127,7 +144,14 @@ impl Activity {
         let unknown = Standing::new(Stage::Unknown, heard, known.timeout);
         let room = self.table.of(device).put(device, unknown);
         self.remember(room);
-        if room.is_ok() { self.activate(&[Woken { device, at }]).await } else { Ok(()) }
+        if room.is_err() {
+            return Ok(());
+        }
+        // Whoever changed the timeout finds what follows from it.
+        if let Some(receipt) = self.activate(&[Woken { device, at }]).await? {
+            let _ = committed(&*self.ledger, receipt).await;
+        }
+        Ok(())
     }
 }
 
@@ -156,19 +180,32 @@ impl Activity {
                 }
             }
         }
-        let is_due = |device| self.is_due(device, number);
+        self.hear_others(|device| self.is_due(device, number), &mut woken, pause).await;
+        self.wake(&mut woken).await;
+    }
+
+    /// Devices that were heard and whose connections do not remember it: those whose turn it is, and
+    /// those that are not active.
+    async fn hear_others<P, F>(
+        &self,
+        is_due: impl Fn(DeviceId) -> bool + Send + Sync,
+        woken: &mut Vec<Woken>,
+        pause: &P,
+    ) where
+        P: Fn() -> F + Send + Sync,
+        F: Future<Output = ()> + Send,
+    {
         let others: Vec<_> =
-            self.table.shards().flat_map(|mut shard| shard.take_heard(is_due)).collect();
+            self.table.shards().flat_map(|mut shard| shard.take_heard(&is_due)).collect();
         for (at_once, (device, at)) in others.into_iter().enumerate() {
-            while self.write_down(device, at, false, &mut woken) == Err(AppendError::Busy) {
+            while self.write_down(device, at, false, woken) == Err(AppendError::Busy) {
                 poll_fn(|cx| self.ledger.poll_ready(cx)).await;
             }
             if at_once % SLICE as usize == SLICE as usize - 1 {
-                self.wake(&mut woken).await;
+                self.wake(woken).await;
                 pause().await;
             }
         }
-        self.wake(&mut woken).await;
     }
 
     /// Takes the moment a connection was heard.
@@ -196,13 +233,16 @@ impl Activity {
         woken: &mut Vec<Woken>,
     ) -> Result<(), AppendError> {
         let now = self.now();
-        let heard = self.second_of(now, at);
         let mut shard = self.table.of(device);
+        // It may have been heard in two ways.
+        let at = shard.heard(device).map_or(at, |other| at.max(other));
+        let heard = self.second_of(now, at);
         match shard.standing(device) {
             Some(standing) if standing.stage() == Stage::Active => {
                 self.append(device, &[(LAST_ACTIVITY_TIME, ValueRef::Long(at.ms()))], now.at)?;
                 // There is room: it is known.
                 let _ = shard.put(device, standing.heard_at(heard));
+                shard.forget_heard(device);
             }
             // It was deleted since this look at the connections began.
             None if is_connected && !self.presence.is_connected(device) => {}
@@ -210,6 +250,7 @@ impl Activity {
                 let timeout = standing.map(Standing::timeout).unwrap_or_default();
                 let unknown = Standing::new(Stage::Unknown, heard, timeout);
                 let room = shard.put(device, unknown);
+                shard.forget_heard(device);
                 drop(shard);
                 self.remember(room);
                 woken.extend(room.is_ok().then_some(Woken { device, at }));
@@ -239,8 +280,8 @@ impl Activity {
         woken.clear();
     }
 
-    /// To be called in turn.
-    async fn activate(&self, woken: &[Woken]) -> Result<(), PortError> {
+    /// To be called in turn. The receipt is that of the last one.
+    async fn activate(&self, woken: &[Woken]) -> Result<Option<Receipt>, PortError> {
         let mut known = Vec::with_capacity(woken.len());
         for it in woken {
             let found = Known::of(&*self.ledger, it.device).await?;
@@ -259,19 +300,23 @@ impl Activity {
         if !writes.is_empty() {
             self.entities.write(writes).await?;
         }
+        let mut last = None;
         for (it, known) in pairs() {
-            while self.write_active(*it, *known) == Err(AppendError::Busy) {
+            let mut written = self.write_active(*it, *known);
+            while written == Err(AppendError::Busy) {
                 poll_fn(|cx| self.ledger.poll_ready(cx)).await;
+                written = self.write_active(*it, *known);
             }
+            last = written.ok().flatten().or(last);
         }
-        Ok(())
+        Ok(last)
     }
 
-    fn write_active(&self, woken: Woken, known: Known) -> Result<(), AppendError> {
+    fn write_active(&self, woken: Woken, known: Known) -> Result<Option<Receipt>, AppendError> {
         let Woken { device, at } = woken;
         let mut shard = self.table.of(device);
         // It was deleted meanwhile.
-        let Some(standing) = shard.standing(device) else { return Ok(()) };
+        let Some(standing) = shard.standing(device) else { return Ok(None) };
         let mut pairs = vec![(LAST_ACTIVITY_TIME, ValueRef::Long(at.ms()))];
         if known.active != Some(true) {
             pairs.push((ACTIVE, ValueRef::Bool(true)));
@@ -280,13 +325,13 @@ impl Activity {
         if known.alarm_at.is_some_and(|alarm_at| at <= alarm_at) {
             pairs.push((INACTIVITY_ALARM_TIME, ValueRef::Long(0)));
         }
-        self.append(device, &pairs, self.clock.now())?;
+        let receipt = self.append(device, &pairs, self.clock.now())?;
         let active = Standing::new(Stage::Active, standing.heard(), known.timeout);
         let _ = shard.put(device, active);
         if standing.stage() != Stage::Active {
             self.metrics.devices_active.add(1);
         }
-        Ok(())
+        Ok(Some(receipt))
     }
 }
 

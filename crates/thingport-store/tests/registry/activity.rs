@@ -77,6 +77,21 @@ pub(crate) async fn a_word_makes_active_and_silence_inactive(home: Home) {
     assert_eq!(home.ledger.count(ACTIVE), 4, "told only when it changes (AC-009)");
 }
 
+pub(crate) async fn a_newcomer_need_not_wait_for_the_next_round(home: Home) {
+    let device = home.device("pump").await.id;
+    home.write(device, INACTIVITY_TIMEOUT, ValueRef::Long(1_000)).await;
+    let mailbox = home.connect(device);
+    home.node.activity.newcomers().await;
+    home.node.activity.welcome(|| ready(())).await;
+    assert_eq!(home.of(device, ACTIVE), Some(Value::Bool(true)));
+    assert_eq!(home.of(device, LAST_ACTIVITY_TIME), Some(home.now()));
+    home.round().await;
+    assert_eq!(home.ledger.count(LAST_ACTIVITY_TIME), 1, "nothing was heard since");
+    mailbox.hear(home.clock.monotonic_ms());
+    home.node.activity.welcome(|| ready(())).await;
+    assert_eq!(home.ledger.count(LAST_ACTIVITY_TIME), 1, "whoever is active waits for the round");
+}
+
 pub(crate) async fn leaving_makes_nobody_inactive(home: Home) {
     let device = home.device("pump").await.id;
     let mailbox = home.connect(device);
@@ -353,8 +368,7 @@ impl Home {
     /// As a connection does when CONNECT was accepted.
     fn connect(&self, device: DeviceId) -> Arc<Mailbox> {
         let mailbox = self.node.presence.open(device);
-        mailbox.hear(self.clock.monotonic_ms());
-        self.node.activity.opened(device);
+        self.node.activity.opened(device, &mailbox);
         mailbox
     }
 

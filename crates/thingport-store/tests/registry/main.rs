@@ -107,6 +107,7 @@ macro_rules! home_stories {
 home_stories! {
     activity::a_device_that_says_nothing_raises_one_alarm with activity::config,
     activity::a_word_makes_active_and_silence_inactive with activity::config,
+    activity::a_newcomer_need_not_wait_for_the_next_round with activity::config,
     activity::leaving_makes_nobody_inactive with activity::config,
     activity::connecting_and_leaving_are_noted_and_a_takeover_is_no_end with activity::config,
     activity::a_changed_timeout_takes_effect_at_once_in_both_directions with activity::config,

@@ -102,7 +102,7 @@ async fn connected_and_reporting_are_told_apart() {
 
     let (node, device) = (world.api.node(), DeviceId(id.parse().expect("an id")));
     let mailbox = node.presence.open(device);
-    node.activity.opened(device);
+    node.activity.opened(device, &mailbox);
     mailbox.hear(1_767_225_600_000);
     let connection = async {
         let mail = poll_fn(|cx| mailbox.poll_mail(cx).map_or(Poll::Pending, Poll::Ready)).await;

@@ -89,8 +89,7 @@ impl Connection {
             }
             return self.decide_again(caller, round, cx);
         }
-        mailbox.hear(now_ms);
-        node.activity.opened(login.device_id);
+        node.activity.opened(login.device_id, &mailbox);
         let quota = node.limits.of_device(&login, now_ms);
         let link = Link::open(self.shared.dialects.of(&login.profile), login.is_gateway);
         node.guard.succeeded(self.remote.ip());
