@@ -25,6 +25,8 @@ ACCESS = {
     "tenant": {"sysadmin": 200, "tenant": 200, "program": 200, "stranger": 404},
     "tenant_profile": {"sysadmin": 200},
     "package": {"tenant": 200, "program": 200, "stranger": 404, "customer": 200, "neighbour": 200, "guest": 200},
+    # A persistent call to the device.
+    "rpc": {"tenant": 200, "program": 200, "stranger": 404, "customer": 200, "neighbour": 403, "guest": 403},
     # A user of the first customer: colleagues see each other, only administrators change others.
     "user": {"sysadmin": 403, "tenant": 200, "program": 200, "stranger": 404, "customer": 200, "neighbour": 403,
              "guest": 403},
@@ -37,7 +39,7 @@ ACCESS = {
 PARAMETERS = {
     "{deviceId}": "device", "{entityId}": "device", "{customerId}": "customer", "{deviceProfileId}": "profile",
     "{tenantId}": "tenant", "{tenantProfileId}": "tenant_profile", "{userId}": "user", "{id}": "key",
-    "{otaPackageId}": "package",
+    "{otaPackageId}": "package", "{rpcId}": "rpc",
 }
 WORDS = {"{entityType}": "DEVICE", "{scope}": "SERVER_SCOPE", "{ttl}": "60", "{key}": "general", "{enabled}": "true",
          "{protocol}": "mqtts", "{type}": "FIRMWARE", "{otaPackageType}": "SOFTWARE"}
@@ -80,6 +82,7 @@ PAGE = "?pageSize=1&page=0"
 DATA = "/api/plugins/telemetry/{entityType}/{entityId}"
 KEYS = "/api/plugins/telemetry/{deviceId}/{scope}"
 ADMINISTERS = {"customer": 403}  # of a user: a colleague may look and not touch
+CALL = {"method": "m", "params": 1, "persistent": True}
 NOT_A_GUEST = {"guest": 403}
 NOT_A_CUSTOMER = {"customer": 403, "neighbour": 403, "guest": 403}
 
@@ -165,7 +168,6 @@ ROWS = [
     get("/api/deviceProfile/names", "TC"),
     get("/api/deviceProfile/devices/keys/attributes", "T"),
     get("/api/deviceProfile/devices/keys/timeseries", "T"),
-    # Devices and their credentials.
     # Packages.
     post("/api/otaPackage", "T", body={}, ok=(400,)),
     post("/api/otaPackage/{otaPackageId}", "T", "package", ok=(400,)),  # it has a URL
@@ -176,6 +178,7 @@ ROWS = [
     get("/api/otaPackages/{deviceProfileId}/{type}", "TC", "profile", PAGE),
     get("/api/devices/count/{otaPackageType}/{deviceProfileId}", "TC", "profile"),
     delete("/api/otaPackage/{otaPackageId}", "T", "package"),
+    # Devices and their credentials.
     get("/api/device/{deviceId}", "TC", "device"),
     get("/api/device/info/{deviceId}", "TC", "device"),
     get("/api/device/{deviceId}/credentials", "TC", "device"),
@@ -219,6 +222,14 @@ ROWS = [
     delete(DATA + "/{scope}", "TC", "device", "?keys=z", once=False),
     delete(KEYS, "TC", "device", "?keys=z", once=False),
     delete(DATA + "/timeseries/delete", "TC", "device", "?keys=z&deleteAllDataForKeys=true", once=False),
+    # Calls.
+    post("/api/rpc/oneway/{deviceId}", "TC", "device", body=CALL),
+    post("/api/rpc/twoway/{deviceId}", "TC", "device", body=CALL),
+    post("/api/plugins/rpc/oneway/{deviceId}", "TC", "device", body=CALL),
+    post("/api/plugins/rpc/twoway/{deviceId}", "TC", "device", body=CALL),
+    get("/api/rpc/persistent/{rpcId}", "TC", "rpc"),
+    get("/api/rpc/persistent/device/{deviceId}", "TC", "device", PAGE),
+    delete("/api/rpc/persistent/{rpcId}", "T", "rpc"),
     # The installation, and what this server alone has.
     get("/api/admin/settings/{key}", "S"),
     post("/api/admin/settings", "S", body={"key": "general", "jsonValue": {}}),
@@ -250,12 +261,12 @@ def objects(people):
     user = new_user(people.tenant, account)[1]
     key = people.tenant.ok("POST", "/api/apiKey", {"description": "d", "enabled": False, "userId": user["id"]})
     limits = people.sysadmin.ok("POST", "/api/tenantProfile", {"name": fresh("limits")})
-    return SimpleNamespace(
     package = people.tenant.ok("POST", "/api/otaPackage", {
         "deviceProfileId": device.body["deviceProfileId"], "type": "FIRMWARE", "title": fresh("image"), "version": "1",
         "usesUrl": True, "url": "https://example.org/image"})
+    call = people.tenant.ok("POST", f"/api/rpc/oneway/{device.id}", CALL | {"timeout": 3_600_000})
     return SimpleNamespace(
-        package=package["id"]["id"],
+        package=package["id"]["id"], rpc=call["rpcId"],
         device=device.id, profile=device.body["deviceProfileId"]["id"], customer=people.customer_id,
         tenant=device.body["tenantId"]["id"], tenant_ref=device.body["tenantId"], user=user["id"]["id"],
         user_id=user["id"], key=key["id"]["id"], tenant_profile=limits["id"]["id"],

@@ -503,5 +503,3 @@ const FORGOTTEN_MAX: u32 = 10_000;
 const TENANTS_PAGE: u32 = 1_000;
 const MS_PER_DAY: i64 = 24 * 60 * 60 * 1_000;
 
-#[cfg(test)]
-mod tests;

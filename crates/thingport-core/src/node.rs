@@ -1,7 +1,7 @@
 //! The whole house, built once from ports, clock and random source.
 
 use core::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use thingport_model::downlink::Downlink;
 use thingport_model::id::{
@@ -148,7 +148,7 @@ impl Node {
         };
         let calls = Arc::new(Calls::new(calls, config.calls));
         // Nobody else knows of the slot yet, so it is free.
-        let _ = changes.calls.set(Arc::clone(&calls));
+        let _ = changes.calls.set(Arc::downgrade(&calls));
         let attributes = Arc::new(Attributes::new(
             Arc::clone(&registry),
             Arc::clone(&ledger),
@@ -234,8 +234,8 @@ struct Changes {
     deleted: Arc<Notify>,
     /// Whether packages were deleted whose files are still there.
     litter: Arc<AtomicBool>,
-    /// Set as soon as there are calls, which need the registry themselves.
-    calls: OnceLock<Arc<Calls>>,
+    /// Set as soon as there are calls, which need the registry themselves; the node holds them.
+    calls: OnceLock<Weak<Calls>>,
 }
 
 impl RegistryEvents for Changes {
@@ -245,7 +245,7 @@ impl RegistryEvents for Changes {
 
     fn device_deleted(&self, device: DeviceId) {
         self.presence.tell(device, Downlink::Close(Reason::DeviceDeleted));
-        if let Some(calls) = self.calls.get() {
+        if let Some(calls) = self.calls.get().and_then(Weak::upgrade) {
             calls.device_deleted(device);
         }
         self.deleted.notify_one();
@@ -273,7 +273,7 @@ impl RegistryEvents for Changes {
     }
 
     fn tenant_deleted(&self, tenant: TenantId) {
-        if let Some(calls) = self.calls.get() {
+        if let Some(calls) = self.calls.get().and_then(Weak::upgrade) {
             calls.tenant_deleted(tenant);
         }
         self.presence.bump_epoch();

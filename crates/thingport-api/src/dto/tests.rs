@@ -4,8 +4,9 @@ use serde::Serialize;
 use thingport_model::attribute::Attribute;
 use thingport_model::credentials::{CredentialsType, DeviceCredentials};
 use thingport_model::device::{Device, DeviceOverview};
-use thingport_model::id::{CredentialsId, DeviceId, DeviceProfileId, TenantId};
+use thingport_model::id::{CredentialsId, DeviceId, DeviceProfileId, RpcId, TenantId};
 use thingport_model::profile::{DeviceProfile, MqttTransport, Provisioning, TransportType};
+use thingport_model::rpc::{Call, CallResponse, CallStatus, CallWay, KeptProgress, PersistentCall};
 use thingport_model::time::Timestamp;
 use thingport_model::value::Value;
 use uuid::Uuid;
@@ -13,6 +14,7 @@ use uuid::Uuid;
 use super::credentials::CredentialsBody;
 use super::device::{DeviceBody, DeviceOverviewBody};
 use super::profile::DeviceProfileBody;
+use super::rpc::RpcBody;
 use super::telemetry::{AttributeBody, SeriesBody};
 
 /// Compares texts without the blanks of the golden file, so that order and form of numbers count.
@@ -110,6 +112,50 @@ fn credentials_look_like_example_9_a() {
         version: 2,
     };
     check(&CredentialsBody::from(credentials), include_str!("../../testdata/9-A.json"));
+}
+
+#[test]
+fn a_persistent_call_looks_like_example_15_b() {
+    let call = PersistentCall {
+        id: RpcId(uuid("5d0c8a20-5a7f-11f0-9a01-0f2d5c7e8a11")),
+        created_at: Timestamp(1_751_880_300_000),
+        tenant_id: tenant(),
+        device_id: device().id,
+        call: Call { id: 0, method: "setValve".into(), params: r#"{"open":true}"#.into() },
+        way: CallWay::TwoWay,
+        expires_at: Timestamp(1_751_880_310_000),
+        retries: None,
+        additional_info: None,
+        progress: KeptProgress {
+            status: CallStatus::Successful,
+            misses: 0,
+            response: Some(CallResponse::Answer(r#"{"done":true}"#.into())),
+        },
+    };
+    check(&RpcBody::from(call.clone()), include_str!("../../testdata/15-B.json"));
+    let rows = [
+        (CallResponse::Answer("3".into()), "3"),
+        (CallResponse::Answer("no".into()), r#"{"error":"no"}"#),
+        (CallResponse::Answer(String::new()), r#"{"error":""}"#),
+        (
+            CallResponse::NotAcknowledged(2),
+            r#"{"error":"There was a Timeout and all retry attempts have been exhausted. Retry attempts set: 2"}"#,
+        ),
+        (
+            CallResponse::NotAnswered,
+            r#"{"error":"There was a timeout awaiting for RPC response from device."}"#,
+        ),
+        (
+            CallResponse::Impossible,
+            r#"{"result":"INVALID_ARGUMENTS","error":"Failed to convert device RPC command to MQTT msg: setValve{\"open\":true}"}"#,
+        ),
+    ];
+    for (response, expected) in rows {
+        let progress = KeptProgress { response: Some(response), ..call.progress.clone() };
+        let body = RpcBody::from(PersistentCall { progress, ..call.clone() });
+        let body = serde_json::to_string(&body).expect("serializes");
+        assert!(body.contains(&format!(r#""response":{expected},"#)), "{body}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The API as its clients meet it, on an invented node.
 
 mod accounts;
+mod calls;
 mod devices;
 mod packages;
 

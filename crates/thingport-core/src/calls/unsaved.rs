@@ -132,3 +132,57 @@ fn tell(waiting: Vec<oneshot::Sender<bool>>, is_kept: bool) {
 
 /// Calls and steps that are written together.
 const BATCH_MAX: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use thingport_model::id::NIL;
+    use thingport_model::rpc::CallStatus;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const DEVICE: DeviceId = DeviceId(NIL);
+
+    fn step(unsaved: &Unsaved, status: CallStatus) {
+        unsaved.step(DEVICE, RpcId(Uuid::from_u128(1)), KeptProgress::of(status));
+    }
+
+    fn told(waits: &mut Option<Vec<oneshot::Receiver<bool>>>) -> Option<bool> {
+        waits.as_mut()?.first_mut()?.try_recv().ok()
+    }
+
+    #[test]
+    fn a_device_waits_until_the_newest_step_is_durable() {
+        let unsaved = Unsaved::default();
+        assert!(unsaved.settled(DEVICE).is_none() && unsaved.take().is_none());
+        step(&unsaved, CallStatus::Delivered);
+        let batch = unsaved.take().expect("one step");
+        // The answer comes while the step before it is written.
+        step(&unsaved, CallStatus::Successful);
+        let mut waits = unsaved.settled(DEVICE);
+        unsaved.kept(&batch);
+        assert_eq!(told(&mut waits), None);
+        // A repetition of the answer on another connection waits as well.
+        let mut repeated = unsaved.settled(DEVICE);
+        let batch = unsaved.take().expect("the newer step");
+        assert_eq!(batch.steps().count(), 1);
+        unsaved.kept(&batch);
+        assert_eq!((told(&mut waits), told(&mut repeated)), (Some(true), Some(true)));
+        assert!(unsaved.settled(DEVICE).is_none() && unsaved.take().is_none());
+    }
+
+    #[test]
+    fn a_failed_write_is_told_and_tried_again() {
+        let unsaved = Unsaved::default();
+        step(&unsaved, CallStatus::Successful);
+        let mut waits = unsaved.settled(DEVICE);
+        let batch = unsaved.take().expect("one step");
+        unsaved.failed(&batch);
+        assert_eq!(told(&mut waits), Some(false));
+        // It is not forgotten: whoever asks again waits again.
+        let mut waits = unsaved.settled(DEVICE);
+        let batch = unsaved.take().expect("the same step");
+        unsaved.kept(&batch);
+        assert_eq!(told(&mut waits), Some(true));
+    }
+}

@@ -1,4 +1,4 @@
-//! The ladder of device API 6.2 to 6.4 as rows: what happens, and what is done about it.
+//! The stories of `testdata/calls.txt`, and whatever happens from a seed.
 
 use std::collections::BTreeMap;
 
@@ -194,490 +194,62 @@ const BURST: SubmitStrategy = SubmitStrategy::Burst;
 const ON_ACK: SubmitStrategy = SubmitStrategy::OnAcknowledgement;
 const ON_ANSWER: SubmitStrategy = SubmitStrategy::OnAnswer;
 
-/// Each line: a step, then what is done about it; nothing where nothing stands.
-fn check(what: &str, rules: CallRules, script: &[(&str, &[&str])]) {
-    let mut world = World::new(rules);
-    for (at, (step, expected)) in script.iter().enumerate() {
-        assert_eq!(world.step(step), *expected, "{what}, line {at}: {step}");
+/// One story of `testdata/calls.txt`.
+struct Story {
+    name: &'static str,
+    strategies: Vec<SubmitStrategy>,
+    closes: bool,
+    is_here: bool,
+    lines: Vec<(&'static str, Vec<&'static str>)>,
+}
+
+fn stories() -> Vec<Story> {
+    let mut stories: Vec<Story> = Vec::new();
+    let text = include_str!("../../../testdata/calls.txt");
+    for line in text.lines().filter(|it| !it.is_empty() && !it.starts_with('#')) {
+        if let Some(head) = line.strip_prefix("= ") {
+            let (name, words) = head.split_once(" | ").expect("a name, then words");
+            let strategies = words.split(' ').filter_map(|word| match word {
+                "BURST" => Some(BURST),
+                "ON_ACK" => Some(ON_ACK),
+                "ON_ANSWER" => Some(ON_ANSWER),
+                _ => None,
+            });
+            let says = |word: &str| words.split(' ').any(|it| it == word);
+            let (strategies, closes) = (strategies.collect(), says("close"));
+            let is_here = says("here");
+            stories.push(Story { name, strategies, closes, is_here, lines: Vec::new() });
+        } else {
+            let (step, effects) = line.split_once(" -> ").unwrap_or((line, ""));
+            let effects = effects.split("; ").filter(|it| !it.is_empty()).collect();
+            stories.last_mut().expect("a head first").lines.push((step, effects));
+        }
     }
-}
-
-type Row<'a> = (&'a str, SubmitStrategy, &'a [(&'a str, &'a [&'a str])]);
-
-const HERE: [(&str, &[&str]); 2] = [("connect", &[]), ("subscribe", &[])];
-
-/// Rows that begin with a device that listens.
-fn check_here(rows: &[Row<'_>]) {
-    for (what, strategy, script) in rows {
-        let rules = CallRules { strategy: *strategy, ..CallRules::default() };
-        check(what, rules, &[&HERE, *script].concat());
-    }
+    stories
 }
 
 #[test]
-fn polls_are_given_one_call_after_the_other_and_none_twice() {
-    let rules = CallRules::default();
-    check(
-        "H-8: what a poll did not take goes to the next one",
-        rules,
-        &[
-            ("two", &[]),
-            ("two", &[]),
-            ("poll", &["tell 0", "tell 1"]),
-            ("ack 0", &[]),
-            ("polled", &[]),
-            ("poll", &["tell 1"]),
-            ("polled", &[]),
-            ("poll", &["tell 1"]),
-            ("ack 1", &[]),
-            ("polled", &[]),
-            ("poll", &[]),
-            ("answer 0", &["0: Answered(\"yes\")"]),
-            ("answer 1", &["1: Answered(\"yes\")"]),
-        ],
-    );
-    check(
-        "a device that changes from polls to a connection is given it again (RP-031)",
-        rules,
-        &[
-            ("two", &[]),
-            ("poll", &["tell 0"]),
-            ("ack 0", &[]),
-            ("polled", &[]),
-            ("connect", &[]),
-            ("subscribe", &["tell 0"]),
-        ],
-    );
-    check(
-        "nobody who hangs up takes anything with him",
-        rules,
-        &[
-            ("poll", &[]),
-            ("polled", &[]),
-            ("one", &[]),
-            ("poll", &["tell 0"]),
-            ("ack 0", &["0: Done"]),
-        ],
-    );
-}
-
-#[test]
-fn callers_are_told_what_becomes_of_their_calls() {
-    check_here(&[
-        ("RP-021: on hand-over", BURST, &[("one", &["tell 0"]), ("sent 0", &["0: Done"])]),
-        ("RP-054: QoS 0", BURST, &[("one", &["tell 0"]), ("ack 0", &["0: Done"])]),
-        (
-            "RP-004, RP-007: the first answer wins",
-            BURST,
-            &[
-                ("two", &["tell 0"]),
-                ("sent 0", &[]),
-                ("ack 0", &[]),
-                ("answer 0", &["0: Answered(\"yes\")"]),
-                ("answer 0", &[]),
-            ],
-        ),
-        (
-            "an answer may come before its acknowledgement",
-            BURST,
-            &[
-                ("two", &["tell 0"]),
-                ("sent 0", &[]),
-                ("answer 0", &["0: Answered(\"yes\")"]),
-                ("ack 0", &[]),
-            ],
-        ),
-        (
-            "RP-022: handed over, not answered",
-            BURST,
-            &[
-                ("two 20", &["tell 0"]),
-                ("ack 0", &[]),
-                ("wait 19999", &[]),
-                ("wait 1", &["call.not_answered", "0: TimedOut"]),
-                ("answer 0", &[]),
-            ],
-        ),
-        ("RP-060", BURST, &[("two", &["tell 0"]), ("cannot 0", &["0: Impossible"])]),
-        (
-            "RP-038: retries used up",
-            BURST,
-            &[
-                ("two 60 r0", &["tell 0"]),
-                ("sent 0", &[]),
-                ("wait 10000", &["call.not_acknowledged", "0: TimedOut"]),
-            ],
-        ),
-        (
-            "RP-003: numbers count up",
-            BURST,
-            &[
-                ("one", &["tell 0"]),
-                ("sent 0", &["0: Done"]),
-                ("two", &["tell 1"]),
-                ("two", &["tell 2"]),
-                ("answer 2", &["2: Answered(\"yes\")"]),
-                ("answer 1", &["1: Answered(\"yes\")"]),
-            ],
-        ),
-    ]);
-    let rules = CallRules::default();
-    check(
-        "R-6: a device that comes too late for nobody",
-        rules,
-        &[
-            ("one 10", &[]),
-            ("two 10", &[]),
-            ("answer 1", &[]),
-            ("connect", &[]),
-            ("wait 9000", &[]),
-            ("subscribe", &["tell 0", "tell 1"]),
-            ("sent 0", &["0: Done"]),
-            ("answer 1", &["1: Answered(\"yes\")"]),
-        ],
-    );
-    check(
-        "RP-022: a device that does not come",
-        rules,
-        &[
-            ("one 10", &[]),
-            ("two 10", &[]),
-            (
-                "wait 10000",
-                &["call.not_delivered", "0: NotConnected", "call.not_delivered", "1: NotConnected"],
-            ),
-            ("connect", &[]),
-            ("subscribe", &[]),
-        ],
-    );
-}
-
-#[test]
-fn persistent_calls_climb_the_ladder() {
-    check_here(&[
-        (
-            "RP-033: one-way",
-            BURST,
-            &[
-                ("keep-one", &[]),
-                ("saved 0", &["tell 0"]),
-                ("sent 0", &["SENT 0"]),
-                ("ack 0", &["DELIVERED 0"]),
-                ("answer 0", &[]),
-                ("wait 60000", &[]),
-            ],
-        ),
-        (
-            "RP-034: two-way",
-            BURST,
-            &[
-                ("keep-two", &[]),
-                ("saved 0", &["tell 0"]),
-                ("sent 0", &["SENT 0"]),
-                ("ack 0", &["DELIVERED 0"]),
-                ("answer 0", &["SUCCESSFUL 0 Answer"]),
-                ("wait 60000", &[]),
-            ],
-        ),
-        (
-            "RP-034: delivered and not answered",
-            BURST,
-            &[
-                ("keep-two", &[]),
-                ("saved 0", &["tell 0"]),
-                ("ack 0", &["DELIVERED 0"]),
-                ("wait 60000", &["call.not_answered", "EXPIRED 0"]),
-            ],
-        ),
-        (
-            "RP-036, RP-037: nothing is sent again by itself",
-            BURST,
-            &[
-                ("keep-two 600 r1", &[]),
-                ("saved 0", &["tell 0"]),
-                ("sent 0", &["SENT 0"]),
-                ("wait 9999", &[]),
-                ("wait 1", &["TIMEOUT 0"]),
-                ("wait 60000", &[]),
-                ("subscribe", &["tell 0"]),
-                ("sent 0", &["SENT 0"]),
-                ("wait 10000", &["call.not_acknowledged", "FAILED 0 NotAcknowledged"]),
-            ],
-        ),
-        (
-            "RP-036: no acknowledgement within the life",
-            BURST,
-            &[
-                ("keep-two 5 r3", &[]),
-                ("saved 0", &["tell 0"]),
-                ("sent 0", &["SENT 0"]),
-                ("wait 5000", &["TIMEOUT 0", "call.not_acknowledged", "EXPIRED 0"]),
-            ],
-        ),
-        (
-            "RP-031, RP-032: everything again in order",
-            BURST,
-            &[
-                ("keep-two", &[]),
-                ("keep-one", &[]),
-                ("saved 1", &[]),
-                ("saved 0", &["tell 0", "tell 1"]),
-                ("ack 0", &["DELIVERED 0"]),
-                ("sent 1", &["SENT 1"]),
-                ("leave", &[]),
-                ("connect", &[]),
-                ("subscribe", &["tell 0", "tell 1"]),
-                ("sent 0", &[]),
-                ("ack 0", &[]),
-                ("sent 1", &["SENT 1"]),
-                ("ack 1", &["DELIVERED 1"]),
-                ("subscribe", &["tell 0"]),
-                ("answer 0", &["SUCCESSFUL 0 Answer"]),
-            ],
-        ),
-        (
-            "RP-039: a socket that closes leaves it pending",
-            BURST,
-            &[
-                ("keep-one", &[]),
-                ("saved 0", &["tell 0"]),
-                ("later 0", &[]),
-                ("leave", &[]),
-                ("wait 30000", &[]),
-                ("connect", &[]),
-                ("subscribe", &["tell 0"]),
-                ("ack 0", &["DELIVERED 0"]),
-            ],
-        ),
-        (
-            "RP-040: the acknowledgement is waited for beyond the connection",
-            BURST,
-            &[
-                ("keep-one 600 r0", &[]),
-                ("saved 0", &["tell 0"]),
-                ("sent 0", &["SENT 0"]),
-                ("leave", &[]),
-                ("wait 10000", &["call.not_acknowledged", "FAILED 0 NotAcknowledged"]),
-            ],
-        ),
-        (
-            "RP-057: deleted",
-            BURST,
-            &[
-                ("keep-two", &[]),
-                ("saved 0", &["tell 0"]),
-                ("delete 0", &[]),
-                ("ack 0", &[]),
-                ("answer 0", &[]),
-                ("subscribe", &[]),
-            ],
-        ),
-        (
-            "RP-060: cannot be sent",
-            BURST,
-            &[("keep-two", &[]), ("saved 0", &["tell 0"]), ("cannot 0", &["FAILED 0 Impossible"])],
-        ),
-        (
-            "RP-010: a one-way call that is answered",
-            BURST,
-            &[
-                ("keep-one", &[]),
-                ("saved 0", &["tell 0"]),
-                ("sent 0", &["SENT 0"]),
-                ("answer 0", &["SUCCESSFUL 0 Answer"]),
-            ],
-        ),
-        (
-            "nothing of a call happens before it is kept",
-            BURST,
-            &[
-                ("keep-two 5", &[]),
-                ("answer 0", &[]),
-                ("wait 6000", &[]),
-                ("saved 0", &["tell 0"]),
-                ("wait 1", &["call.not_acknowledged", "EXPIRED 0"]),
-            ],
-        ),
-    ]);
-}
-
-#[test]
-fn one_after_the_other_where_the_strategy_says_so() {
-    check_here(&[
-        (
-            "RP-032: the next when this one is acknowledged",
-            ON_ACK,
-            &[
-                ("keep-two", &[]),
-                ("keep-one", &[]),
-                ("keep-two", &[]),
-                ("saved 0", &["tell 0"]),
-                ("saved 1", &[]),
-                ("saved 2", &[]),
-                ("sent 0", &["SENT 0"]),
-                ("ack 0", &["DELIVERED 0", "tell 1"]),
-                ("ack 1", &["DELIVERED 1", "tell 2"]),
-                ("answer 0", &["SUCCESSFUL 0 Answer"]),
-                ("delete 2", &[]),
-            ],
-        ),
-        (
-            "the next when this one is answered",
-            ON_ANSWER,
-            &[
-                ("keep-two", &[]),
-                ("keep-one", &[]),
-                ("keep-two", &[]),
-                ("saved 0", &["tell 0"]),
-                ("saved 1", &[]),
-                ("saved 2", &[]),
-                ("ack 0", &["DELIVERED 0"]),
-                ("answer 0", &["SUCCESSFUL 0 Answer", "tell 1"]),
-                ("ack 1", &["DELIVERED 1", "tell 2"]),
-            ],
-        ),
-        (
-            "RP-037: one that is missed is sent again at once",
-            ON_ACK,
-            &[
-                ("keep-two 600 r1", &[]),
-                ("keep-two 600", &[]),
-                ("saved 0", &["tell 0"]),
-                ("saved 1", &[]),
-                ("sent 0", &["SENT 0"]),
-                ("wait 10000", &["TIMEOUT 0", "tell 0"]),
-                ("sent 0", &["SENT 0"]),
-                ("wait 10000", &["call.not_acknowledged", "FAILED 0 NotAcknowledged", "tell 1"]),
-            ],
-        ),
-        (
-            "an answer that does not come holds up nobody for long",
-            ON_ANSWER,
-            &[
-                ("keep-two 600", &[]),
-                ("keep-two 600", &[]),
-                ("saved 0", &["tell 0"]),
-                ("saved 1", &[]),
-                ("ack 0", &["DELIVERED 0"]),
-                ("wait 30000", &["call.not_answered", "FAILED 0 NotAnswered", "tell 1"]),
-            ],
-        ),
-        (
-            "RP-050: nobody is in haste while the device is away",
-            ON_ANSWER,
-            &[
-                ("keep-two 600", &[]),
-                ("saved 0", &["tell 0"]),
-                ("ack 0", &["DELIVERED 0"]),
-                ("wait 29000", &[]),
-                ("unsubscribe", &[]),
-                ("wait 60000", &[]),
-                ("subscribe", &[]),
-                ("wait 29999", &[]),
-                ("wait 1", &["call.not_answered", "FAILED 0 NotAnswered"]),
-            ],
-        ),
-        (
-            "on a new connection: the first that is not delivered",
-            ON_ACK,
-            &[
-                ("keep-two 600", &[]),
-                ("keep-two 600", &[]),
-                ("saved 0", &["tell 0"]),
-                ("saved 1", &[]),
-                ("ack 0", &["DELIVERED 0", "tell 1"]),
-                ("sent 1", &["SENT 1"]),
-                ("leave", &[]),
-                ("connect", &[]),
-                ("subscribe", &["tell 1"]),
-            ],
-        ),
-        (
-            "RP-051: a one-way call that waited is delivered when acknowledged",
-            ON_ACK,
-            &[
-                ("one", &["tell 0"]),
-                ("one", &[]),
-                ("sent 0", &["0: Done", "tell 1"]),
-                ("sent 1", &[]),
-                ("ack 1", &["1: Done"]),
-            ],
-        ),
-        (
-            "one that expires makes room",
-            ON_ANSWER,
-            &[
-                ("two 10", &["tell 0"]),
-                ("two 60", &[]),
-                ("ack 0", &[]),
-                ("wait 10000", &["call.not_answered", "0: TimedOut", "tell 1"]),
-            ],
-        ),
-    ]);
-}
-
-#[test]
-fn a_device_that_does_not_acknowledge_is_closed_where_the_flag_says_so() {
-    for strategy in [BURST, ON_ACK, ON_ANSWER] {
-        let rules = CallRules { strategy, close_on_timeout: true, ..CallRules::default() };
-        let rows: &[(&str, &[&str])] = &[
-            ("keep-two 600 r0", &[]),
-            ("saved 0", &["tell 0"]),
-            ("sent 0", &["SENT 0"]),
-            ("wait 10000", &["QUEUED 0", "close"]),
-            ("leave", &[]),
-            ("wait 5000", &[]),
-            ("connect", &[]),
-            ("subscribe", &["tell 0"]),
-            ("ack 0", &["DELIVERED 0"]),
-        ];
-        check("RP-055, TV-039", rules, &[&HERE, rows].concat());
-        let rows: &[(&str, &[&str])] = &[
-            ("two 600 r0", &["tell 0"]),
-            ("sent 0", &[]),
-            ("wait 10000", &["close"]),
-            ("leave", &[]),
-            ("connect", &[]),
-            ("subscribe", &["tell 0"]),
-            ("answer 0", &["0: Answered(\"yes\")"]),
-        ];
-        check("RP-056", rules, &[&HERE, rows].concat());
+fn every_story_goes_as_it_is_told() {
+    let stories = stories();
+    assert!(stories.len() >= 35 && stories.iter().all(|it| !it.strategies.is_empty()));
+    for story in stories {
+        for strategy in story.strategies {
+            let close_on_timeout = story.closes;
+            let rules = CallRules { strategy, close_on_timeout, ..CallRules::default() };
+            let mut world = World::new(rules);
+            if story.is_here {
+                world.step("connect");
+                world.step("subscribe");
+            }
+            for (step, expected) in &story.lines {
+                assert_eq!(world.step(step), *expected, "{}, {strategy:?}: {step}", story.name);
+            }
+        }
     }
 }
 
 #[test]
-fn a_connection_without_room_is_left_alone_and_nothing_overtakes() {
-    check_here(&[
-        (
-            "what was refused is tried again",
-            BURST,
-            &[
-                ("room 1", &[]),
-                ("two", &["tell 0"]),
-                ("two", &[]),
-                ("two", &[]),
-                ("room 5", &[]),
-                ("wait 999", &[]),
-                ("two", &[]),
-                ("wait 1", &["tell 1", "tell 2", "tell 3"]),
-            ],
-        ),
-        (
-            "what lies in the mailbox is not sent twice",
-            BURST,
-            &[
-                ("two", &["tell 0"]),
-                ("subscribe", &[]),
-                ("sent 0", &[]),
-                ("subscribe", &["tell 0"]),
-            ],
-        ),
-        (
-            "what lay in the mailbox of another connection is",
-            BURST,
-            &[("two", &["tell 0"]), ("connect", &[]), ("subscribe", &["tell 0"])],
-        ),
-    ]);
+fn so_many_calls_are_under_way_at_once() {
     let mut world = World::new(CallRules::default());
     (0..100).for_each(|_| drop(world.step("two 600")));
     world.step("connect");
