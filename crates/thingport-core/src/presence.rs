@@ -3,6 +3,7 @@
 //! A device has one connection: a second login replaces the first, whatever client id it used
 //! (device API LS-043). A connection's [`Mailbox`] is small on purpose: it is part of what an idle
 //! connection costs. It knows what the device subscribed to, so that nobody is told what it does not want.
+//! Requests over HTTP that wait for something listen beside the connection ([`Ear`]) and displace nothing.
 
 mod errand;
 mod hearing;
