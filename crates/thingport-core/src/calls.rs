@@ -502,4 +502,3 @@ const SORTS: &[&str] = &["createdTime", "expirationTime", "request", "response"]
 const FORGOTTEN_MAX: u32 = 10_000;
 const TENANTS_PAGE: u32 = 1_000;
 const MS_PER_DAY: i64 = 24 * 60 * 60 * 1_000;
-

@@ -41,6 +41,8 @@ impl Sink<Message> for Script {
     }
 }
 
+// As the items of a stream of messages are.
+#[allow(clippy::unnecessary_wraps)]
 fn binary(bytes: &'static [u8]) -> Result<Message, Error> {
     Ok(Message::Binary(Bytes::from_static(bytes)))
 }

@@ -40,6 +40,8 @@ fn token(text: &str) -> DeviceCredentials {
     credentials(CredentialsType::AccessToken, text, None)
 }
 
+// A place that is offered, as the fields of `Places` hold it.
+#[allow(clippy::unnecessary_wraps)]
 fn place(host: &str, port: u16) -> Option<Place> {
     Some(Place { host: host.to_owned(), port })
 }
