@@ -1,6 +1,7 @@
 //! The command line: `serve` (also when nothing is said), `check`, `certs`, `--version`.
 
 mod certs;
+mod chores;
 mod config;
 mod failure;
 mod first_run;

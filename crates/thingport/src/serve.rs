@@ -12,7 +12,7 @@ use rustls::ServerConfig;
 use thingport_api::api::{Api, BodyKind, CaPem, DecodeBody, ServerCertificates};
 use thingport_api::auth::load_or_create_keys;
 use thingport_api::config::ApiConfig;
-use thingport_core::activity::{ActivityConfig, ROUND_MS};
+use thingport_core::activity::ActivityConfig;
 use thingport_core::calls::{CallRules, SubmitStrategy};
 use thingport_core::claims::ClaimRules;
 use thingport_core::client_calls::SessionBounds;
@@ -35,15 +35,15 @@ use thingport_x509::certificate::Certificate;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
 
+use crate::chores::Chores;
 use crate::config::{Bind, Config, Strategy};
 use crate::failure::Failure;
 use crate::first_run;
 use crate::greeting::{Greeting, greet};
 use crate::http::Http;
 use crate::observe;
-use crate::system::{SystemClock, SystemEntropy, give_memory_back, take_descriptors, wall_now};
+use crate::system::{SystemClock, SystemEntropy, take_descriptors, wall_now};
 use crate::tls::{self, Problem, Tls};
 
 /// Runs until told to stop.
@@ -186,17 +186,7 @@ async fn serve(
     let https = secured(https, tls.as_deref())?;
 
     let people = first_run::prepare(&node, &config.storage.dir, demo).await?;
-    let keys = load_or_create_keys(&node.registry, &*node.entropy)
-        .await
-        .map_err(|error| Failure::new(format!("the key that signs tokens: {error:?}")))?;
-    let api = Api::new(Arc::clone(&node), api_config(config), keys, decoder());
-    let api = api.with_server_certificates(server_certificates(tls.clone()));
-    let api = Arc::new(api.with_ca_pem(ca_pem(tls.clone())));
-
-    api.recall()
-        .await
-        .map_err(|error| Failure::new(format!("the sessions that ended: {error:?}")))?;
-
+    let api = open_api(config, &node, tls.as_ref()).await?;
     let routes = thingport_api::router::router(Arc::clone(&api))
         .merge(thingport_transport::http::router(Arc::clone(&node)))
         .merge(thingport_transport::http::devices(device_http(config, &node, &drain)))
@@ -214,18 +204,7 @@ async fn serve(
             web.serve_tls(listener, set_up).await;
         }
     });
-    let chores = tokio::spawn(keep_house(Arc::clone(&node)));
-    let calls = [
-        tokio::spawn(end_calls(Arc::clone(&node))),
-        tokio::spawn(save_calls(Arc::clone(&node))),
-        tokio::spawn(forget_calls(Arc::clone(&node))),
-    ];
-    let activity = [
-        tokio::spawn(recall_activity(Arc::clone(&node))),
-        tokio::spawn(keep_activity(Arc::clone(&node))),
-    ];
-    let hangup = signal_of(SignalKind::hangup())?;
-    let certificates = tokio::spawn(keep_certificates(tls.clone(), hangup));
+    let chores = Chores::begin(&node, tls.clone(), signal_of(SignalKind::hangup())?);
     greet(&Greeting {
         mqtt_at,
         mqtts_at,
@@ -245,122 +224,40 @@ async fn serve(
     if tokio::time::timeout(DRAIN_MAX, all).await.is_err() {
         tracing::warn!("some connections did not finish in time and are cut off");
     }
-    // Devices have ended, so nothing more becomes of calls.
-    if let Err(error) = node.calls.save().await {
-        tracing::warn!(?error, "how far some calls have come is not kept");
-    }
-    calls.iter().for_each(tokio::task::JoinHandle::abort);
-    chores.abort();
-    certificates.abort();
-    activity.iter().for_each(tokio::task::JoinHandle::abort);
-    node.activity.finish().await;
-    node.journal.flush();
-    node.ledger
-        .close()
-        .await
-        .map_err(|error| Failure::new(format!("closing the ledger: {error}")))?;
+    close(&node, chores).await?;
     tracing::info!("stopped; everything acknowledged is on disk");
     Ok(())
 }
 
-/// What must be done now and then: repeated incidents, purges of deleted entities, packages that devices
-/// must be told of.
-async fn keep_house(node: Arc<Node>) {
-    for second in 0_u64.. {
-        if let Err(error) = node.purge_deleted().await {
-            tracing::warn!(?error, "deleted entities could not be purged yet");
-        }
-        if let Err(error) = node.packages.sweep().await {
-            tracing::warn!(?error, "files of deleted packages could not be removed yet");
-        }
-        if let Err(error) = node.packages.announce(&*node.ledger).await {
-            tracing::warn!(?error, "devices could not be told of their packages yet");
-        }
-        tokio::select! {
-            () = node.deleted.notified() => {}
-            () = tokio::time::sleep(Duration::from_secs(1)) => node.journal.tick(),
-        }
-        // Soon after the start, where first passwords are hashed, and now and then.
-        if second % 10 == 0 {
-            give_memory_back();
-        }
+/// The people's side of the node.
+async fn open_api(
+    config: &Config,
+    node: &Arc<Node>,
+    tls: Option<&Arc<Tls>>,
+) -> Result<Arc<Api>, Failure> {
+    let keys = load_or_create_keys(&node.registry, &*node.entropy)
+        .await
+        .map_err(|error| Failure::new(format!("the key that signs tokens: {error:?}")))?;
+    let api = Api::new(Arc::clone(node), api_config(config), keys, decoder());
+    let api = api.with_server_certificates(server_certificates(tls.cloned()));
+    let api = Arc::new(api.with_ca_pem(ca_pem(tls.cloned())));
+    api.recall()
+        .await
+        .map_err(|error| Failure::new(format!("the sessions that ended: {error:?}")))?;
+    Ok(api)
+}
+
+/// Keeps what only memory holds, and closes the stores. Devices and people have ended.
+async fn close(node: &Node, chores: Chores) -> Result<(), Failure> {
+    // Nothing more becomes of calls.
+    if let Err(error) = node.calls.save().await {
+        tracing::warn!(?error, "how far some calls have come is not kept");
     }
-}
-
-/// Finds the devices that were active before the start, beside everything else.
-async fn recall_activity(node: Arc<Node>) {
-    node.activity.recall(breath).await;
-}
-
-/// Writes down which devices were heard, and finds those that fell silent.
-async fn keep_activity(node: Arc<Node>) {
-    let mut rounds = tokio::time::interval(Duration::from_millis(ROUND_MS));
-    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = rounds.tick() => node.activity.round(breath).await,
-            () = node.activity.newcomers() => {
-                // Others come at about the same time, and share a write.
-                tokio::time::sleep(NEWCOMERS_GATHER).await;
-                node.activity.welcome(breath).await;
-            }
-        }
-    }
-}
-
-/// Long work stands aside for what devices and people wait for.
-async fn breath() {
-    tokio::time::sleep(Duration::from_millis(1)).await;
-}
-
-/// Ends calls to devices when their time is over.
-async fn end_calls(node: Arc<Node>) {
-    loop {
-        let next_ms = node.calls.tick();
-        let wait_ms = next_ms.map(|at| at.saturating_sub(node.clock.monotonic_ms()));
-        let wait = wait_ms.map_or(CALLS_LOOK, Duration::from_millis).min(CALLS_LOOK);
-        tokio::select! {
-            () = node.calls.sooner() => {}
-            () = tokio::time::sleep(wait) => {}
-        }
-    }
-}
-
-/// Writes how far persistent calls have come.
-async fn save_calls(node: Arc<Node>) {
-    loop {
-        node.calls.unsaved().await;
-        while let Err(error) = node.calls.save().await {
-            tracing::warn!(?error, "how far calls have come could not be kept yet");
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    }
-}
-
-/// Forgets persistent calls that ended long ago.
-async fn forget_calls(node: Arc<Node>) {
-    loop {
-        if let Err(error) = node.calls.forget_old().await {
-            tracing::warn!(?error, "old calls could not be forgotten yet");
-        }
-        tokio::time::sleep(CALLS_FORGET).await;
-    }
-}
-
-/// Takes up changed certificates, renews made ones, and does so at once at SIGHUP.
-async fn keep_certificates(tls: Option<Arc<Tls>>, mut hangup: Signal) {
-    loop {
-        let told = tokio::select! {
-            _ = hangup.recv() => true,
-            () = tokio::time::sleep(CERTIFICATES_LOOK) => false,
-        };
-        let Some(tls) = tls.clone() else { continue };
-        // Files may lie on a slow disk, and a key may be sealed with a slow function.
-        let look = tokio::task::spawn_blocking(move || tls.look(wall_now().0, told));
-        if let Err(error) = look.await {
-            tracing::error!(%error, "looking at the certificate files failed");
-        }
-    }
+    chores.end();
+    node.activity.finish().await;
+    node.journal.flush();
+    let closed = node.ledger.close().await;
+    closed.map_err(|error| Failure::new(format!("closing the ledger: {error}")))
 }
 
 fn ca_pem(tls: Option<Arc<Tls>>) -> CaPem {
@@ -561,13 +458,5 @@ fn signal_of(kind: SignalKind) -> Result<Signal, Failure> {
 
 /// How long connections may take to finish after a stop signal; the whole stop takes at most 5 s.
 const DRAIN_MAX: Duration = Duration::from_secs(4);
-/// How long newcomers are gathered before they become active.
-const NEWCOMERS_GATHER: Duration = Duration::from_millis(100);
-/// How often calls are looked at when none is due.
-const CALLS_LOOK: Duration = Duration::from_secs(60);
-/// How often calls that ended long ago are looked for.
-const CALLS_FORGET: Duration = Duration::from_secs(600);
 /// HTTP takes at most one of so many open files.
 const HTTP_SHARE: u64 = 4;
-/// How often the files of certificates are looked at.
-const CERTIFICATES_LOOK: Duration = Duration::from_secs(1);
