@@ -319,7 +319,8 @@ def test_retries_and_what_holds_up_others(own):
     slow.ack(packet_id)
     assert number == 1
     number, packet_id = slow.call()
-    assert number == 2 and status(tenant, unanswered) == "FAILED"
+    assert number == 2
+    until_status(tenant, unanswered, "FAILED")
     slow.ack(packet_id)
     slow.answer(2)
     until_status(tenant, last, "SUCCESSFUL")

@@ -372,7 +372,6 @@ impl<W> Line<W> {
             return;
         }
         self.paused_until_ms = 0;
-        let is_burst = present.rules.strategy == SubmitStrategy::Burst;
         let room = IN_FLIGHT_MAX.saturating_sub(self.in_flight());
         let chosen: Vec<&mut Pending<W>> = match present.rules.strategy {
             SubmitStrategy::Burst => {
@@ -385,7 +384,7 @@ impl<W> Line<W> {
             }
             SubmitStrategy::OnAnswer => self.pending.values_mut().next().into_iter().collect(),
         };
-        for pending in chosen.into_iter().filter(|it| it.may_be_sent(is_burst)) {
+        for pending in chosen.into_iter().filter(|it| it.may_be_sent()) {
             let token = tokens.next();
             pending.tell(token, connection);
             out.push(Effect::Tell { call: Arc::clone(&pending.call), token });

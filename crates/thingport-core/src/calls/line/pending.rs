@@ -106,15 +106,10 @@ impl<W> Pending<W> {
         matches!(self.stage, Stage::Delivered { .. })
     }
 
-    /// One after another, the one that was missed is sent again (RP-037).
-    pub(super) const fn may_be_sent(&self, is_burst: bool) -> bool {
-        match self.stage {
-            Stage::Queued => true,
-            Stage::Missed => !is_burst,
-            Stage::Saving | Stage::Told { .. } | Stage::Sent { .. } | Stage::Delivered { .. } => {
-                false
-            }
-        }
+    /// Whether its turn is now, where calls are sent one after another: one that was missed is sent
+    /// again (RP-037).
+    pub(super) const fn may_be_sent(&self) -> bool {
+        matches!(self.stage, Stage::Queued | Stage::Missed)
     }
 
     /// Nobody can answer what was never sent; what was kept over a restart may have been.
