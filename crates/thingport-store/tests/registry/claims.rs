@@ -19,7 +19,7 @@ pub(crate) async fn a_claimed_device_is_the_customers_and_only_theirs(home: Home
     assert!(is_denied(&home.node.registry.device(acme, device.id).await), "not yet");
     home.offer("pump", "s", None).await;
     let claimed = home.claim("pump", "s").await;
-    let Claimed::Success(claimed) = claimed else { panic!("{claimed:?}") };
+    let Claimed::Success(claimed) = claimed else { unreachable!("{claimed:?}") };
     assert_eq!((claimed.id, claimed.customer_id), (device.id, Some(home.customer)));
     assert_ne!(home.node.presence.epoch(), epoch, "its connection hears of it (CL-010)");
 
