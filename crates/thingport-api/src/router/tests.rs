@@ -100,7 +100,7 @@ async fn every_role_is_refused_where_the_table_does_not_name_it() {
 async fn unknown_paths_and_methods_are_answered_with_the_error_object() {
     let world = World::new().await;
     assert_eq!(world.get("/api/nothing", "").await.refusal(), (404, 32));
-    assert_eq!(world.get("/api/rpc/twoway/x", "").await.refusal(), (404, 32));
+    assert_eq!(world.get("/api/rpc/threeway/x", "").await.refusal(), (404, 32));
     assert_eq!(world.post("/api/v1/TOKEN/telemetry", "", "{}").await.refusal(), (404, 32));
     let put = world.ask(Method::PUT, "/api/device", "", "{}").await;
     assert_eq!(put.refusal().0, 405);
