@@ -42,7 +42,8 @@ PARAMETERS = {
     "{otaPackageId}": "package", "{rpcId}": "rpc",
 }
 WORDS = {"{entityType}": "DEVICE", "{scope}": "SERVER_SCOPE", "{ttl}": "60", "{key}": "general", "{enabled}": "true",
-         "{protocol}": "mqtts", "{type}": "FIRMWARE", "{otaPackageType}": "SOFTWARE"}
+         "{protocol}": "mqtts", "{type}": "FIRMWARE", "{otaPackageType}": "SOFTWARE",
+         "{deviceName}": "no-such-device"}
 
 
 @dataclass(frozen=True)
@@ -239,6 +240,10 @@ ROWS = [
     get("/api/system/params", "STC"),
     get("/api/uiSettings/helpBaseUrl", ""),
     get("/api/thingport/devices/{deviceId}/events", "TC", "device"),
+    get("/api/thingport/devices/{deviceId}/presence", "TC", "device"),
+    # By name, of the caller's own tenant: what claiming one's own and others' devices does is told elsewhere.
+    post("/api/customer/device/{deviceName}/claim", "C", ok=(404,)),
+    delete("/api/customer/device/{deviceName}/claim", "TC", ok=(404,), once=False),
     get("/api/thingport/events", "STC"),
     get("/api/thingport/explain", "STC"),
     post("/api/thingport/explain", "STC", body={}, ok=(200, 400), writes=False),

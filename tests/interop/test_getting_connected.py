@@ -90,9 +90,9 @@ def arrives(device):
     until("the reading", lambda: temperature(device) == "25")
 
 
-def why(tenant, reason, **members):
-    """The newest record of a refusal: one sentence of what was wrong and one of what to do."""
-    entry = tenant.event(reason, **members)
+def why(sysadmin, reason, **members):
+    """The newest record of a stranger's refusal: one sentence of what was wrong and one of what to do."""
+    entry = sysadmin.event(reason, **members)
     assert entry["sentence"].endswith(".") and entry["remedy"].endswith("."), entry
     return entry
 
@@ -101,12 +101,12 @@ def why(tenant, reason, **members):
 
 
 @pytest.mark.parametrize("command", [TOKEN, TOKEN_TLS], ids=["plain", "tls"])
-def test_access_token(shell, tenant, device, command):
+def test_access_token(shell, sysadmin, device, command):
     accepted(shell.run(command, ACCESS_TOKEN=device.token))
     arrives(device)
     unknown = fresh("unknown")
     refused(shell, command, 5, 0x86, ACCESS_TOKEN=unknown)
-    entry = why(tenant, "login.unknown", userName=f"{unknown[:4]}*** ({len(unknown)} characters)")
+    entry = why(sysadmin, "login.unknown", userName=f"{unknown[:4]}*** ({len(unknown)} characters)")
     assert unknown not in str(entry)
     refused(shell, command, 4, 0x87, ACCESS_TOKEN="")
 
@@ -150,11 +150,11 @@ def test_mqtt_basic(shell, tenant, device, command, fields):
 
 
 @pytest.mark.parametrize("commands", [RSA, EC], ids=["rsa", "ec"])
-def test_device_certificate(shell, tenant, device, commands):
+def test_device_certificate(shell, tenant, sysadmin, device, commands):
     name = fresh("certified")
     shell.make(commands, name)
     refused(shell, CERTIFICATE, 5, 0x87)
-    unknown_certificate(tenant, name)
+    unknown_certificate([tenant, sysadmin], name)
 
     tenant.save_credentials(device, "X509_CERTIFICATE", value=shell.read("cert.pem"))
     accepted(shell.run(CERTIFICATE))
@@ -167,11 +167,12 @@ def test_device_certificate(shell, tenant, device, commands):
     assert status != 0 and "PUBACK" not in said, said
 
 
-def unknown_certificate(tenant, name):
-    """The record of a refusal that shows a certificate with this name."""
+def unknown_certificate(people, name):
+    """The record of a refusal that shows a certificate with this name: of a tenant, or of a stranger."""
 
     def found():
-        return next((entry for entry in tenant.events() if name in str(entry)), None)
+        entries = [entry for person in people for entry in person.events()]
+        return next((entry for entry in entries if name in str(entry)), None)
 
     entry = until(f"a record that shows {name}", found)
     assert entry["sentence"].endswith(".") and entry["remedy"].endswith("."), entry
@@ -202,9 +203,9 @@ def chain_profile(tenant, pem, allow_create):
     return tenant.new_profile("DEFAULT", provisionType="X509_CERTIFICATE_CHAIN", profileData=configuration)
 
 
-def test_certificate_chain(shell, tenant, chain):
+def test_certificate_chain(shell, tenant, sysadmin, chain):
     refused(shell, CHAIN, 5, 0x87)
-    unknown_certificate(tenant, chain)
+    unknown_certificate([tenant, sysadmin], chain)
 
     profile = chain_profile(tenant, shell.read("intermediateCert.pem"), allow_create=False)
     refused(shell, CHAIN, 5, 0x87)
@@ -239,7 +240,7 @@ def test_certificate_chain(shell, tenant, chain):
     assert tenant.ok("GET", f"/api/device/{device['id']['id']}/credentials") == second
 
 
-def test_a_device_of_the_chain_cannot_make_another(shell, tenant, chain):
+def test_a_device_of_the_chain_cannot_make_another(shell, tenant, sysadmin, chain):
     """A device certificate signs one of another name: the original lets it in, and any device takes over any."""
     chain_profile(tenant, shell.read("intermediateCert.pem"), allow_create=True)
     accepted(shell.run(CHAIN))
@@ -250,6 +251,6 @@ openssl x509 -req -in forged.csr -out forgedCert.pem -CA deviceCert.pem -CAkey d
     shell.make("cat forgedCert.pem deviceCert.pem intermediateCert.pem rootCert.pem > forgedChain.pem", "")
     line = CHAIN.replace("deviceKey.pem", "forgedKey.pem").replace("chain.pem", "forgedChain.pem")
     refused(shell, line, 5, 0x87)
-    entry = unknown_certificate(tenant, other)
+    entry = unknown_certificate([tenant, sysadmin], other)
     assert "deviceCert" in str(entry) or chain in str(entry), entry
     assert tenant.get(f"/api/tenant/devices?deviceName={other}").status_code == 404
