@@ -187,6 +187,7 @@ def test_bounds_guards_and_drain_hold_here_too(own):
         started = time.monotonic()
         assert silent.next() == ("close", 1000), "connect_timeout"
         assert time.monotonic() - started < 4
+    until("its place is free", lambda: server.metrics()[("thingport_mqtt_connections", "")] == 0)
     with Socket(server.url, V5) as stays:
         stays.login("A1_TEST_TOKEN")
         status, took = server.terminate()
