@@ -1,5 +1,6 @@
 //! The load generator: modes, measured windows and what is reported.
 
+mod call;
 mod connection;
 mod fleet;
 mod meter;
@@ -9,10 +10,13 @@ mod wire;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 
+use self::call::Pair;
 use self::fleet::Fleet;
 use self::report::{Report, Snapshot};
 use crate::process;
@@ -74,6 +78,18 @@ pub(crate) struct Options {
     /// With --ca: take up earlier TLS sessions.
     #[arg(long)]
     resume: bool,
+    /// rpc: port of the REST API.
+    #[arg(long)]
+    http_port: Option<u16>,
+    /// rpc: session token of the person who calls.
+    #[arg(long)]
+    bearer: Option<String>,
+    /// rpc: id of the device that is called; its token is the one behind those of the connections.
+    #[arg(long)]
+    device: Option<String>,
+    /// rpc: seconds between an answer and the next call.
+    #[arg(long, default_value_t = 0.0)]
+    pause: f64,
     /// Process whose CPU time and memory are the server's.
     #[arg(long)]
     pid: Option<u32>,
@@ -89,6 +105,8 @@ pub(crate) enum Mode {
     Idle,
     /// Connections are opened as fast as the server takes them.
     Storm,
+    /// Messages leave at a fixed rate, and meanwhile a person calls a device that answers.
+    Rpc,
 }
 
 /// Runs one mode to its end.
@@ -104,6 +122,7 @@ pub(crate) fn run(options: &Options) -> io::Result<Report> {
         Mode::Open => open(&mut fleet, options)?,
         Mode::Idle => idle(&mut fleet, options)?,
         Mode::Storm => storm(&mut fleet, options)?,
+        Mode::Rpc => rpc(&mut fleet, options)?,
     };
     report.mode = format!("{:?}", options.mode).to_lowercase();
     report.connections = fleet.len();
@@ -114,14 +133,14 @@ pub(crate) fn run(options: &Options) -> io::Result<Report> {
 fn check(options: &Options) -> io::Result<()> {
     let longest = options.token_prefix.len().max(options.topic.len());
     let rising = options.steps.is_sorted_by(|a, b| a < b) && options.steps.len() > 1;
-    let lengths = [options.warmup, options.seconds, options.settle];
+    let lengths = [options.warmup, options.seconds, options.settle, options.pause];
     let wrong = |text: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     if longest > LONGEST_TEXT {
         wrong("token prefix and topic may have 1,000 bytes at most")
     } else if !rising {
         wrong("--steps needs two rising numbers or more")
     } else if !lengths.iter().all(|length| (0.0..=LONGEST_RUN).contains(length)) {
-        wrong("--warmup, --seconds and --settle may be 0 to 3,600 seconds")
+        wrong("--warmup, --seconds, --settle and --pause may be 0 to 3,600 seconds")
     } else if options.connections == 0 {
         wrong("--connections needs 1 or more")
     } else {
@@ -159,7 +178,7 @@ fn answer_until(fleet: &mut Fleet, end: Instant) -> io::Result<()> {
 
 fn open(fleet: &mut Fleet, options: &Options) -> io::Result<Report> {
     fleet.connect_to(options.connections)?;
-    let mut schedule = Schedule { start: fleet.now(), rate: u64::from(options.rate), sent: 0 };
+    let mut schedule = Schedule::new(fleet, options, Duration::ZERO);
     schedule.send_until(fleet, seconds(options.warmup))?;
     fleet.record_from(schedule.start + seconds(options.warmup));
     let before = Snapshot::take(options.pid, fleet)?;
@@ -178,11 +197,17 @@ struct Schedule {
     /// Messages per second.
     rate: u64,
     sent: u64,
+    /// How long a turn may wait.
+    wait: Duration,
 }
 
 impl Schedule {
-    /// Sends what falls due until `end` nanoseconds after the start, and never waits: sleeping to
-    /// the next due time would add the timer's slack to every latency.
+    /// A turn that waits adds the timer's slack to every latency, so it does not where they count.
+    fn new(fleet: &Fleet, options: &Options, wait: Duration) -> Self {
+        Self { start: fleet.now(), rate: options.rate.into(), sent: 0, wait }
+    }
+
+    /// Sends what falls due until `end` nanoseconds after the start.
     fn send_until(&mut self, fleet: &mut Fleet, end: u64) -> io::Result<()> {
         loop {
             let elapsed = fleet.now() - self.start;
@@ -191,7 +216,7 @@ impl Schedule {
                 fleet.publish(index, 1, self.start + self.due())?;
                 self.sent += 1;
             }
-            fleet.turn(Duration::ZERO)?;
+            fleet.turn(self.wait)?;
             while fleet.next_acknowledged().is_some() {}
             if elapsed >= end {
                 return Ok(());
@@ -203,6 +228,30 @@ impl Schedule {
         // 128 bits: the product passes 64 after some minutes at high rates.
         (u128::from(self.sent) * 1_000_000_000 / u128::from(self.rate)) as u64
     }
+}
+
+/// The same publishing twice: first alone, then beside calls. The difference is what calls cost.
+fn rpc(fleet: &mut Fleet, options: &Options) -> io::Result<Report> {
+    fleet.connect_to(options.connections)?;
+    let mut pair = Pair::connect(options)?;
+    let mut schedule = Schedule::new(fleet, options, TURN_BESIDE_CALLS);
+    schedule.send_until(fleet, seconds(options.warmup))?;
+    let start = Snapshot::take(options.pid, fleet)?;
+    schedule.send_until(fleet, seconds(options.warmup + options.seconds))?;
+    let before = Snapshot::take(options.pid, fleet)?;
+    let stop = AtomicBool::new(false);
+    let (times, calls) = thread::scope(|scope| {
+        let caller = scope.spawn(|| pair.call_until(&stop));
+        let published = schedule.send_until(fleet, seconds(options.warmup + 2.0 * options.seconds));
+        stop.store(true, Ordering::Relaxed);
+        let called = caller.join().map_err(|_| io::Error::other("the caller panicked"))?;
+        published.and(called)
+    })?;
+    let after = Snapshot::take(options.pid, fleet)?;
+    drain(fleet)?;
+    let mut report = Report::between(&before, &after, fleet);
+    report.rate = Some(options.rate);
+    Ok(report.with_calls(calls, &times, Report::between(&start, &before, fleet)))
 }
 
 /// Waits for the acknowledgements still missing, so that the slowest are in the histogram too.
@@ -266,6 +315,8 @@ impl Options {
     }
 }
 
+/// Short beside the time between a device's messages, and long beside a busy loop.
+const TURN_BESIDE_CALLS: Duration = Duration::from_millis(1);
 const DRAIN: Duration = Duration::from_secs(5);
 const LONGEST_TEXT: usize = 1_000;
 /// Seconds.
@@ -283,7 +334,8 @@ mod tests {
             (3, 1, 333_333_333),
             (1_000_000, 86_400_000_000, 86_400_000_000_000),
         ] {
-            assert_eq!(Schedule { start: 0, rate, sent }.due(), due);
+            let schedule = Schedule { start: 0, rate, sent, wait: Duration::ZERO };
+            assert_eq!(schedule.due(), due);
         }
     }
 }

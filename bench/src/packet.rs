@@ -18,6 +18,7 @@ pub(crate) mod kind {
     pub(crate) const CONNACK: u8 = 2;
     pub(crate) const PUBLISH: u8 = 3;
     pub(crate) const PUBACK: u8 = 4;
+    pub(crate) const SUBACK: u8 = 9;
     pub(crate) const PINGREQ: u8 = 12;
 }
 
@@ -82,6 +83,14 @@ pub(crate) fn publish(topic: &str, payload: &[u8]) -> (Vec<u8>, usize) {
     let packet = whole(0x32, &body);
     let id_at = packet.len() - id_from_end;
     (packet, id_at)
+}
+
+/// SUBSCRIBE with QoS 1 to one filter, packet id 1.
+pub(crate) fn subscribe(filter: &str) -> Vec<u8> {
+    let mut body = vec![0, 1];
+    put_string(&mut body, filter);
+    body.push(1);
+    whole(0x82, &body)
 }
 
 fn whole(first: u8, body: &[u8]) -> Vec<u8> {

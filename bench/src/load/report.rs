@@ -5,6 +5,7 @@ use std::io;
 use serde::Serialize;
 
 use super::fleet::Fleet;
+use crate::histogram::Histogram;
 use crate::process::{self, CpuTime};
 
 /// The figures of one run. Absent: not measured in this mode, or no `--pid` was given.
@@ -35,6 +36,12 @@ pub(crate) struct Report {
     idle_resident_bytes: Vec<(usize, u64)>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes_per_idle_connection: Option<f64>,
+    /// Calls in the measured window; `latency_us` is theirs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calls: Option<u64>,
+    /// What the server spent beyond its spending before there were calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_cpu_us_per_call: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -102,7 +109,7 @@ impl Report {
             unacknowledged: fleet.unacknowledged(),
             server: ServerCost::between(before, after, seconds),
             load_core_share: after.load.since(before.load).total().as_secs_f64() / seconds,
-            latency_us: Latency::of(fleet),
+            latency_us: Latency::of(fleet.latencies()),
             ..Self::default()
         }
     }
@@ -114,6 +121,18 @@ impl Report {
             self.bytes_per_idle_connection = Some(bytes / (last.0 - first.0) as f64);
         }
         self.idle_resident_bytes = resident;
+        self
+    }
+
+    /// Adds calls and how long they took; `quiet` is the same load without them.
+    pub(crate) fn with_calls(mut self, calls: u64, times: &Histogram, quiet: Self) -> Self {
+        let share = |report: &Self| report.server.as_ref().map(|cost| cost.server_core_share);
+        self.server_cpu_us_per_call =
+            share(&self).zip(share(&quiet)).and_then(|(with, without)| {
+                (calls > 0).then(|| (with - without) * self.seconds * 1e6 / calls as f64)
+            });
+        self.calls = Some(calls);
+        self.latency_us = Latency::of(times);
         self
     }
 }
@@ -140,8 +159,7 @@ impl ServerCost {
 }
 
 impl Latency {
-    fn of(fleet: &Fleet) -> Option<Self> {
-        let latencies = fleet.latencies();
+    fn of(latencies: &Histogram) -> Option<Self> {
         let us = |share| latencies.quantile(share) as f64 / 1e3;
         (latencies.total() > 0).then(|| Self {
             count: latencies.total(),
