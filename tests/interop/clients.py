@@ -132,14 +132,22 @@ class Sdk:
         self._send(method=method, arguments=arguments, named=named)
         return self.wait(method)
 
-    def listen(self, method, *arguments):
+    def listen(self, method, *arguments, callback="callback"):
         """Lets a method's callback tell what it hears as `heard`."""
-        self._send(method=method, arguments=arguments, named={}, callback="callback", heard=True)
+        self._send(method=method, arguments=arguments, named={}, callback=callback, heard=True)
         self.wait(method)
 
     def close(self):
         self.process.stdin.close()
         self.process.wait(20)
+
+
+def sdk_provision(address, **options):
+    """What ThingsBoard's own client is answered when it asks to be provisioned; None when it is refused."""
+    driver = Path(__file__).parent / "sdk_device.py"
+    line = [sdk_python(), str(driver), "provision", *map(str, address), json.dumps(options)]
+    done = subprocess.run(line, stdout=subprocess.PIPE, text=True, timeout=60, check=True)
+    return json.loads(done.stdout)["value"]
 
 
 def sdk_python():
@@ -150,8 +158,8 @@ def sdk_python():
     if not python.exists():
         made = Path(f"{home}-{os.getpid()}")
         subprocess.run([sys.executable, "-m", "venv", made], check=True)
-        install = [made / "bin/python", "-m", "pip", "install", "--quiet", "--requirement", wanted]
-        subprocess.run(install, check=True)
+        pip = [made / "bin/python", "-m", "pip", "--timeout", "30", "--retries", "4"]
+        subprocess.run([*pip, "install", "--quiet", "--requirement", wanted], check=True)
         if not home.exists():
             made.rename(home)
     return str(python)
