@@ -4,6 +4,8 @@
 //! They meet in the outbox, whose bound ends the session of a reader that is too slow.
 
 mod command;
+mod end;
+mod entry;
 mod feed;
 mod outbox;
 
@@ -16,17 +18,19 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgr
 use axum::response::Response;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use thingport_core::allowance::{NoPlace, PeopleRules, Place, UpdateAllowance, Whom};
-use tokio::sync::{oneshot, watch};
+use thingport_core::allowance::{NoPlace, Place, UpdateAllowance};
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::api::Api;
-use crate::auth::{Presented, SignedIn, sign_in, still_signed_in};
+use crate::auth::still_signed_in;
 use crate::error::Refusal;
 use crate::extract::Params;
 use crate::route::{Route, Who, optional};
 use command::{BAD_REQUEST, Command, Incoming, NO_SUBSCRIPTION, Subscription, error};
+use end::{End, NO_PONG, POLICY, RESTART, TOO_LONG, UNEXPECTED, broken, end};
+use entry::{Entry, told_to_drain};
 use feed::Feed;
 use outbox::{Outbox, Waiting, outbox};
 
@@ -51,7 +55,10 @@ async fn open(
     let upgrade = upgrade.map_err(|rejection| {
         Refusal::bad_request(format!("this path speaks WebSocket only: {rejection}"))
     })?;
-    let token = params.text("token").map(str::to_owned);
+    let entry = match params.text("token") {
+        Some(token) => Some(Entry::by_token(&api, token).await),
+        None => None,
+    };
     // More than allowed is read, so that a message too long can be answered with a proper close.
     let read_max = api.config().ws.message_max * READ_FACTOR;
     let upgrade = upgrade
@@ -60,28 +67,21 @@ async fn open(
         .max_write_buffer_size(WRITE_BYTES_MAX)
         .max_message_size(read_max)
         .max_frame_size(read_max);
-    Ok(upgrade.on_upgrade(move |socket| Box::pin(converse(api, socket, token))))
-}
-
-/// Why a session ends: a close code and a text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct End {
-    code: u16,
-    text: &'static str,
-}
-
-const fn end(code: u16, text: &'static str) -> End {
-    End { code, text }
+    Ok(upgrade.on_upgrade(move |socket| Box::pin(converse(api, socket, entry))))
 }
 
 /// The whole life of a session.
-async fn converse(api: Arc<Api>, socket: WebSocket, token: Option<String>) {
+async fn converse(api: Arc<Api>, socket: WebSocket, entry: Option<Result<Entry, End>>) {
     let (sink, mut stream) = socket.split();
     let (outbox, waiting) = outbox(api.config().ws.messages_max);
     let (close, closed) = oneshot::channel();
     let writer = tokio::spawn(write(sink, waiting, closed));
-    let ended = match Session::admit(&api, &mut stream, outbox, token).await {
-        Ok(session) => session.run(&mut stream).await,
+    let entered = match entry {
+        Some(entry) => entry.map(|entry| (entry, Vec::new())).map_err(Some),
+        None => Entry::by_message(&api, &mut stream).await,
+    };
+    let ended = match entered {
+        Ok((entry, commands)) => Session::open(api, entry, outbox, commands).run(&mut stream).await,
         Err(ended) => ended,
     };
     // The writer is gone already when the client hung up.
@@ -96,13 +96,9 @@ async fn converse(api: Arc<Api>, socket: WebSocket, token: Option<String>) {
 struct Session {
     api: Arc<Api>,
     outbox: Outbox,
-    signed_in: SignedIn,
+    entry: Entry,
     feeds: HashMap<i64, Running>,
-    /// What the tenant profile says about people.
-    rules: Arc<PeopleRules>,
     allowance: Arc<UpdateAllowance>,
-    /// Held for the bounds on sessions: the server's and the tenant's.
-    _places: (crate::api::FeedPlace, Place),
 }
 
 impl Drop for Session {
@@ -125,36 +121,15 @@ impl Drop for Running {
 }
 
 impl Session {
-    /// Waits for a credential (W-1, W-2) and obeys the commands that came with it.
-    async fn admit(
-        api: &Arc<Api>,
-        stream: &mut SplitStream<WebSocket>,
-        outbox: Outbox,
-        token: Option<String>,
-    ) -> Result<Self, Option<End>> {
-        let stranger = api.take_stranger().ok_or(Some(end(POLICY, "too many sessions")))?;
-        let (signed_in, commands) = match token {
-            Some(token) => {
-                let bad = |_| Some(end(UNEXPECTED, "the token is not valid or has expired"));
-                (sign_in(api, Presented::Token(&token)).await.map_err(bad)?, Vec::new())
-            }
-            None => first_message(api, stream).await?,
-        };
-        let place = api.take_feed().ok_or(Some(end(POLICY, "too many sessions")))?;
-        drop(stranger);
-        let caller = signed_in.caller;
-        let failed = |_| Some(end(UNEXPECTED, "the limits of the tenant cannot be read"));
-        let rules = api.rules_of(caller.tenant_id).await.map_err(failed)?;
-        let own = api.allowances.session(&caller, &rules);
-        let own = own.map_err(|refused| Some(end(POLICY, no_session(refused.whom))))?;
-        outbox.narrow(rules.queue_max);
+    /// Begins with the commands that came with the credential.
+    fn open(api: Arc<Api>, entry: Entry, outbox: Outbox, commands: Vec<Command>) -> Self {
+        outbox.narrow(entry.rules.queue_max);
         let now_ms = api.node().clock.monotonic_ms();
-        let allowance = Arc::new(UpdateAllowance::of(&rules.updates, now_ms));
-        let (api, feeds, _places) = (Arc::clone(api), HashMap::new(), (place, own));
+        let allowance = Arc::new(UpdateAllowance::of(&entry.rules.updates, now_ms));
         api.node().metrics.websockets.add(1);
-        let mut session = Self { api, outbox, signed_in, feeds, rules, allowance, _places };
+        let mut session = Self { api, outbox, entry, feeds: HashMap::new(), allowance };
         commands.into_iter().for_each(|command| session.obey(command));
-        Ok(session)
+        session
     }
 
     /// Reads commands until something ends the session; the answer is what to tell the client.
@@ -188,7 +163,7 @@ impl Session {
                     return Some(end(POLICY, "too many messages wait for you"));
                 }
                 Ok(()) = bell.changed() => {
-                    if still_signed_in(&self.api, &self.signed_in).await.is_err() {
+                    if still_signed_in(&self.api, &self.entry.signed_in).await.is_err() {
                         return Some(end(UNEXPECTED, "the session has ended"));
                     }
                 }
@@ -205,8 +180,8 @@ impl Session {
             return Err(TOO_LONG);
         }
         // They may have changed; if nobody can tell, the former ones hold.
-        if let Ok(rules) = self.api.rules_of(self.signed_in.caller.tenant_id).await {
-            self.rules = rules;
+        if let Ok(rules) = self.api.rules_of(self.entry.signed_in.caller.tenant_id).await {
+            self.entry.rules = rules;
         }
         match Incoming::parse(text) {
             Ok(incoming) => incoming.commands.into_iter().for_each(|command| self.obey(command)),
@@ -254,8 +229,9 @@ impl Session {
         if !self.make_room(command.cmd_id) {
             return;
         }
-        let caller = self.signed_in.caller;
-        let take = |session: &Self| session.api.allowances.subscription(&caller, &session.rules);
+        let caller = self.entry.signed_in.caller;
+        let take =
+            |session: &Self| session.api.allowances.subscription(&caller, &session.entry.rules);
         let mut place = take(self);
         if place.is_err() {
             // Those that ended by themselves still hold theirs.
@@ -296,51 +272,11 @@ impl Session {
         start: impl FnOnce(Feed) -> tokio::task::JoinHandle<()>,
     ) {
         let id = command.cmd_id;
-        let (api, caller) = (Arc::clone(&self.api), self.signed_in.caller);
+        let (api, caller) = (Arc::clone(&self.api), self.entry.signed_in.caller);
         let (outbox, allowance) = (self.outbox.clone(), Arc::clone(&self.allowance));
         let task = start(Feed { api, caller, outbox, allowance, command }).abort_handle();
         self.feeds.insert(id, Running { task, _place: place });
     }
-}
-
-/// The first message: it must carry a credential and may carry commands.
-async fn first_message(
-    api: &Arc<Api>,
-    stream: &mut SplitStream<WebSocket>,
-) -> Result<(SignedIn, Vec<Command>), Option<End>> {
-    let deadline = Instant::now() + api.config().ws.auth_timeout;
-    let mut draining = api.draining();
-    let text = loop {
-        let message = tokio::select! {
-            message = stream.next() => message,
-            () = sleep_until(deadline) => {
-                return Err(Some(end(POLICY, "no credential arrived in time")));
-            }
-            () = told_to_drain(&mut draining) => {
-                return Err(Some(end(RESTART, "the server is going down")));
-            }
-        };
-        match message {
-            Some(Ok(Message::Text(text))) => break text,
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Binary(_))) => {}
-            Some(Ok(Message::Close(_))) | None => return Err(None),
-            Some(Err(fault)) => return Err(Some(broken(&fault))),
-        }
-    };
-    if text.len() > api.config().ws.message_max {
-        return Err(Some(TOO_LONG));
-    }
-    let missing = || Some(end(POLICY, "the first message must carry authCmd"));
-    let incoming = Incoming::parse(&text).map_err(|_| missing())?;
-    let auth = incoming.auth.ok_or_else(missing)?;
-    let bad = || Some(end(INVALID, "the credential is not valid"));
-    let presented = match (&auth.token, &auth.api_key) {
-        (Some(token), _) => Presented::Token(token),
-        (None, Some(key)) => Presented::Key(key),
-        (None, None) => return Err(bad()),
-    };
-    let signed_in = sign_in(api, presented).await.map_err(|_| bad())?;
-    Ok((signed_in, incoming.commands))
 }
 
 /// Writes what waits until told to close.
@@ -368,44 +304,6 @@ async fn write(
         let _ = timeout(GOODBYE, sink.send(Message::Close(Some(frame)))).await;
     }
 }
-
-/// What a client is told that is one session too many (W-6).
-const fn no_session(whom: Whom) -> &'static str {
-    match whom {
-        Whom::Tenant(_) => "the tenant has as many sessions as its profile allows",
-        Whom::Customer(_) => "the customer has as many sessions as the tenant profile allows",
-        Whom::User(_) => "you have as many sessions as the tenant profile allows",
-        Whom::Guest(_) => "there are as many guests as the tenant profile allows",
-    }
-}
-
-/// Returns once the server is going down.
-async fn told_to_drain(draining: &mut watch::Receiver<bool>) {
-    // The session keeps the sender alive, so waiting cannot fail.
-    let _ = draining.wait_for(|draining| *draining).await;
-}
-
-/// What to tell a client whose message could not be read.
-fn broken(fault: &axum::Error) -> End {
-    let mut source: Option<&dyn std::error::Error> = Some(fault);
-    while let Some(it) = source {
-        // The protocol library tells a message too long from a broken one in words only.
-        if it.to_string().contains("too long") {
-            return TOO_LONG;
-        }
-        source = it.source();
-    }
-    end(PROTOCOL, "the message breaks the WebSocket protocol")
-}
-
-const PROTOCOL: u16 = 1002;
-const INVALID: u16 = 1007;
-const POLICY: u16 = 1008;
-const TOO_BIG: u16 = 1009;
-const UNEXPECTED: u16 = 1011;
-const RESTART: u16 = 1012;
-const NO_PONG: u16 = 4500;
-const TOO_LONG: End = end(TOO_BIG, "the message is too long");
 
 /// How much longer than allowed a message may be and still be read to its end.
 const READ_FACTOR: usize = 4;
