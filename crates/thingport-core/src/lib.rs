@@ -32,4 +32,5 @@ pub mod provision;
 pub mod reception;
 pub mod registry;
 pub mod telemetry;
+pub mod trace;
 pub mod watch;

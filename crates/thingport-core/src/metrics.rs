@@ -19,6 +19,11 @@ impl Counter {
         self.0.fetch_sub(n, Ordering::Relaxed);
     }
 
+    /// Makes it `n`; only for numbers that count what is there now.
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+
     /// The number now.
     #[must_use]
     pub fn value(&self) -> u64 {
@@ -134,8 +139,24 @@ bounds! {
     ActivityOwed = "activity_owed_max",
     /// Claims that devices allowed; the oldest of the tenant with the most goes.
     Claims = "claims_max",
+    /// Devices traced at once; the next trace is refused.
+    Traces = "traces_max",
+    /// The same of one tenant; the next trace is refused.
+    TracesPerTenant = "traces_per_tenant_max",
+    /// Records of one trace; the oldest goes.
+    TraceRecords = "trace_records_max",
+    /// Bytes of one trace; the oldest record goes.
+    TraceBytes = "trace_bytes_max",
+    /// Bytes of one payload in a trace; the rest is left out, its length is kept.
+    TracePayload = "trace_payload_max",
     /// REST requests at once; the next one waits.
     RestRequests = "rest_requests_max",
+    /// Requests to the receivers of one profile under way; the next one waits.
+    WebhookRequestsPerLane = "webhook_requests_per_lane_max",
+    /// Requests to all receivers under way; the next one waits.
+    WebhookRequests = "webhook_requests_max",
+    /// Requests that wait for the receivers of one profile; the next one fails.
+    WebhookLine = "webhook_line_max",
 }
 
 /// How calls to devices end.
@@ -228,8 +249,14 @@ pub struct Metrics {
     pub bytes_in: Counter,
     /// Bytes written to devices.
     pub bytes_out: Counter,
+    /// What was to be said to receivers outside: webhooks, each counted once however often it was tried.
+    pub webhook_requests: Counter,
+    /// Those among them that failed in the end.
+    pub webhook_failures: Counter,
     /// Live watches of people.
     pub watches: Counter,
+    /// Devices that are traced.
+    pub traces: Counter,
     /// WebSocket sessions of people, open now.
     pub websockets: Counter,
     /// REST requests answered, by hundreds of their status: 1xx to 5xx.
@@ -265,7 +292,10 @@ impl Default for Metrics {
             calls: Default::default(),
             bytes_in: Counter::default(),
             bytes_out: Counter::default(),
+            webhook_requests: Counter::default(),
+            webhook_failures: Counter::default(),
             watches: Counter::default(),
+            traces: Counter::default(),
             websockets: Counter::default(),
             rest_answers: Default::default(),
             reasons: counters(Reason::ALL.len()),

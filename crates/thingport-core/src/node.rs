@@ -30,6 +30,7 @@ use crate::provision::Provisions;
 use crate::reception::Reception;
 use crate::registry::{Registry, RegistryEvents};
 use crate::telemetry::Telemetry;
+use crate::trace::Traces;
 use crate::watch::Watches;
 
 /// What the configuration says about the domain.
@@ -77,6 +78,8 @@ pub struct Node {
     pub activity: Arc<Activity>,
     /// Who is connected.
     pub presence: Arc<Presence>,
+    /// Devices whose packets somebody looks at.
+    pub traces: Arc<Traces>,
     /// Live interest of people.
     pub watches: Arc<Watches>,
     /// Why things were refused.
@@ -110,6 +113,8 @@ impl Node {
         let watches = Watches::new(Arc::clone(&metrics));
         ledger.set_observer(watches.clone());
         let presence = Arc::new(Presence::new(Arc::clone(&metrics)));
+        let traces = Traces::new(Arc::clone(&presence), Arc::clone(&clock), Arc::clone(&metrics));
+        let traces = Arc::new(traces);
         let deleted = Arc::new(Notify::new());
         let journal = Journal::new(Arc::clone(&ledger), Arc::clone(&clock), Arc::clone(&metrics));
         let journal = Arc::new(journal);
@@ -125,6 +130,7 @@ impl Node {
         let litter = Arc::new(AtomicBool::new(true));
         let changes = Arc::new(Changes {
             presence: Arc::clone(&presence),
+            traces: Arc::clone(&traces),
             activity: Arc::clone(&activity),
             deleted: Arc::clone(&deleted),
             litter: Arc::clone(&litter),
@@ -188,6 +194,7 @@ impl Node {
             registry,
             activity,
             presence,
+            traces,
             watches,
             metrics,
             ledger,
@@ -230,6 +237,7 @@ impl Node {
 /// Carries changes of the registry to live connections, to calls and to the purge.
 struct Changes {
     presence: Arc<Presence>,
+    traces: Arc<Traces>,
     activity: Arc<Activity>,
     deleted: Arc<Notify>,
     /// Whether packages were deleted whose files are still there.
@@ -245,6 +253,7 @@ impl RegistryEvents for Changes {
 
     fn device_deleted(&self, device: DeviceId) {
         self.presence.tell(device, Downlink::Close(Reason::DeviceDeleted));
+        self.traces.forget(device);
         if let Some(calls) = self.calls.get().and_then(Weak::upgrade) {
             calls.device_deleted(device);
         }
@@ -273,6 +282,7 @@ impl RegistryEvents for Changes {
     }
 
     fn tenant_deleted(&self, tenant: TenantId) {
+        self.traces.forget_tenant(tenant);
         if let Some(calls) = self.calls.get().and_then(Weak::upgrade) {
             calls.tenant_deleted(tenant);
         }

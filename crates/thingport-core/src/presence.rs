@@ -10,7 +10,7 @@ mod hearing;
 mod line;
 mod listening;
 
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use core::task::{Context, Waker};
 use std::sync::Arc;
 
@@ -52,6 +52,7 @@ pub struct Presence {
 pub struct Mailbox {
     number: ConnectionNumber,
     wants: AtomicU8,
+    traced: AtomicBool,
     hearing: Hearing,
     mail: Mutex<Mail>,
 }
@@ -111,9 +112,8 @@ impl Presence {
     /// Registers a connection of `device` and tells the one it replaces to close.
     #[must_use]
     pub fn open(&self, device: DeviceId) -> Arc<Mailbox> {
-        let (wants, mail) = (AtomicU8::new(0), Mutex::default());
         let number = ConnectionNumber(self.opened.fetch_add(1, Ordering::Relaxed));
-        let mailbox = Arc::new(Mailbox { number, wants, hearing: Hearing::default(), mail });
+        let mailbox = Arc::new(Mailbox::new(number, Wants::default()));
         let connected = self.connected.pin();
         if let Some(older) = connected.insert(device, Arc::clone(&mailbox)) {
             self.post(older, Downlink::Close(Reason::TakenOver));
@@ -187,6 +187,13 @@ impl Presence {
         }
     }
 
+    /// Lets the connection of a device know whether it is traced.
+    pub(crate) fn set_traced(&self, device: DeviceId, traced: bool) {
+        if let Some(mailbox) = self.connected.pin().get(&device) {
+            mailbox.set_traced(traced);
+        }
+    }
+
     /// Whether a device is connected.
     #[must_use]
     pub fn is_connected(&self, device: DeviceId) -> bool {
@@ -248,6 +255,27 @@ impl Presence {
 }
 
 impl Mailbox {
+    fn new(number: ConnectionNumber, wants: Wants) -> Self {
+        let (wants, traced) = (wants.bits().into(), AtomicBool::new(false));
+        Self { number, wants, traced, hearing: Hearing::default(), mail: Mutex::default() }
+    }
+
+    /// Tells this connection apart from every other one.
+    #[must_use]
+    pub const fn number(&self) -> ConnectionNumber {
+        self.number
+    }
+
+    /// Whether somebody traces the device. One relaxed load.
+    #[must_use]
+    pub fn is_traced(&self) -> bool {
+        self.traced.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_traced(&self, traced: bool) {
+        self.traced.store(traced, Ordering::Relaxed);
+    }
+
     /// Takes what waits; when nothing does, the task of `cx` is woken by the next mail.
     #[allow(clippy::box_collection)] // handed over as it lies in the mailbox
     pub fn poll_mail(&self, cx: &Context<'_>) -> Option<Box<Vec<Letter>>> {

@@ -35,8 +35,8 @@ impl Chores {
     }
 }
 
-/// What must be done now and then: repeated incidents, purges of deleted entities, packages that devices
-/// must be told of.
+/// What must be done now and then: repeated incidents, traces that are over, purges of deleted entities,
+/// packages that devices must be told of.
 async fn keep_house(node: Arc<Node>) {
     for second in 0_u64.. {
         if let Err(error) = node.purge_deleted().await {
@@ -50,7 +50,10 @@ async fn keep_house(node: Arc<Node>) {
         }
         tokio::select! {
             () = node.deleted.notified() => {}
-            () = tokio::time::sleep(Duration::from_secs(1)) => node.journal.tick(),
+            () = tokio::time::sleep(Duration::from_secs(1)) => {
+                node.journal.tick();
+                node.traces.sweep();
+            }
         }
         // Soon after the start, where first passwords are hashed, and now and then.
         if second % 10 == 0 {

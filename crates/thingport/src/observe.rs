@@ -205,7 +205,12 @@ impl Page {
 
     fn people(&self, sheet: &mut Sheet<'_>) -> fmt::Result {
         let it = &self.0.metrics;
+        let requests = it.webhook_requests.value();
+        sheet.counter("webhook_requests", "Requests to receivers outside.", requests)?;
+        let failures = it.webhook_failures.value();
+        sheet.counter("webhook_failures", "Those among them that failed.", failures)?;
         sheet.gauge("watches", "Live watches of people.", it.watches.value())?;
+        sheet.gauge("traces", "Devices that are traced.", it.traces.value())?;
         sheet.gauge("websockets", "WebSocket sessions of people.", it.websockets.value())?;
         let answers = ["1xx", "2xx", "3xx", "4xx", "5xx"];
         let answers = answers.into_iter().zip(it.rest_answers.iter().map(|n| n.value()));

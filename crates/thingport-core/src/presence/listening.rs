@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use thingport_model::id::DeviceId;
 
-use super::{ConnectionNumber, Hearing, Mailbox, Presence, Wants};
+use super::{ConnectionNumber, Mailbox, Presence, Wants};
 use crate::metrics::Bound;
 
 /// Everybody who listens so.
@@ -68,12 +68,8 @@ impl Presence {
     /// this device.
     #[must_use]
     pub fn listen(self: &Arc<Self>, device: DeviceId, wants: Wants) -> Option<Ear> {
-        let mailbox = Arc::new(Mailbox {
-            number: ConnectionNumber(self.opened.fetch_add(1, Ordering::Relaxed)),
-            wants: wants.bits().into(),
-            hearing: Hearing::default(),
-            mail: Mutex::default(),
-        });
+        let number = ConnectionNumber(self.opened.fetch_add(1, Ordering::Relaxed));
+        let mailbox = Arc::new(Mailbox::new(number, wants));
         match self.listening.begin(device, &mailbox) {
             Ok(()) => Some(Ear { presence: Arc::clone(self), device, mailbox }),
             Err(bound) => {
