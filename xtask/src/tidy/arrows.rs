@@ -54,7 +54,8 @@ const CORE: &str = "thingport-core";
 const STORE: &str = "thingport-store";
 const TRANSPORT: &str = "thingport-transport";
 const API: &str = "thingport-api";
-const EVERY: &[&str] = &[MODEL, X509, MQTT, DEVICE, CORE, STORE, TRANSPORT, API];
+const OUTBOUND: &str = "thingport-outbound";
+const EVERY: &[&str] = &[MODEL, X509, MQTT, DEVICE, CORE, STORE, TRANSPORT, API, OUTBOUND];
 
 /// Package, what it may use, what its tests may use besides.
 const ARROWS: &[(&str, &[&str], &[&str])] = &[
@@ -68,6 +69,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     // Connections are tested over a real ledger.
     (TRANSPORT, &[MQTT, X509, DEVICE, CORE, MODEL], &[STORE]),
     (API, &[CORE, MODEL], &[]),
+    (OUTBOUND, &[CORE, MODEL], &[]),
     ("thingport", EVERY, &[]),
     ("xtask", &[], &[]),
     ("bench", &[MQTT, STORE, MODEL], &[]),
