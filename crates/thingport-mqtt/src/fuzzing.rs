@@ -233,8 +233,9 @@ impl Driver {
 
     fn publish(&mut self, payload: u8) {
         if let Ok(topic) = TopicName::parse("a/b") {
-            let message = Message { topic, payload: &[payload], qos: None, token: 7 };
-            self.session.publish(&message, &mut self.out);
+            let message =
+                Message { topic, payload: &[payload], qos: None, token: 7, expires_ms: None };
+            self.session.publish(self.now_ms, &message, &mut self.out);
         }
     }
 

@@ -7,12 +7,14 @@ mod event;
 mod handshake;
 mod inbound;
 mod input;
+mod kept;
 mod outbound;
 mod subscriptions;
 
 pub use event::{Acceptance, Delivered, Event, Notice, Publish, Refusal, Timer, Topic};
 pub use inbound::Delivery;
 pub use input::Input;
+pub use kept::{KeptMessage, KeptSubscription, OpenPacketId, SessionState};
 pub use outbound::{Message, Sent};
 
 use std::sync::Arc;
@@ -30,7 +32,7 @@ use alias::Aliases;
 use answer::matching_ids;
 use handshake::{CONNACK_SIZE_MIN, KEEP_ALIVE_GRACE_MS, write_connack3};
 use inbound::{Line, OpenIds};
-use outbound::{Outbound, ServerPublish};
+use outbound::{Outbound, PublishId, ServerPublish, seconds_left};
 use subscriptions::Subscriptions;
 
 /// The server side of one connection: bytes and time in, events and bytes out.
@@ -111,6 +113,8 @@ pub struct Session {
     aliases_granted: bool,
     /// The client wants to read reasons (C-21).
     wants_problem_information: bool,
+    /// What the session holds outlives the connection, for [`Session::take_state`].
+    is_kept: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +153,7 @@ impl Session {
             receive_maximum_granted: false,
             aliases_granted: false,
             wants_problem_information: true,
+            is_kept: false,
         }
     }
 
@@ -276,6 +281,7 @@ impl Session {
             let present = terms.session_present && self.version != Version::V31;
             write_connack3(out, present, ReturnCode::Accepted);
         }
+        self.is_kept = terms.is_kept;
         self.keep_alive_ms = u32::from(self.granted_keep_alive()) * KEEP_ALIVE_GRACE_MS;
         self.last_packet_ms = now_ms;
         if self.partial_since_ms != NEVER {
@@ -385,8 +391,8 @@ impl Session {
         self.subscriptions.as_ref()?.granted(topic)
     }
 
-    /// Sends a message to the client, or lets it wait for the window (O-1 to O-7).
-    pub fn publish(&mut self, message: &Message<'_>, out: &mut Vec<u8>) -> Sent {
+    /// Sends a message to the client at `now_ms`, or lets it wait for the window (O-1 to O-7).
+    pub fn publish(&mut self, now_ms: u64, message: &Message<'_>, out: &mut Vec<u8>) -> Sent {
         if self.phase != Phase::Open {
             return Sent::Closed;
         }
@@ -394,20 +400,25 @@ impl Session {
         let acknowledged = qos != Qos::AtMostOnce;
         let to = self.recipient();
         let ids = matching_ids(self.subscriptions.as_deref(), message.topic);
-        let publish =
-            ServerPublish { topic: message.topic.as_str(), payload: message.payload, ids };
+        let publish = ServerPublish {
+            topic: message.topic.as_str(),
+            payload: message.payload,
+            ids,
+            expiry_s: message.expires_ms.and_then(|at| seconds_left(at, now_ms)),
+        };
         if !publish.fits(acknowledged, to) {
             return Sent::TooLarge;
         }
         if !acknowledged {
-            publish.write(0, to, out);
+            publish.write(PublishId::None, to, out);
             return Sent::Unacknowledged;
         }
         let (max, bytes_max) = (self.bounds.waiting_max, self.bounds.waiting_bytes_max);
         let outbound = self.outbound.get_or_insert_default();
         if outbound.in_flight() < usize::from(self.window) {
-            self.last_packet_id = outbound.start(self.last_packet_id, message.token);
-            publish.write(self.last_packet_id, to, out);
+            let kept = self.is_kept.then_some((message, bytes_max));
+            self.last_packet_id = outbound.start(self.last_packet_id, message.token, kept);
+            publish.write(PublishId::First(self.last_packet_id), to, out);
             Sent::InFlight
         } else if outbound.wait(message, max, bytes_max) {
             Sent::Waiting

@@ -338,8 +338,9 @@ impl Server {
         self.next_token += 1;
         let payload = [self.next_token as u8];
         let topic = TopicName::parse("down").unwrap();
-        let message = Message { topic, payload: &payload, qos: None, token: self.next_token };
-        match self.session.publish(&message, &mut self.out) {
+        let token = self.next_token;
+        let message = Message { topic, payload: &payload, qos: None, token, expires_ms: None };
+        match self.session.publish(self.now_ms, &message, &mut self.out) {
             Sent::InFlight | Sent::Waiting => {
                 self.messages.push(payload[0]);
                 self.tokens.insert(self.next_token);

@@ -279,8 +279,9 @@ impl Play {
                 let qos = qos.parse().ok().and_then(Qos::from_bits);
                 let topic = TopicName::parse(topic).unwrap();
                 let token = token.parse().unwrap();
-                let message = Message { topic, payload: payload.as_bytes(), qos, token };
-                let sent = session.publish(&message, out);
+                let message =
+                    Message { topic, payload: payload.as_bytes(), qos, token, expires_ms: None };
+                let sent = session.publish(0, &message, out);
                 self.events.push_back(format!("sent {sent:?}"));
             }
             ["disconnect", code] => session.disconnect(reason(code), None, out),

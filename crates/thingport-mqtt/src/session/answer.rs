@@ -6,7 +6,7 @@ use crate::packet::subscribe::{Subscribe, SubscribeRequest};
 use crate::reason::ReasonCode;
 use crate::session::Session;
 use crate::session::inbound::{Slot, SlotKind};
-use crate::session::outbound::ServerPublish;
+use crate::session::outbound::{PublishId, ServerPublish, Waiting, seconds_left};
 use crate::session::subscriptions::Subscriptions;
 use crate::topic::TopicName;
 use crate::version::Qos;
@@ -145,22 +145,35 @@ impl Session {
     fn send_waiting(&mut self, out: &mut Vec<u8>) {
         let to = self.recipient();
         let Some(outbound) = &mut self.outbound else { return };
+        let now_ms = self.last_packet_ms;
         while outbound.in_flight() < usize::from(self.window) {
             let Some(waiting) = outbound.take_waiting() else { return };
-            self.last_packet_id = outbound.start(self.last_packet_id, waiting.token);
-            let (topic, payload) = (&*waiting.topic, &*waiting.payload);
-            let ids = TopicName::parse(topic)
-                .into_iter()
-                .flat_map(|name| matching_ids(self.subscriptions.as_deref(), name));
-            let publish = ServerPublish { topic, payload, ids };
-            if publish.fits(true, to) {
-                publish.write(self.last_packet_id, to, out);
-            } else {
-                // It fitted when it came, so subscriptions have been added since: name none.
-                let ids = core::iter::empty();
-                ServerPublish { topic, payload, ids }.write(self.last_packet_id, to, out);
+            let expiry_s = waiting.expires_ms.and_then(|at| seconds_left(at, now_ms));
+            let is_new = waiting.packet_id == 0;
+            if is_new && waiting.expires_ms.is_some() && expiry_s.is_none() {
+                // Nobody began to deliver it in time (MQTT 5, 3.3.2.3.3).
+                continue;
             }
+            if !bare(&waiting, expiry_s).fits(true, to) {
+                // The client of an earlier connection took more. It counts as sent (O-5).
+                continue;
+            }
+            let id = if is_new {
+                self.last_packet_id = outbound.next_id(self.last_packet_id);
+                PublishId::First(self.last_packet_id)
+            } else {
+                PublishId::Again(waiting.packet_id)
+            };
+            write_waiting(&waiting, expiry_s, self.subscriptions.as_deref(), (id, to), out);
+            let bytes_max = self.bounds.waiting_bytes_max;
+            outbound.put_in_flight(id, waiting, self.is_kept.then_some(bytes_max));
         }
+    }
+
+    /// Takes up what an earlier connection left, and sends what can be sent.
+    pub(super) fn send_restored(&mut self, out: &mut Vec<u8>) {
+        self.send_waiting(out);
+        self.outbound = self.outbound.take().filter(|outbound| !outbound.is_empty());
     }
 
     /// Whether PUBACK and the like may carry a sentence (C-21).
@@ -171,6 +184,31 @@ impl Session {
     pub(super) const fn recipient(&self) -> Recipient {
         Recipient { version: self.version, packet_size_max: self.packet_size_max }
     }
+}
+
+/// Writes a publication that waited, with the identifiers of subscriptions if it fits with them: some may
+/// have been added since it came.
+fn write_waiting(
+    waiting: &Waiting,
+    expiry_s: Option<u32>,
+    subscriptions: Option<&Subscriptions>,
+    (id, to): (PublishId, Recipient),
+    out: &mut Vec<u8>,
+) {
+    let (topic, payload) = (&*waiting.topic, &*waiting.payload);
+    let name = TopicName::parse(topic);
+    let ids = name.into_iter().flat_map(|name| matching_ids(subscriptions, name));
+    let named = ServerPublish { topic, payload, ids, expiry_s };
+    if named.fits(true, to) {
+        named.write(id, to, out);
+    } else {
+        bare(waiting, expiry_s).write(id, to, out);
+    }
+}
+
+fn bare(waiting: &Waiting, expiry_s: Option<u32>) -> ServerPublish<'_, core::iter::Empty<u32>> {
+    let (topic, payload) = (&*waiting.topic, &*waiting.payload);
+    ServerPublish { topic, payload, ids: core::iter::empty(), expiry_s }
 }
 
 /// The identifiers of all subscriptions that match a topic (U-9).

@@ -175,6 +175,9 @@ pub struct Acceptance<'a> {
     /// Seconds the session will outlive the connection. Version 5 clients are told when they asked
     /// for another time.
     pub session_expiry: u32,
+    /// Whether [`take_state`](crate::session::Session::take_state) will be asked for what is to outlive
+    /// the connection; a session that is not kept remembers no message it has sent.
+    pub is_kept: bool,
 }
 
 /// Why a client is not let in.

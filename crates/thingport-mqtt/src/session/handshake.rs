@@ -117,15 +117,17 @@ impl Session {
         self.close();
     }
 
-    /// Nothing more is read or written; everything is given back.
+    /// Nothing more is read or written; everything is given back, but for what outlives the connection.
     pub(super) fn close(&mut self) {
         self.phase = Phase::Closed;
         self.kept = Vec::new();
         self.line = Line::new();
-        self.open_ids = None;
         self.aliases = None;
-        self.subscriptions = None;
-        self.outbound = None;
+        if !self.is_kept {
+            self.open_ids = None;
+            self.subscriptions = None;
+            self.outbound = None;
+        }
         self.partial_since_ms = NEVER;
     }
 }

@@ -230,6 +230,17 @@ impl OpenIds {
         }
     }
 
+    /// Identifiers whose publications were acknowledged, with their fingerprints.
+    pub(super) fn acknowledged(&self) -> impl Iterator<Item = (u16, u64)> {
+        let received = self.ids.iter().filter(|open| open.received);
+        received.map(|open| (open.packet_id, open.fingerprint))
+    }
+
+    /// Opens an identifier again that was acknowledged on an earlier connection.
+    pub(super) fn restore(&mut self, packet_id: u16, fingerprint: u64) {
+        self.ids.push(OpenId { packet_id, received: true, fingerprint });
+    }
+
     pub(super) fn contains(&self, packet_id: u16) -> bool {
         self.ids.iter().any(|open| open.packet_id == packet_id)
     }

@@ -46,6 +46,11 @@ impl Subscriptions {
         self.held.iter().map(|held| &*held.filter)
     }
 
+    /// Filter, quality of service and identifier of each, 0 for none.
+    pub(super) fn each(&self) -> impl Iterator<Item = (&str, Qos, u32)> {
+        self.held.iter().map(|held| (&*held.filter, held.qos, held.id))
+    }
+
     /// The highest quality of service granted for a topic; `None` when no filter matches.
     pub(super) fn granted(&self, topic: TopicName<'_>) -> Option<Qos> {
         self.matching(topic).map(|held| held.qos).max()

@@ -38,8 +38,8 @@ fn an_idle_session_owns_no_buffer() {
 
     // A message of ours, and its acknowledgement.
     let topic = TopicName::parse("a").unwrap();
-    let message = Message { topic, payload: b"x", qos: None, token: 1 };
-    assert_eq!(peer.session.publish(&message, &mut peer.out), Sent::InFlight);
+    let message = Message { topic, payload: b"x", qos: None, token: 1, expires_ms: None };
+    assert_eq!(peer.session.publish(0, &message, &mut peer.out), Sent::InFlight);
     peer.send(&[0x40, 0x02, 0x00, 0x01]);
     assert_owns_nothing(&peer.session);
 }
@@ -82,11 +82,11 @@ fn each_deadline_says_what_it_is_for() {
 #[test]
 fn the_rule_f_10_packet_identifiers_wrap_and_skip() {
     let mut outbound = Outbound::default();
-    assert_eq!(outbound.start(0, 1), 1);
-    assert_eq!(outbound.start(u16::MAX - 1, 2), u16::MAX);
-    assert_eq!(outbound.start(u16::MAX, 3), 2, "1 is in use");
+    assert_eq!(outbound.start(0, 1, None), 1);
+    assert_eq!(outbound.start(u16::MAX - 1, 2, None), u16::MAX);
+    assert_eq!(outbound.start(u16::MAX, 3, None), 2, "1 is in use");
     assert_eq!(outbound.finish(1), Some(1));
-    assert_eq!(outbound.start(u16::MAX, 4), 1);
+    assert_eq!(outbound.start(u16::MAX, 4, None), 1);
     assert_eq!(outbound.finish(9), None);
 }
 

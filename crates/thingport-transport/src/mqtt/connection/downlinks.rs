@@ -87,8 +87,9 @@ impl Connection {
         token: u64,
         out: &mut Vec<u8>,
     ) -> Sent {
-        let message = Message { topic, payload, qos: None, token };
-        let sent = self.session.publish(&message, out);
+        let message = Message { topic, payload, qos: None, token, expires_ms: None };
+        let now_ms = self.shared.node.clock.monotonic_ms();
+        let sent = self.session.publish(now_ms, &message, out);
         let metrics = &self.shared.node.metrics;
         match sent {
             Sent::Unacknowledged | Sent::InFlight | Sent::Waiting => metrics.downlinks.add(1),

@@ -123,8 +123,7 @@ impl Connection {
 
     /// CONNACK with success.
     pub(super) fn welcome(&mut self, assigned: Option<&str>, now_ms: u64, desk: &mut Desk) {
-        let terms =
-            Acceptance { session_present: false, assigned_client_id: assigned, session_expiry: 0 };
+        let terms = Acceptance { assigned_client_id: assigned, ..Acceptance::default() };
         if let Err(violation) = self.session.accept(now_ms, &terms, &mut desk.out) {
             self.record(answer::violation(violation), &violation.to_string());
             self.linger(now_ms);
