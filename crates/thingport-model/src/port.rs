@@ -5,3 +5,6 @@ pub mod entities;
 pub mod error;
 pub mod ledger;
 pub mod packages;
+pub mod relations;
+pub mod sessions;
+pub mod trail;

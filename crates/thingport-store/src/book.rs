@@ -30,7 +30,7 @@ pub(crate) struct Book {
 }
 
 /// Where a record stands in the log: its group and its index in the group.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Position {
     pub(crate) lsn: u64,
     pub(crate) index: u32,
@@ -40,6 +40,11 @@ impl Position {
     /// One ascending number for both.
     pub(crate) const fn number(self) -> u64 {
         self.lsn << 24 | (self.index as u64 & 0xff_ffff)
+    }
+
+    /// The position with this number.
+    pub(crate) const fn from_number(number: u64) -> Self {
+        Self { lsn: number >> 24, index: (number & 0xff_ffff) as u32 }
     }
 }
 

@@ -36,6 +36,9 @@ pub struct LedgerConfig {
     pub reads_waiting_max: usize,
     /// How often expired chunks are looked for.
     pub sweep_every: Duration,
+    /// Bytes of log kept for whoever follows it after they were put in chunks (`forward.backlog_max`);
+    /// what is older is given up for them. One segment more may be kept.
+    pub follow_bytes_max: u64,
     /// The word from a refused start that accepts the loss it told, and no other; empty for none.
     pub accept_loss: String,
 }
@@ -56,6 +59,7 @@ impl Default for LedgerConfig {
             readers: 2,
             reads_waiting_max: 1024,
             sweep_every: Duration::from_secs(3600),
+            follow_bytes_max: 1024 * MIB,
             accept_loss: String::new(),
         }
     }

@@ -24,6 +24,7 @@ use thingport_model::port::ledger::{
 use thingport_model::reading::Reading;
 use thingport_model::time::Timestamp;
 use thingport_model::value::Value;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::book::Book;
@@ -32,6 +33,7 @@ use crate::config::LedgerConfig;
 use crate::line::Line;
 use crate::log::Yard;
 use crate::log::mark::{Bond, Marker};
+use crate::log::roster::Roster;
 use crate::shelf::ShelfError;
 
 mod encode;
@@ -43,16 +45,19 @@ mod loss;
 mod open;
 mod readers;
 mod thread;
+mod trail;
 mod writer;
 
 pub use loss::Loss;
 pub(crate) use loss::{Whose, code as loss_code, report as report_losses};
 pub use open::{OpenError, Progress};
+use writer::change;
 
 /// The ledger on one machine. See the module.
 pub struct LogLedger {
     shared: Arc<Shared>,
     readers: readers::Readers,
+    desk: trail::Desk,
     threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
     /// Held until the ledger is dropped.
     _lock: Box<dyn Any + Send + Sync>,
@@ -65,6 +70,9 @@ pub(crate) struct Shared {
     book: Book,
     yard: Arc<Yard>,
     marker: Arc<Marker>,
+    roster: Roster,
+    /// Wakes who follows the log.
+    followed: Notify,
     /// Number of the newest committed group.
     committed: AtomicU64,
     observer: OnceLock<Arc<dyn Observer>>,
@@ -225,6 +233,8 @@ impl LogLedger {
     fn stop(&self) {
         self.shared.line.close();
         self.readers.close();
+        self.desk.close();
+        self.shared.followed.notify_waiters();
     }
 }
 

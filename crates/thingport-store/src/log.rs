@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -18,6 +19,9 @@ use mark::Marker;
 pub(crate) mod group;
 pub(crate) mod mark;
 pub(crate) mod recovery;
+pub(crate) mod roster;
+pub(crate) mod trail;
+mod window;
 
 /// The writing end of the log.
 pub(crate) struct Log {
@@ -48,6 +52,10 @@ pub(crate) struct Yard {
     disk: Arc<dyn Disk>,
     segment_bytes: u64,
     spares_wanted: usize,
+    /// Groups up to this one were passed by everybody who follows; the highest number for nobody.
+    passed: AtomicU64,
+    /// Bytes of the segment being written that hold groups.
+    written: AtomicU64,
     state: Mutex<YardState>,
 }
 
@@ -55,18 +63,33 @@ pub(crate) struct Yard {
 struct YardState {
     /// Full segments in order, with the number of their last group.
     closed: VecDeque<Closed>,
+    /// Number of the segment being written; 0 for none.
+    current: u64,
+    /// Groups up to this one are flushed.
+    flushed: u64,
     spares: Vec<String>,
     /// Short segments with nothing in them: to be removed.
     surplus: Vec<String>,
     next_spare: u64,
 }
 
-/// A segment that holds something not flushed.
+/// A segment that holds something not flushed, or not passed by somebody who follows.
 #[derive(Clone, Debug)]
 pub(crate) struct Closed {
     pub(crate) name: String,
     /// Number of its last group.
     pub(crate) last_lsn: u64,
+    pub(crate) bytes: u64,
+    /// Of these, those that may hold groups.
+    pub(crate) used: u64,
+}
+
+/// Where groups are to be looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Area {
+    /// Number of the segment.
+    pub(crate) segment: u64,
+    /// Nothing stands behind so many bytes.
     pub(crate) bytes: u64,
 }
 
@@ -161,6 +184,7 @@ impl Log {
         if let Some(segment) = &mut self.current {
             segment.at += stride;
             segment.last_lsn = lsn;
+            self.yard.written.store(segment.at, Ordering::Release);
         }
     }
 
@@ -183,22 +207,28 @@ impl Log {
         })?;
         self.next_segment += 1;
         let fresh = Segment { file: Arc::clone(&file), number, at: 0, last_lsn, bytes };
-        if let Some(old) = self.current.replace(fresh) {
-            self.yard.close(segment_name(old.number), old.last_lsn, old.bytes);
-        }
+        let old = self.current.replace(fresh).map(|old| Closed {
+            name: segment_name(old.number),
+            last_lsn: old.last_lsn,
+            bytes: old.bytes,
+            used: old.at,
+        });
+        self.yard.begin(number, old);
         Ok((file, number, 0))
     }
 }
 
 impl Yard {
     pub(crate) fn new(disk: Arc<dyn Disk>, segment_bytes: u64, spares_wanted: usize) -> Self {
-        Self { disk, segment_bytes, spares_wanted, state: Mutex::default() }
+        let (passed, written) = (AtomicU64::new(u64::MAX), AtomicU64::new(0));
+        Self { disk, segment_bytes, spares_wanted, passed, written, state: Mutex::default() }
     }
 
-    /// Takes over the segments that recovery found.
-    pub(crate) fn adopt(&self, found: &recovery::Found) {
+    /// Takes over the segments that recovery found, with groups flushed up to `flushed`.
+    pub(crate) fn adopt(&self, found: &recovery::Found, flushed: u64) {
         let mut state = self.state.lock();
-        state.closed = found.live.iter().cloned().collect();
+        state.flushed = flushed;
+        state.closed = found.held.iter().chain(&found.live).cloned().collect();
         let whole = |(_, bytes): &&(String, u64)| *bytes == self.segment_bytes;
         state.spares.extend(found.free.iter().filter(whole).map(|it| it.0.clone()));
         state.surplus.extend(found.free.iter().filter(|it| !whole(it)).map(|it| it.0.clone()));
@@ -206,7 +236,7 @@ impl Yard {
         state.next_spare = numbers.max().map_or(0, |number| number + 1);
     }
 
-    /// Segments that hold something not flushed.
+    /// Segments that hold something not flushed or not passed.
     pub(crate) fn closed(&self) -> usize {
         self.state.lock().closed.len()
     }
@@ -218,13 +248,58 @@ impl Yard {
         closed + state.spares.len() as u64 * self.segment_bytes
     }
 
-    /// Gives back all segments whose groups are flushed up to `lsn`; removes more than are wanted, and
-    /// short ones.
+    /// Groups up to this one were passed by everybody who follows.
+    pub(crate) fn set_passed(&self, lsn: u64) {
+        self.passed.store(lsn, Ordering::Release);
+    }
+
+    /// The segment in which group `lsn` stands if it is not in one up to number `after`.
+    pub(crate) fn find(&self, lsn: u64, after: u64) -> Option<Area> {
+        let state = self.state.lock();
+        let closed = state.closed.iter().filter(|it| it.last_lsn >= lsn).find_map(|it| {
+            let segment = segment_number(&it.name).filter(|number| *number > after)?;
+            Some(Area { segment, bytes: it.used })
+        });
+        closed.or_else(|| {
+            let bytes = self.written.load(Ordering::Acquire);
+            (state.current > after).then_some(Area { segment: state.current, bytes })
+        })
+    }
+
+    /// About how many bytes the groups from `lsn` to `committed` take.
+    pub(crate) fn bytes_from(&self, lsn: u64, committed: u64) -> u64 {
+        let state = self.state.lock();
+        let (mut first, mut bytes) = (0, 0);
+        let current = (committed, self.written.load(Ordering::Acquire));
+        let closed = state.closed.iter().map(|it| (it.last_lsn, it.used));
+        for (last, used) in closed.chain((state.current > 0).then_some(current)) {
+            // Within a segment groups count as equally large; where the first one begins is unknown.
+            let groups = if first == 0 { 1 } else { last.saturating_sub(first) + 1 };
+            let behind = last.saturating_add(1).saturating_sub(lsn).min(groups);
+            bytes += (u128::from(used) * u128::from(behind) / u128::from(groups)) as u64;
+            first = last.saturating_add(1);
+        }
+        bytes
+    }
+
+    /// The oldest segment, when those that are flushed and kept for whoever follows take more than
+    /// `bytes_max`.
+    pub(crate) fn excess(&self, bytes_max: u64) -> Option<Closed> {
+        let state = self.state.lock();
+        let held = state.closed.iter().take_while(|it| it.last_lsn <= state.flushed);
+        let bytes: u64 = held.map(|it| it.bytes).sum();
+        state.closed.front().filter(|_| bytes > bytes_max).cloned()
+    }
+
+    /// Gives back all segments whose groups are flushed, up to `lsn` or further, and passed by whoever
+    /// follows; removes more than are wanted, and short ones.
     pub(crate) fn release(&self, lsn: u64) -> io::Result<()> {
         {
             let mut guard = self.state.lock();
             let state = &mut *guard;
-            while let Some(front) = state.closed.pop_front_if(|front| front.last_lsn <= lsn) {
+            state.flushed = state.flushed.max(lsn);
+            let gone = state.flushed.min(self.passed.load(Ordering::Acquire));
+            while let Some(front) = state.closed.pop_front_if(|front| front.last_lsn <= gone) {
                 let is_whole = front.bytes == self.segment_bytes;
                 if is_whole { &mut state.spares } else { &mut state.surplus }.push(front.name);
             }
@@ -255,8 +330,12 @@ impl Yard {
         Ok(())
     }
 
-    fn close(&self, name: String, last_lsn: u64, bytes: u64) {
-        self.state.lock().closed.push_back(Closed { name, last_lsn, bytes });
+    /// Segment `number` is written from now on, and the `old` one not any more.
+    fn begin(&self, number: u64, old: Option<Closed>) {
+        let mut state = self.state.lock();
+        state.closed.extend(old);
+        state.current = number;
+        self.written.store(0, Ordering::Release);
     }
 
     /// A spare segment under a new name, or a new file with room for `need` bytes: a short one, because

@@ -79,7 +79,7 @@ impl Evidence {
 
     pub(super) fn known(&self, flushed: u64) -> Known {
         let Mark { lsn: committed, opened, salt, segment, .. } = self.mark;
-        Known { flushed, committed, opened, salt, segment }
+        Known { flushed, committed, opened, salt, segment, followed: None }
     }
 
     /// Refuses when the log does not hold what it should, unless exactly that was `accepted`. Answers

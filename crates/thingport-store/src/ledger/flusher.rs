@@ -97,6 +97,7 @@ impl Flusher {
         }
         if matches!(error, ShelfError::Full) {
             self.release_reserve();
+            self.shared.retire(&*self.disk, true);
         }
         self.pause();
         if let Err(error) = self.shared.book.shelf.revive() {
@@ -122,6 +123,7 @@ impl Flusher {
         if let Err(error) = self.shared.yard.release(job.lsn) {
             tracing::warn!(%error, "a segment could not be removed");
         }
+        self.shared.retire(&*self.disk, false);
         self.shared.flushing.store(false, Ordering::Release);
         self.shared.flushes.fetch_add(1, Ordering::Release);
         self.shared.line.wake_ready();
@@ -135,6 +137,10 @@ impl Flusher {
         if self.marked.elapsed() >= MARK_EVERY {
             self.mark(None);
         }
+        if let Err(error) = self.shared.yard.release(0) {
+            tracing::warn!(%error, "a segment could not be removed");
+        }
+        self.shared.retire(&*self.disk, self.shared.line.state() == LedgerState::Full);
         if let Err(error) = self.shared.yard.prepare() {
             tracing::warn!(%error, "no spare segment could be made");
         }

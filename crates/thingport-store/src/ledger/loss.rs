@@ -151,7 +151,7 @@ pub(super) fn of_log(mark: &Mark, found: &Found) -> Vec<Loss> {
 fn segment(mark: &Mark, found: &Found) -> Option<Loss> {
     let had = Some(mark.segment_bytes).filter(|_| mark.segment > 0)?;
     let name = segment_name(mark.segment);
-    let live = found.live.iter().map(|segment| (&segment.name, segment.bytes));
+    let live = found.live.iter().chain(&found.held).map(|segment| (&segment.name, segment.bytes));
     let free = found.free.iter().map(|(name, bytes)| (name, *bytes));
     match live.chain(free).find(|(it, _)| **it == name) {
         None => Some(Loss::SegmentMissing { name }),

@@ -8,12 +8,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::evidence::{Evidence, EvidenceError};
 use super::flusher::Flusher;
 use super::loss::{self, Loss};
 use super::readers::Readers;
 use super::thread::spawn;
+use super::trail::Desk;
 use super::writer::Writer;
 use super::{Clock, LogLedger, Shared, format, latency};
 use crate::book::{Book, Position};
@@ -22,6 +24,7 @@ use crate::disk::{Disk, RealDisk};
 use crate::line::{Batch, Line};
 use crate::log::mark::Marker;
 use crate::log::recovery::{self, Found, Known, RecoveryError};
+use crate::log::roster::{self, Roster};
 use crate::log::{Log, Yard, group};
 use crate::pace::Pace;
 use crate::premises;
@@ -183,7 +186,10 @@ impl LogLedger {
         let names = book.names.read().count();
         let evidence = Evidence::read(&disk, &book, flushed);
         let mut evidence = evidence.map_err(|error| unknown(error, &place))?;
-        let found = replay(&book, &*disk, evidence.known(flushed), &config, progress);
+        let known = evidence.known(flushed);
+        let following = roster::read(&*disk, known.salt).map_err(io)?;
+        let known = Known { followed: following.passed(), ..known };
+        let found = replay(&book, &*disk, known, &config, progress);
         let mut found = found.map_err(|error| error.at(&place))?;
         let lost = evidence.judge(&found, &place, &config.accept_loss)?;
         found.damaged = found.damaged.max(lost);
@@ -193,14 +199,18 @@ impl LogLedger {
         report(&place, &found);
         let yard =
             Arc::new(Yard::new(Arc::clone(&disk), config.segment_bytes, config.spare_segments));
-        yard.adopt(&found);
+        yard.adopt(&found, flushed);
+        let roster = Roster::new(Arc::clone(&disk), marker.mark().salt, &following).map_err(io)?;
+        yard.set_passed(roster.passed_by_all());
         let parts = (Arc::clone(&disk), Arc::clone(&yard), Arc::clone(&marker));
         let log = Log::resume(parts, &found, now);
         // Many starts without a flush would pile up segments, each with little in it.
         // And much that was read back would stay in memory until it is old.
         let crowded =
             found.live.len() > LIVE_MAX || found.torn > 0 || found.bytes > config.flush_bytes / 4;
-        let shared = Arc::new(shared(config, book, (yard, marker), &found, crowded || lost > 0));
+        let parts = (yard, marker, roster);
+        let shared = Arc::new(shared(config, book, parts, &found, crowded || lost > 0));
+        let desk = Desk::new(Arc::clone(&disk));
         let (readers, mut threads) = Readers::start(&shared).map_err(io)?;
         let (jobs, next_job) = sync_channel(1);
         let flusher = Flusher {
@@ -226,14 +236,14 @@ impl LogLedger {
         threads.push(spawn("ledger-writer", move || writer.run()).map_err(io)?);
         threads.push(spawn("ledger-flush", move || flusher.run()).map_err(io)?);
         let threads = Arc::new(Mutex::new(threads));
-        Ok(Arc::new(Self { shared, readers, threads, _lock: lock }))
+        Ok(Arc::new(Self { shared, readers, desk, threads, _lock: lock }))
     }
 }
 
 fn shared(
     config: LedgerConfig,
     book: Book,
-    (yard, marker): (Arc<Yard>, Arc<Marker>),
+    (yard, marker, roster): (Arc<Yard>, Arc<Marker>, Roster),
     found: &Found,
     flush: bool,
 ) -> Shared {
@@ -243,6 +253,8 @@ fn shared(
         book,
         yard,
         marker,
+        roster,
+        followed: Notify::new(),
         committed: AtomicU64::new(found.next_lsn - 1),
         observer: OnceLock::new(),
         latency: latency::Latency::default(),

@@ -5,7 +5,7 @@ use super::*;
 use std::sync::atomic::AtomicI64;
 
 use thingport_model::id::DeviceId;
-use thingport_model::port::ledger::committed;
+use thingport_model::port::ledger::{Committed, committed};
 use thingport_model::reading::Readings;
 use thingport_model::time::TimeRange;
 use thingport_model::value::ValueRef;
@@ -18,6 +18,7 @@ use crate::shelf::{MemoryShelf, Shelf};
 mod clock;
 mod crash;
 mod damage;
+mod follow;
 mod kill;
 mod missing;
 mod model;

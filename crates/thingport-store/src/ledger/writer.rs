@@ -12,7 +12,7 @@ use thingport_model::reading::Reading;
 use thingport_model::time::Timestamp;
 
 use super::Shared;
-use crate::book::Position;
+use crate::book::{Book, Position};
 use crate::flush::Job;
 use crate::line::{Batch, Call};
 use crate::log::group::{framed, trusted};
@@ -129,6 +129,7 @@ impl Writer {
             return;
         }
         self.observe();
+        self.shared.followed.notify_waiters();
         if let Some(since) = self.batch.since.take() {
             self.shared.latency.record(since.elapsed());
         }
@@ -209,10 +210,15 @@ fn tell(shared: &Shared, observer: &dyn Observer, record: &Record<'_>) {
     };
     let name = shared.book.names.read().entity_name(entity);
     let Some(name) = name.filter(|name| observer.wants(*name)) else { return };
-    let committed = match *record {
-        Record::Telemetry { items, .. } => Committed::Telemetry(readings(shared, items)),
+    observer.committed(name, &change(&shared.book, record));
+}
+
+/// The change in a record that has an entity and is no incident, with text instead of numbers.
+pub(super) fn change(book: &Book, record: &Record<'_>) -> Committed {
+    match *record {
+        Record::Telemetry { items, .. } => Committed::Telemetry(readings(book, items)),
         Record::SetAttributes { scope, items, .. } => {
-            let attributes = readings(shared, items).into_iter().map(|it| Attribute {
+            let attributes = readings(book, items).into_iter().map(|it| Attribute {
                 key: it.key,
                 value: it.value,
                 updated_at: it.at,
@@ -220,16 +226,15 @@ fn tell(shared: &Shared, observer: &dyn Observer, record: &Record<'_>) {
             Committed::AttributesSet(scope, attributes.collect())
         }
         Record::DeleteAttributes { scope, keys, .. } => {
-            Committed::AttributesDeleted(scope, texts(shared, keys))
+            Committed::AttributesDeleted(scope, texts(book, keys))
         }
-        Record::DeleteTelemetry { keys, .. } => Committed::TelemetryDeleted(texts(shared, keys)),
+        Record::DeleteTelemetry { keys, .. } => Committed::TelemetryDeleted(texts(book, keys)),
         _ => Committed::Purged,
-    };
-    observer.committed(name, &committed);
+    }
 }
 
-fn readings(shared: &Shared, items: Items<'_>) -> Vec<Reading> {
-    let names = shared.book.names.read();
+fn readings(book: &Book, items: Items<'_>) -> Vec<Reading> {
+    let names = book.names.read();
     let named = items.map(|(key, at, value)| Reading {
         at: Timestamp(at),
         key: names.key_name(key).map(|it| it.to_string()).unwrap_or_default(),
@@ -238,8 +243,8 @@ fn readings(shared: &Shared, items: Items<'_>) -> Vec<Reading> {
     named.collect()
 }
 
-fn texts(shared: &Shared, keys: KeyList<'_>) -> Vec<String> {
-    let names = shared.book.names.read();
+fn texts(book: &Book, keys: KeyList<'_>) -> Vec<String> {
+    let names = book.names.read();
     keys.filter_map(|key| names.key_name(key).map(|it| it.to_string())).collect()
 }
 

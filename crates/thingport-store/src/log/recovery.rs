@@ -10,6 +10,7 @@
 use std::io;
 
 use super::group::{self, Header, Place, Step};
+use super::window::Window;
 use super::{Closed, is_spare, segment_name, segment_number};
 use crate::disk::{BLOCK, Disk, DiskFile};
 use crate::record::CLOSED_RECORD;
@@ -24,6 +25,9 @@ pub(crate) struct Found {
     pub(crate) last_start: u32,
     /// Segments with something to replay, in order.
     pub(crate) live: Vec<Closed>,
+    /// Segments with nothing to replay that somebody who follows has not passed, in order; all before
+    /// `live`.
+    pub(crate) held: Vec<Closed>,
     /// Segments with nothing to replay, and their bytes.
     pub(crate) free: Vec<(String, u64)>,
     /// Bytes of groups to replay.
@@ -51,6 +55,8 @@ pub(crate) struct Known {
     pub(crate) salt: u64,
     /// The segment that was begun last.
     pub(crate) segment: u64,
+    /// Groups behind this one are still to be read by somebody who follows; none for nobody.
+    pub(crate) followed: Option<u64>,
 }
 
 /// Groups that were committed and are not there.
@@ -98,13 +104,13 @@ pub(crate) fn recover(
         found.free.push((spare, bytes));
     }
     let mut reader = Reader::new(known, group_max, found, visit);
-    let skipped = flushed_segments(disk, &numbers, &known)?;
+    let flushed = flushed_segments(disk, &numbers, &known)?;
     for (index, number) in numbers.iter().enumerate() {
         progress(index as u64, numbers.len() as u64);
-        if index < skipped {
+        if let Some(last_lsn) = flushed.get(index) {
             let name = segment_name(*number);
             let bytes = disk.open(&name)?.len()?;
-            reader.found.free.push((name, bytes));
+            reader.put_away(Closed { name, last_lsn: *last_lsn, bytes, used: bytes });
         } else {
             reader.segment(disk, *number)?;
         }
@@ -113,56 +119,24 @@ pub(crate) fn recover(
     Ok(reader.finish())
 }
 
-/// How many of the first segments need not be read: the one behind them starts within what is flushed.
-fn flushed_segments(disk: &dyn Disk, numbers: &[u64], known: &Known) -> io::Result<usize> {
-    let mut skipped = 0;
+/// The first segments that need not be read, each with the number that its last group has at most: the
+/// one behind them starts within what is flushed.
+fn flushed_segments(disk: &dyn Disk, numbers: &[u64], known: &Known) -> io::Result<Vec<u64>> {
+    let mut last = Vec::new();
     for (index, number) in numbers.iter().enumerate().skip(1) {
         let mut bytes = [0; group::HEADER];
         disk.open(&segment_name(*number))?.read_at(0, &mut bytes)?;
         let first = Header::read(&bytes)
             .filter(|header| header.segment == *number && is_ours(known.salt, header));
-        if first.is_some_and(|header| header.lsn <= known.flushed + 1) {
-            skipped = index;
+        if let Some(first) = first.filter(|header| header.lsn <= known.flushed + 1) {
+            last.resize(index, first.lsn - 1);
         }
     }
-    Ok(skipped)
+    Ok(last)
 }
 
 const fn is_ours(salt: u64, header: &Header) -> bool {
     salt == 0 || header.salt == salt
-}
-
-/// A stretch of a segment in memory. It moves forward only, and holds what is asked for at once.
-struct Window<'a> {
-    file: &'a dyn DiskFile,
-    /// Bytes of the file.
-    len: usize,
-    /// Where `bytes` starts in the file.
-    from: usize,
-    bytes: Vec<u8>,
-}
-
-impl<'a> Window<'a> {
-    fn new(file: &'a dyn DiskFile) -> io::Result<Self> {
-        let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
-        Ok(Self { file, len, from: 0, bytes: Vec::new() })
-    }
-
-    /// The bytes `at..at + len` of the file; fewer where it ends.
-    fn slice(&mut self, at: usize, len: usize) -> io::Result<&[u8]> {
-        let end = at.saturating_add(len).min(self.len);
-        if at < self.from || end > self.from + self.bytes.len() {
-            let len = len.max(WINDOW).min(self.len.saturating_sub(at));
-            self.bytes.clear();
-            self.bytes.resize(len, 0);
-            self.bytes.shrink_to(WINDOW.max(len)); // a large group is rare
-            let read = self.file.read_at(at as u64, &mut self.bytes)?;
-            self.bytes.truncate(read);
-            self.from = at;
-        }
-        let bytes = self.bytes.get(at - self.from..).unwrap_or_default();
-        Ok(&bytes[..len.min(bytes.len())])
-    }
 }
 
 /// Blocks in which no sound group starts.
@@ -192,9 +166,6 @@ fn is_end(bytes: &[u8], header: &Header) -> bool {
     header.records == 1 && group::trusted(body).eq([CLOSED_RECORD])
 }
 
-/// Bytes read at once.
-const WINDOW: usize = 512 * 1024;
-
 struct Reader<'a, 'b> {
     known: Known,
     group_max: usize,
@@ -206,6 +177,8 @@ struct Reader<'a, 'b> {
     tail: Option<Tail>,
     /// Newest group of the segment being read that has something to replay.
     newest: u64,
+    /// Its newest group.
+    last: u64,
     /// When the newest sound group was written.
     before: i64,
     /// Records found behind it.
@@ -231,6 +204,7 @@ impl<'a, 'b> Reader<'a, 'b> {
             visit,
             tail: None,
             newest: 0,
+            last: 0,
             before: 0,
             unfinished: 0,
         }
@@ -240,14 +214,23 @@ impl<'a, 'b> Reader<'a, 'b> {
         let name = segment_name(number);
         let file = disk.open(&name)?;
         let bytes = file.len()?;
-        self.newest = 0;
+        (self.newest, self.last) = (0, 0);
         self.groups(&*file, number)?;
         if self.newest > self.known.flushed {
-            self.found.live.push(Closed { name, last_lsn: self.newest, bytes });
+            self.found.live.push(Closed { name, last_lsn: self.newest, bytes, used: bytes });
         } else {
-            self.found.free.push((name, bytes));
+            self.put_away(Closed { name, last_lsn: self.last, bytes, used: bytes });
         }
         Ok(())
+    }
+
+    /// A segment with nothing to replay.
+    fn put_away(&mut self, segment: Closed) {
+        if self.known.followed.is_some_and(|passed| segment.last_lsn > passed) {
+            self.found.held.push(segment);
+        } else {
+            self.found.free.push((segment.name, segment.bytes));
+        }
     }
 
     fn groups(&mut self, file: &dyn DiskFile, number: u64) -> Result<(), RecoveryError> {
@@ -356,6 +339,7 @@ impl<'a, 'b> Reader<'a, 'b> {
 
     fn group(&mut self, bytes: &[u8], header: &Header, at: usize) {
         self.expected = Some(header.lsn + 1);
+        self.last = self.last.max(header.lsn);
         self.before = header.at;
         self.unfinished = 0;
         self.found.next_lsn = self.found.next_lsn.max(header.lsn + 1);
