@@ -1,5 +1,9 @@
 //! Device profiles (REST API section 7).
 
+pub mod extension;
+pub mod forwarding;
+
+use self::extension::ProfileExtension;
 use crate::id::{DeviceProfileId, TenantId};
 use crate::ota::AssignedPackages;
 use crate::tenant::OpaqueJson;
@@ -228,6 +232,8 @@ pub struct DeviceProfile {
     pub queue_name: Option<String>,
     /// Packages of its devices that have none of their own.
     pub packages: AssignedPackages,
+    /// What ThingsBoard's profiles do not have.
+    pub extension: ProfileExtension,
     /// Optimistic lock.
     pub version: i64,
 }

@@ -1,5 +1,6 @@
 //! Device profiles (REST API section 7), the answer side. The request side is `profile/input.rs`.
 
+mod extension;
 mod input;
 
 use serde::Serialize;
@@ -10,6 +11,7 @@ use thingport_model::profile::{
 };
 use utoipa::ToSchema;
 
+use self::extension::ExtensionBody;
 use super::id::EntityId;
 use super::opaque::{self, Opaque};
 
@@ -63,6 +65,9 @@ pub(crate) struct ProfileDataBody {
     provision_configuration: Option<Value>,
     /// Stored and returned.
     alarms: Option<Opaque>,
+    /// Ours; absent unless it says something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thingport: Option<ExtensionBody>,
 }
 
 /// What lists and pickers show of a profile.
@@ -100,6 +105,7 @@ impl From<DeviceProfile> for DeviceProfileBody {
                 transport_configuration: transport(&it),
                 provision_configuration: configuration,
                 alarms: opaque::stored(it.alarms.as_ref()),
+                thingport: ExtensionBody::of(&it.extension),
             },
             provision_device_key: key,
             firmware_id: it.packages.firmware.map(EntityId::package),

@@ -47,6 +47,7 @@ fn profile() -> DeviceProfile {
         alarms: None,
         queue_name: None,
         packages: thingport_model::ota::AssignedPackages::default(),
+        extension: thingport_model::profile::extension::ProfileExtension::default(),
         version: 1,
     }
 }

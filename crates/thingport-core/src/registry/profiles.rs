@@ -1,6 +1,7 @@
 //! Device profiles and their rules (REST API section 7).
 
 mod chains;
+pub mod extension;
 
 use thingport_model::id::{DeviceProfileId, TenantId};
 use thingport_model::ota::AssignedPackages;
@@ -11,6 +12,7 @@ use thingport_model::profile::{
 };
 use thingport_model::tenant::OpaqueJson;
 
+use self::extension::ExtensionDraft;
 use super::{Registry, lost_race, next_version, page_of, text};
 use crate::access::{Caller, missing};
 use crate::error::Error;
@@ -43,6 +45,8 @@ pub struct ProfileDraft {
     pub queue_name: Option<String>,
     /// Packages of its devices that have none of their own (O-4).
     pub packages: AssignedPackages,
+    /// `profileData.thingport`
+    pub extension: ExtensionDraft,
 }
 
 /// Settings of [`X509Chain`] that a request left out.
@@ -82,6 +86,7 @@ impl ProfileDraft {
             alarms: None,
             queue_name: None,
             packages: AssignedPackages::default(),
+            extension: ExtensionDraft::default(),
         }
     }
 }
@@ -314,6 +319,7 @@ impl Registry {
             alarms: draft.alarms,
             queue_name: draft.queue_name,
             packages: draft.packages,
+            extension: extension::settled(draft.extension, stored.map(|it| &it.extension))?,
             version,
         })
     }

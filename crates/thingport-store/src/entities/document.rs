@@ -3,6 +3,8 @@
 //! A member may be added with a default; any other change is a new `v` and a reader for the old one.
 //! The files in `testdata/entities` hold the form still.
 
+mod extension;
+
 use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
@@ -13,6 +15,7 @@ use thingport_model::id::PackageFileId;
 use thingport_model::limit::{RateLimit, RateLimits, limit_member};
 use thingport_model::ota::{ChecksumAlgorithm, Package, PackageContent, PackageData, PackageUrl};
 use thingport_model::port::error::PortError;
+use thingport_model::profile::extension::ProfileExtension;
 use thingport_model::profile::{
     ChainStrictness, DeviceProfile, MqttTransport, PayloadType, ProtobufPayload, Provisioning,
     X509Chain,
@@ -20,6 +23,8 @@ use thingport_model::profile::{
 use thingport_model::tenant::{Address, Customer, Tenant, TenantProfile};
 use thingport_model::time::Timestamp;
 use thingport_model::user::{FormerPassword, User, UserCredentials};
+
+use self::extension::ExtensionForm;
 
 /// A text that is written and read back; `v` is the version this program writes.
 pub(super) trait Document: Serialize + DeserializeOwned {
@@ -350,6 +355,8 @@ pub(super) struct ProfileDocument {
     provisioning: ProvisioningForm,
     pub(super) alarms: Option<String>,
     pub(super) queue_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    extension: Option<ExtensionForm>,
 }
 
 impl Document for ProfileDocument {}
@@ -357,6 +364,11 @@ impl Document for ProfileDocument {}
 impl ProfileDocument {
     pub(super) fn mqtt(&mut self) -> Option<MqttTransport> {
         self.mqtt.take().map(MqttForm::into_model)
+    }
+
+    pub(super) fn extension(&mut self) -> Result<ProfileExtension, PortError> {
+        let extension = self.extension.take().map(ExtensionForm::into_model);
+        Ok(extension.transpose()?.unwrap_or_default())
     }
 
     /// The provisioning key is a column because it is unique, the name of the CA because it is looked
@@ -397,6 +409,7 @@ impl From<&DeviceProfile> for ProfileDocument {
             provisioning: ProvisioningForm::of(&profile.provisioning),
             alarms: profile.alarms.clone(),
             queue_name: profile.queue_name.clone(),
+            extension: ExtensionForm::of(&profile.extension),
         }
     }
 }

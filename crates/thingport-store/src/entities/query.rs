@@ -183,6 +183,7 @@ pub(super) fn profile(row: &Row<'_>) -> Result<DeviceProfile, PortError> {
         is_default: get(row, "is_default")?,
         transport: transport.ok_or_else(|| corrupt("an unknown transport type"))?,
         mqtt: document.mqtt(),
+        extension: document.extension()?,
         provisioning: document.provisioning(get(row, "provision_key")?, get(row, "ca_name")?)?,
         image: document.image,
         opaque_transport: document.opaque_transport,

@@ -24,6 +24,8 @@ use uuid::Uuid;
 mod accounts;
 mod calls;
 mod packages;
+mod relations;
+mod sessions;
 
 use accounts::{
     a_login_is_changed_in_place, a_tenant_has_at_most_so_many,
@@ -38,6 +40,15 @@ use packages::{
 };
 
 use calls::{calls_are_read_back_and_come_to_an_end, calls_go_with_their_device_and_their_time};
+
+use relations::{
+    relations_are_read_back_by_either_end, relations_go_with_their_ends,
+    relations_have_versions_and_lead_somewhere,
+};
+
+use sessions::{
+    sessions_are_kept_until_they_are_forgotten, sessions_go_with_their_device_and_tenant,
+};
 
 type Subject = Arc<dyn Entities>;
 type Promise = fn(Subject) -> Pin<Box<dyn Future<Output = ()>>>;
@@ -72,6 +83,11 @@ pub(crate) const PROMISES: &[(&str, Promise)] = promises![
     packages_in_use_stay,
     packages_go_with_their_profile_and_tenant,
     announcements_wait_until_they_are_made,
+    relations_are_read_back_by_either_end,
+    relations_have_versions_and_lead_somewhere,
+    relations_go_with_their_ends,
+    sessions_are_kept_until_they_are_forgotten,
+    sessions_go_with_their_device_and_tenant,
 ];
 
 /// A tenant with one of everything.
@@ -584,6 +600,7 @@ fn profile_of(tenant: &Tenant, name: &str) -> DeviceProfile {
         alarms: None,
         queue_name: None,
         packages: thingport_model::ota::AssignedPackages::default(),
+        extension: thingport_model::profile::extension::ProfileExtension::default(),
         version: 1,
     }
 }

@@ -9,6 +9,7 @@ use thingport_model::profile::{
 };
 use utoipa::ToSchema;
 
+use super::extension::{self, ExtensionInput};
 use super::{ALLOW_CREATE, CHECK, DISABLED, KIND, X509};
 use crate::dto::id::{IdInput, must_be_absent, optional_id};
 use crate::dto::opaque::{self, Opaque};
@@ -57,6 +58,10 @@ struct ProfileDataInput {
     transport_configuration: Option<Opaque>,
     provision_configuration: Option<ProvisionInput>,
     alarms: Option<Opaque>,
+    /// Ours. When absent it stays as it is; null clears it.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<ExtensionInput>)]
+    thingport: Option<Option<ExtensionInput>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
@@ -85,7 +90,7 @@ struct ProvisionInput {
 }
 
 /// Tells a member that is null from one that is absent.
-fn said<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+pub(super) fn said<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     D: serde::Deserializer<'de>,
     T: Deserialize<'de>,
@@ -146,6 +151,7 @@ impl DeviceProfileInput {
             packages: assigned(self.firmware_id.as_ref(), self.software_id.as_ref())?,
             alarms: opaque::text(data.alarms),
             queue_name: self.default_queue_name.filter(|name| !name.is_empty()),
+            extension: extension::draft(data.thingport)?,
         })
     }
 
@@ -413,6 +419,7 @@ mod tests {
             alarms: draft.alarms,
             queue_name: None,
             packages: thingport_model::ota::AssignedPackages::default(),
+            extension: thingport_model::profile::extension::ProfileExtension::default(),
             version: 1,
         };
         let body = serde_json::to_string(&DeviceProfileBody::from(profile)).expect("serializes");

@@ -5,6 +5,8 @@ use thingport_model::id::{DeviceProfileId, NIL, PackageId, TenantId};
 use thingport_model::limit::{LimitKind, LimitScope};
 use thingport_model::ota::{AssignedPackages, PackageKind};
 use thingport_model::profile::TransportType;
+use thingport_model::profile::extension::{ClientRpc, RpcWebhook};
+use thingport_model::webhook::{Secret, WebhookUrl};
 
 /// Each document with the file that holds its stored text.
 fn rows() -> Vec<(&'static str, String)> {
@@ -62,6 +64,7 @@ fn rows() -> Vec<(&'static str, String)> {
         ("device_credentials", credentials.write().unwrap()),
         ("device_profile_default", ProfileDocument::from(&plain()).write().unwrap()),
         ("device_profile_mqtt", ProfileDocument::from(&rich()).write().unwrap()),
+        ("device_profile_extended", ProfileDocument::from(&extended()).write().unwrap()),
     ]
 }
 
@@ -111,8 +114,20 @@ fn plain() -> DeviceProfile {
         alarms: None,
         queue_name: None,
         packages: AssignedPackages::default(),
+        extension: ProfileExtension::default(),
         version: 1,
     }
+}
+
+fn extended() -> DeviceProfile {
+    DeviceProfile { extension: extension(), ..plain() }
+}
+
+fn extension() -> ProfileExtension {
+    let url = WebhookUrl::parse("https://hooks.example.com/rpc").unwrap();
+    let secret = Some(Secret::new("0123456789abcdef".to_owned()));
+    let webhook = RpcWebhook { url, secret, timeout_ms: 5_000, retries: 1 };
+    ProfileExtension { client_rpc: Some(ClientRpc::Webhook(webhook)) }
 }
 
 fn rich() -> DeviceProfile {
@@ -147,6 +162,7 @@ fn rich() -> DeviceProfile {
         alarms: Some("[]".to_owned()),
         queue_name: Some("Main".to_owned()),
         packages: AssignedPackages::default(),
+        extension: ProfileExtension::default(),
         ..plain()
     }
 }
@@ -163,10 +179,11 @@ fn stored_texts_stay_as_they_are() {
 
 #[test]
 fn profiles_survive_their_stored_text() {
-    for profile in [plain(), rich()] {
+    for profile in [plain(), rich(), extended()] {
         let mut read =
             ProfileDocument::read(&ProfileDocument::from(&profile).write().unwrap()).unwrap();
         assert_eq!(read.mqtt(), profile.mqtt);
+        assert_eq!(read.extension().unwrap(), profile.extension);
         let key = provision_key(&profile.provisioning).map(str::to_owned);
         assert_eq!(key.is_some(), profile.mqtt.is_some());
         let ca_name = ca_name(&profile.provisioning).map(str::to_owned);
