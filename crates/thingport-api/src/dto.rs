@@ -16,9 +16,11 @@ pub(crate) mod package;
 pub(crate) mod page;
 pub(crate) mod presence;
 pub(crate) mod profile;
+pub(crate) mod relation;
 pub(crate) mod rpc;
 pub(crate) mod system;
 pub(crate) mod telemetry;
 pub(crate) mod tenant;
 #[cfg(test)]
 mod tests;
+pub(crate) mod trace;

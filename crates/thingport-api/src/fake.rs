@@ -2,6 +2,7 @@
 
 mod entities;
 mod ledger;
+mod relations;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

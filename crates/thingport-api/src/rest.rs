@@ -11,6 +11,7 @@ mod events;
 mod original;
 mod packages;
 mod profiles;
+mod relations;
 mod rpc;
 mod system;
 pub(crate) mod telemetry;
@@ -42,10 +43,12 @@ pub(crate) fn routes() -> Vec<Route> {
         devices::import::routes(),
         devices::claims::routes(),
         devices::presence::routes(),
+        devices::trace::routes(),
         credentials::routes(),
         connectivity::routes(),
         telemetry::routes(),
         telemetry::attributes::routes(),
+        relations::routes(),
         rpc::routes(),
         events::routes(),
         certificates::routes(),

@@ -19,6 +19,7 @@ mod logins;
 pub mod packages;
 pub mod profiles;
 pub mod provisioning;
+pub mod relations;
 mod text;
 
 pub use cache::{DeviceLogin, Generation};

@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use thingport_model::aggregate::Fold;
-use thingport_model::id::{
-    CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef, TenantId, UserId,
-};
+use thingport_model::id::{EntityKind, EntityRef};
 use thingport_model::port::ledger::{
-    AppendError, Change, Keys, LatestAfterDelete, Ledger, RangeQuery, committed,
+    AppendError, Change, Keys, LatestAfterDelete, Ledger, RangeQuery, Receipt, committed,
 };
 use thingport_model::reading::{Reading, Readings};
 use thingport_model::time::{TimeRange, Timestamp};
@@ -123,9 +121,16 @@ impl Telemetry {
 
 /// Appends a change and waits until it is durable; waits for its place in line when the line is full.
 pub(crate) async fn append(ledger: &dyn Ledger, change: Change<'_>) -> Result<(), Error> {
+    let receipt = put(ledger, change).await?;
+    Ok(committed(ledger, receipt).await?)
+}
+
+/// Appends a change: it is durable when what is appended behind it is. Waits for its place in line when
+/// the line is full.
+pub(crate) async fn put(ledger: &dyn Ledger, change: Change<'_>) -> Result<Receipt, Error> {
     loop {
         match ledger.append(change) {
-            Ok(receipt) => return Ok(committed(ledger, receipt).await?),
+            Ok(receipt) => return Ok(receipt),
             Err(AppendError::Busy) => core::future::poll_fn(|cx| ledger.poll_ready(cx)).await,
             Err(error) => return Err(error.into()),
         }
@@ -138,18 +143,11 @@ pub(crate) async fn may_read(
     caller: &Caller,
     entity: EntityRef,
 ) -> Result<(), Error> {
-    match entity.kind {
-        EntityKind::Device => registry.device(caller, DeviceId(entity.id)).await.map(drop),
-        EntityKind::Customer => registry.customer(caller, CustomerId(entity.id)).await.map(drop),
-        EntityKind::Tenant => registry.tenant(caller, TenantId(entity.id)).await.map(drop),
-        EntityKind::User => registry.user(caller, UserId(entity.id)).await.map(drop),
-        EntityKind::DeviceProfile => {
-            registry.profile(caller, DeviceProfileId(entity.id)).await.map(drop)
-        }
-        EntityKind::TenantProfile => {
-            Err(Error::Invalid("tenant profiles have no readings and no attributes".to_owned()))
-        }
+    if entity.kind == EntityKind::TenantProfile {
+        let text = "tenant profiles have no readings and no attributes";
+        return Err(Error::Invalid(text.to_owned()));
     }
+    registry.must_see(caller, entity).await
 }
 
 /// Whether the caller may write what belongs to `entity`.

@@ -28,6 +28,7 @@ pub mod reason;
 pub mod relation;
 pub mod rpc;
 pub mod security;
+pub mod session;
 pub mod tenant;
 pub mod time;
 pub mod uplink;

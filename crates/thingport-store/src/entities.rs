@@ -14,8 +14,10 @@ pub mod memory;
 mod packages;
 mod query;
 mod readers;
+mod relations;
 mod schema;
 mod search;
+mod sessions;
 mod statement;
 mod writer;
 

@@ -93,6 +93,13 @@ impl IdInput {
         self.of_kind(PACKAGE).map(PackageId)
     }
 
+    /// The entity, whose kind must be said.
+    pub(crate) fn entity(&self) -> Result<EntityRef, Refusal> {
+        let kind = self.entity_type.as_deref();
+        let kind = kind.ok_or_else(|| Refusal::bad_request("an id needs its entityType here"))?;
+        Ok(EntityRef { kind: known_kind(kind)?, id: self.id })
+    }
+
     /// The UUID, if the kind fits.
     pub(crate) fn of(&self, kind: EntityKind) -> Result<Uuid, Refusal> {
         self.of_kind(kind.name())
@@ -133,10 +140,12 @@ pub(crate) fn parse_id(text: &str) -> Result<Uuid, Refusal> {
 
 /// A kind and a UUID from two texts of a path.
 pub(crate) fn parse_entity(kind: &str, id: &str) -> Result<EntityRef, Refusal> {
-    let kind = EntityKind::from_name(kind).ok_or_else(|| {
-        Refusal::bad_request(format!("{kind:?} is not an entity type known here"))
-    })?;
-    Ok(EntityRef { kind, id: parse_id(id)? })
+    Ok(EntityRef { kind: known_kind(kind)?, id: parse_id(id)? })
+}
+
+fn known_kind(kind: &str) -> Result<EntityKind, Refusal> {
+    EntityKind::from_name(kind)
+        .ok_or_else(|| Refusal::bad_request(format!("{kind:?} is not an entity type known here")))
 }
 
 const API_KEY: &str = "API_KEY";

@@ -17,25 +17,28 @@ use thingport_model::page::{Page, PageLink};
 use thingport_model::port::entities::{Entities, Write};
 use thingport_model::port::error::{Conflict, PortError};
 use thingport_model::port::packages::{PackageFilter, PackageRecords};
+use thingport_model::port::sessions::SessionRecords;
 use thingport_model::profile::DeviceProfile;
+use thingport_model::relation::{Relation, RelationKey};
 use thingport_model::rpc::{CallFilter, PersistentCall};
+use thingport_model::session::KeptSession;
 use thingport_model::tenant::{Customer, Tenant, TenantProfile};
 use thingport_model::time::Timestamp;
 use thingport_model::user::{ApiKey, EndedSession, KeyHash, User, UserCredentials};
 use uuid::Uuid;
 
 #[derive(Default)]
-pub(super) struct FakeEntities(Mutex<Tables>);
+pub(super) struct FakeEntities(pub(super) Mutex<Tables>);
 
 #[derive(Clone, Default)]
-struct Tables {
+pub(super) struct Tables {
     tenants: BTreeMap<TenantId, Tenant>,
     tenant_profiles: BTreeMap<TenantProfileId, TenantProfile>,
-    customers: BTreeMap<CustomerId, Customer>,
+    pub(super) customers: BTreeMap<CustomerId, Customer>,
     users: BTreeMap<UserId, User>,
     logins: BTreeMap<UserId, UserCredentials>,
     profiles: BTreeMap<DeviceProfileId, DeviceProfile>,
-    devices: BTreeMap<DeviceId, Device>,
+    pub(super) devices: BTreeMap<DeviceId, Device>,
     credentials: BTreeMap<DeviceId, DeviceCredentials>,
     settings: BTreeMap<String, String>,
     user_settings: BTreeMap<UserId, String>,
@@ -45,6 +48,7 @@ struct Tables {
     calls: BTreeMap<RpcId, PersistentCall>,
     packages: BTreeMap<PackageId, Package>,
     announcements: BTreeMap<(DeviceId, PackageKind), Announcement>,
+    pub(super) relations: BTreeMap<RelationKey, Relation>,
 }
 
 impl Tables {
@@ -92,6 +96,12 @@ impl Tables {
                 self.calls.entry(id).and_modify(|call| call.progress = progress);
             }
             Write::DeleteCall(id) => drop(self.calls.remove(&id)),
+            Write::KeepSession(_) | Write::ForgetSession(_) => {}
+            Write::Relation(it) => drop(self.relations.insert(it.key.clone(), it)),
+            Write::DeleteRelation(key) => drop(self.relations.remove(&key)),
+            Write::DeleteRelations(entity, group) => self
+                .relations
+                .retain(|key, _| key.group != group || ![key.from, key.to].contains(&entity)),
             Write::Package(it) => drop(self.packages.insert(it.id, it)),
             Write::DeletePackage(id) => {
                 let used = self.devices.values().map(|it| it.packages);
@@ -210,6 +220,18 @@ impl PackageRecords for FakeEntities {
 
 type Found<T> = Result<Option<T>, PortError>;
 type Rows<T> = Result<Page<T>, PortError>;
+
+/// No session is kept.
+#[async_trait]
+impl SessionRecords for FakeEntities {
+    async fn kept_sessions(
+        &self,
+        _: Option<DeviceId>,
+        _: u32,
+    ) -> Result<Vec<KeptSession>, PortError> {
+        Ok(Vec::new())
+    }
+}
 
 #[async_trait]
 impl Entities for FakeEntities {

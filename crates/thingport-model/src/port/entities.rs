@@ -16,8 +16,12 @@ use crate::ota::{Announcement, Package, PackageKind};
 use crate::page::{Page, PageLink};
 use crate::port::error::PortError;
 use crate::port::packages::PackageRecords;
+use crate::port::relations::RelationRecords;
+use crate::port::sessions::SessionRecords;
 use crate::profile::DeviceProfile;
+use crate::relation::{Relation, RelationGroup, RelationKey};
 use crate::rpc::{CallFilter, KeptProgress, PersistentCall};
+use crate::session::KeptSession;
 use crate::tenant::{Customer, Tenant, TenantProfile};
 use crate::time::Timestamp;
 use crate::user::{ApiKey, EndedSession, KeyHash, LoginChange, User, UserCredentials};
@@ -59,7 +63,7 @@ pub enum Write {
     /// Create or replace; a device has exactly one record.
     DeviceCredentials(DeviceCredentials),
     /// Remove with what belongs to it (a device's credentials and persistent calls; a customer's users, and its devices
-    /// become unassigned; everything of a tenant). Leaves a note in the outbox so that the ledger
+    /// become unassigned; everything of a tenant; the relations of whatever goes). Leaves a note in the outbox so that the ledger
     /// is purged even after a crash.
     Delete(EntityRef),
     /// Refuses the whole write with [`crate::port::error::Conflict::TooMany`] if the tenant, after the
@@ -76,6 +80,16 @@ pub enum Write {
     /// Forget calls of a tenant that ended and were made before the given moment, the oldest first and
     /// at most so many.
     ForgetCalls(TenantId, Timestamp, u32),
+    /// Create or replace the kept session of a device; nothing happens when there is no such device.
+    KeepSession(KeptSession),
+    /// Remove the kept session of a device; no error when there is none.
+    ForgetSession(DeviceId),
+    /// Create or replace; refused with [`crate::port::error::Conflict::Reference`] unless both ends exist.
+    Relation(Relation),
+    /// Remove.
+    DeleteRelation(RelationKey),
+    /// Remove all relations of a group that begin or end at this entity; no error when there is none.
+    DeleteRelations(EntityRef, RelationGroup),
     /// Create or replace.
     Package(Package),
     /// Remove; refused with [`crate::port::error::Conflict::InUse`] while a device or profile has it.
@@ -100,7 +114,7 @@ pub enum Write {
 
 /// Keeps entities. Every call may wait for a disk or a network.
 #[async_trait]
-pub trait Entities: PackageRecords {
+pub trait Entities: PackageRecords + RelationRecords + SessionRecords {
     /// Applies all writes or none, durably.
     async fn write(&self, writes: Vec<Write>) -> Result<(), PortError>;
 

@@ -19,8 +19,10 @@ use super::document::{
 };
 use super::packages;
 use super::query::{count, login, one};
+use super::relations;
 use super::search::searchable;
-use super::statement::{put, remove, run};
+use super::sessions;
+use super::statement::{put, remove, run, table};
 
 /// Applies one step.
 pub(super) fn apply(connection: &Connection, write: &Write) -> Result<(), PortError> {
@@ -47,6 +49,11 @@ pub(super) fn apply(connection: &Connection, write: &Write) -> Result<(), PortEr
         Write::ForgetCalls(tenant, before, limit) => {
             calls::forget(connection, *tenant, *before, *limit)
         }
+        Write::KeepSession(session) => sessions::put(connection, session),
+        Write::ForgetSession(device) => sessions::delete(connection, *device),
+        Write::Relation(relation) => relations::put(connection, relation),
+        Write::DeleteRelation(key) => relations::delete(connection, key),
+        Write::DeleteRelations(entity, group) => relations::delete_of(connection, *entity, *group),
         Write::Package(package) => packages::put_package(connection, package),
         Write::DeletePackage(id) => packages::delete_package(connection, *id),
         Write::PackageBytesAtMost(tenant, max) => {
@@ -293,17 +300,6 @@ fn delete(connection: &Connection, entity: EntityRef) -> Result<(), PortError> {
     run(connection, sql, &[&(entity.kind as u8), id]).map(drop)
 }
 
-const fn table(kind: EntityKind) -> &'static str {
-    match kind {
-        EntityKind::Tenant => "tenant",
-        EntityKind::TenantProfile => "tenant_profile",
-        EntityKind::Customer => "customer",
-        EntityKind::User => "person",
-        EntityKind::Device => "device",
-        EntityKind::DeviceProfile => "device_profile",
-    }
-}
-
 /// What goes before the row itself, in an order that breaks no reference. The numbers are those of
 /// [`EntityKind`].
 const fn cascade(kind: EntityKind) -> &'static [&'static str] {
@@ -311,20 +307,27 @@ const fn cascade(kind: EntityKind) -> &'static [&'static str] {
         EntityKind::TenantProfile => &[],
         // Its packages are for nobody else.
         EntityKind::DeviceProfile => &[
+            RELATIONS,
             "UPDATE device_profile SET firmware_id = NULL, software_id = NULL WHERE id = $1",
             "DELETE FROM package WHERE profile_id = $1",
         ],
         EntityKind::Device => &[
+            RELATIONS,
             "DELETE FROM announcement WHERE device_id = $1",
             "DELETE FROM device_credentials WHERE device_id = $1",
             "DELETE FROM rpc WHERE device_id = $1",
+            "DELETE FROM kept_session WHERE device_id = $1",
         ],
         EntityKind::User => &[
+            RELATIONS,
             "DELETE FROM person_login WHERE person_id = $1",
             "DELETE FROM person_settings WHERE person_id = $1",
             "DELETE FROM api_key WHERE person_id = $1",
         ],
         EntityKind::Customer => &[
+            RELATIONS,
+            "DELETE FROM relation WHERE from_id IN (SELECT id FROM person WHERE customer_id = $1) \
+             OR to_id IN (SELECT id FROM person WHERE customer_id = $1)",
             "INSERT INTO outbox (kind, id) SELECT 4, id FROM person WHERE customer_id = $1 \
              ON CONFLICT DO NOTHING",
             "DELETE FROM person_login WHERE person_id IN \
@@ -337,6 +340,7 @@ const fn cascade(kind: EntityKind) -> &'static [&'static str] {
             "UPDATE device SET customer_id = NULL, version = version + 1 WHERE customer_id = $1",
         ],
         EntityKind::Tenant => &[
+            "DELETE FROM relation WHERE tenant_id = $1",
             "INSERT INTO outbox (kind, id) SELECT 5, id FROM device WHERE tenant_id = $1 \
              ON CONFLICT DO NOTHING",
             "INSERT INTO outbox (kind, id) SELECT 6, id FROM device_profile WHERE tenant_id = $1 \
@@ -348,6 +352,8 @@ const fn cascade(kind: EntityKind) -> &'static [&'static str] {
             "DELETE FROM device_credentials WHERE device_id IN \
              (SELECT id FROM device WHERE tenant_id = $1)",
             "DELETE FROM rpc WHERE device_id IN (SELECT id FROM device WHERE tenant_id = $1)",
+            "DELETE FROM kept_session WHERE device_id IN \
+             (SELECT id FROM device WHERE tenant_id = $1)",
             "DELETE FROM announcement WHERE device_id IN \
              (SELECT id FROM device WHERE tenant_id = $1)",
             "DELETE FROM device WHERE tenant_id = $1",
@@ -366,3 +372,6 @@ const fn cascade(kind: EntityKind) -> &'static [&'static str] {
         ],
     }
 }
+
+/// Ids of whatever kinds are different.
+const RELATIONS: &str = "DELETE FROM relation WHERE from_id = $1 OR to_id = $1";

@@ -100,4 +100,5 @@ const UNIQUE: &[(&str, Conflict)] = &[
     // A record that exists already was to be created.
     (".id", Conflict::Version),
     ("device_credentials.device_id", Conflict::Version),
+    ("relation.to_id", Conflict::Version),
 ];

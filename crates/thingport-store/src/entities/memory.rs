@@ -3,7 +3,9 @@
 mod activity;
 mod calls;
 mod packages;
+mod relations;
 mod rules;
+mod sessions;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +23,9 @@ use thingport_model::page::{Page, PageLink};
 use thingport_model::port::entities::{Entities, Write};
 use thingport_model::port::error::PortError;
 use thingport_model::profile::DeviceProfile;
+use thingport_model::relation::{Relation, RelationKey};
 use thingport_model::rpc::{CallFilter, PersistentCall};
+use thingport_model::session::KeptSession;
 use thingport_model::tenant::{Address, Customer, Tenant, TenantProfile};
 use thingport_model::time::Timestamp;
 use thingport_model::user::{ApiKey, EndedSession, KeyHash, User, UserCredentials};
@@ -57,6 +61,8 @@ struct State {
     calls: BTreeMap<RpcId, PersistentCall>,
     packages: BTreeMap<PackageId, Package>,
     announcements: BTreeMap<(DeviceId, PackageKind), Announcement>,
+    relations: BTreeMap<RelationKey, Relation>,
+    kept_sessions: BTreeMap<DeviceId, KeptSession>,
     settings: BTreeMap<String, String>,
     outbox: BTreeSet<EntityRef>,
 }

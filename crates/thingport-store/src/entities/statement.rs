@@ -1,6 +1,7 @@
 //! One statement of a write, and what it means when it breaks a rule; one versioned row.
 
 use rusqlite::{Connection, ToSql};
+use thingport_model::id::EntityKind;
 use thingport_model::port::error::{Conflict, PortError};
 use uuid::Uuid;
 
@@ -59,6 +60,18 @@ fn stale(connection: &Connection, table: &str, id: Uuid) -> Result<Conflict, Por
     let mut statement = connection.prepare_cached(&sql).map_err(fault)?;
     let rows: i64 = statement.query_row([id.as_bytes()], |row| row.get(0)).map_err(fault)?;
     Ok(if rows == 0 { Conflict::Missing } else { Conflict::Version })
+}
+
+/// Where entities of this kind are.
+pub(super) const fn table(kind: EntityKind) -> &'static str {
+    match kind {
+        EntityKind::Tenant => "tenant",
+        EntityKind::TenantProfile => "tenant_profile",
+        EntityKind::Customer => "customer",
+        EntityKind::User => "person",
+        EntityKind::Device => "device",
+        EntityKind::DeviceProfile => "device_profile",
+    }
 }
 
 /// How many rows it touched; a broken reference leads nowhere.

@@ -73,6 +73,13 @@ impl State {
             Write::CallProgress(id, progress) => self.call_progress(id, progress),
             Write::DeleteCall(id) => free(self.calls.remove(&id).is_some(), Conflict::Missing)?,
             Write::ForgetCalls(tenant, before, limit) => self.forget_calls(tenant, before, limit),
+            Write::KeepSession(row) => self.keep_session(row),
+            Write::ForgetSession(device) => drop(self.kept_sessions.remove(&device)),
+            Write::Relation(row) => self.put_relation(row)?,
+            Write::DeleteRelation(key) => {
+                free(self.relations.remove(&key).is_some(), Conflict::Missing)?;
+            }
+            Write::DeleteRelations(entity, group) => self.delete_relations(entity, group),
             Write::Package(_)
             | Write::DeletePackage(_)
             | Write::PackageBytesAtMost(..)
@@ -177,6 +184,7 @@ impl State {
             EntityKind::DeviceProfile => self.delete_profile(DeviceProfileId(entity.id))?,
         };
         free(existed, Conflict::Missing)?;
+        self.forget_relations(entity);
         self.outbox.insert(entity);
         Ok(())
     }
@@ -190,6 +198,7 @@ impl State {
             self.profiles.remove(&profile);
             self.outbox.insert(profile.entity());
         }
+        self.relations.retain(|_, row| row.tenant_id != id);
         self.packages.retain(|_, row| row.tenant_id != id);
         for user in ids(&self.users, |row| row.tenant_id == id) {
             self.delete_user(user);
@@ -210,6 +219,7 @@ impl State {
 
     fn delete_customer(&mut self, id: CustomerId) -> bool {
         for user in ids(&self.users, |row| row.customer_id == Some(id)) {
+            self.forget_relations(user.entity());
             self.delete_user(user);
             self.outbox.insert(user.entity());
         }
@@ -231,6 +241,7 @@ impl State {
         self.credentials.retain(|_, row| row.device_id != id);
         self.announcements.retain(|(device, _), _| *device != id);
         self.calls.retain(|_, row| row.device_id != id);
+        self.kept_sessions.remove(&id);
         self.activities.remove(&id);
         self.devices.remove(&id).is_some()
     }
