@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Attributes(Subscription),
     /// History only.
     History(Subscription),
+    /// The trace of a device; our own.
+    Trace(Subscription),
     /// Something this server does not serve: answered with an error.
     Unknown(Unknown),
 }
@@ -165,6 +167,13 @@ fn read_command(
         "tsSubCmds" | "TIMESERIES" => Command::Series(command()?),
         "attrSubCmds" | "ATTRIBUTES" => Command::Attributes(command()?),
         "historyCmds" | "TIMESERIES_HISTORY" => Command::History(command()?),
+        "TRACE" => Command::Trace(command()?),
+        "TRACE_UNSUBSCRIBE" => Command::Trace(Subscription {
+            unsubscribe: Some(true),
+            // So that it does not end everything (W-18).
+            entity_id: Some("one".to_owned()),
+            ..command()?
+        }),
         ended if ended.ends_with("UNSUBSCRIBE") || ended.ends_with("UnsubscribeCmds") => {
             return Ok(None);
         }
@@ -222,8 +231,8 @@ impl Update {
         self.data.is_empty()
     }
 
-    /// The message for subscription `id`.
-    pub(crate) fn message(mut self, id: i64) -> String {
+    /// The message without the subscription's number, which [`message`] puts before it.
+    pub(crate) fn text(mut self) -> String {
         for points in self.data.values_mut() {
             // Stable: of two points of one moment the one added last is the newer.
             points.reverse();
@@ -235,11 +244,8 @@ impl Update {
             .filter_map(|(key, points)| Some((key.clone(), json!(points.first()?.0.ms()))))
             .collect();
         let data: Map<String, Value> = self.data.into_iter().map(series).collect();
-        json!({
-            "subscriptionId": id, "errorCode": 0, "errorMsg": null,
-            "data": data, "latestValues": newest,
-        })
-        .to_string()
+        json!({ "errorCode": 0, "errorMsg": null, "data": data, "latestValues": newest })
+            .to_string()
     }
 
     fn push(&mut self, key: &str, at: Timestamp, text: String) {
@@ -255,6 +261,13 @@ impl Update {
 fn series((key, points): (String, Vec<(Timestamp, String)>)) -> (String, Value) {
     let points = points.into_iter().map(|(at, text)| json!([at.ms(), text]));
     (key, points.collect())
+}
+
+/// The message for subscription `id`, of a text that any number of subscriptions may share: an object
+/// with members.
+pub(crate) fn message(id: i64, text: &str) -> String {
+    let members = text.strip_prefix('{').unwrap_or(text);
+    format!("{{\"subscriptionId\":{id},{members}")
 }
 
 /// The message that refuses a command (W-16).
@@ -363,7 +376,7 @@ mod tests {
         update.point("doubleKey", at, ValueRef::Double(42.0));
         let expected: Value =
             serde_json::from_str(include_str!("../../testdata/17-C.json")).expect("JSON");
-        assert_eq!(update.message(17), expected.to_string());
+        assert_eq!(message(17, &update.text()), expected.to_string());
     }
 
     #[test]
@@ -373,13 +386,13 @@ mod tests {
         update.point("a", Timestamp(3), ValueRef::String("x"));
         update.point("a", Timestamp(3), ValueRef::String("y"));
         update.gone("b");
-        let message: Value = serde_json::from_str(&update.message(0)).expect("JSON");
+        let message: Value = serde_json::from_str(&update.text()).expect("JSON");
         assert_eq!(
             message["data"].to_string(),
             r#"{"a":[[3,"y"],[3,"x"],[1,"true"]],"b":[[0,""]]}"#
         );
         assert_eq!(message["latestValues"], json!({"a": 3, "b": 0}));
-        let empty: Value = serde_json::from_str(&Update::default().message(2)).expect("JSON");
+        let empty: Value = serde_json::from_str(&Update::default().text()).expect("JSON");
         assert_eq!((&empty["data"], &empty["latestValues"]), (&json!({}), &json!({})));
     }
 }

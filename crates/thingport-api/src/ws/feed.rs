@@ -9,7 +9,8 @@ use std::sync::Arc;
 use thingport_core::access::Caller;
 use thingport_core::allowance::UpdateAllowance;
 use thingport_core::metrics::Bound;
-use thingport_core::watch::Watch;
+use thingport_core::registry::Generation;
+use thingport_core::watch::{Notice, TextKey, Watch};
 use thingport_model::attribute::{Attribute, Scope};
 use thingport_model::id::{DeviceId, EntityKind, EntityRef};
 use thingport_model::port::ledger::{Committed, Keys};
@@ -19,7 +20,7 @@ use thingport_model::user::Authority;
 use thingport_model::value::Value;
 
 use super::command::{
-    BAD_REQUEST, INTERNAL, NOT_ALLOWED, Subscription, TOO_MANY_UPDATES, Update, error,
+    BAD_REQUEST, INTERNAL, NOT_ALLOWED, Subscription, TOO_MANY_UPDATES, Update, error, message,
 };
 use super::outbox::Outbox;
 use crate::api::Api;
@@ -93,29 +94,27 @@ impl Feed {
             update.point(&reading.key, reading.at, reading.value.borrowed());
             sent.remember(reading);
         }
-        self.outbox.send(update.message(self.command.cmd_id));
+        self.outbox.send(message(self.command.cmd_id, &update.text()));
         sent.first = found;
         Ok((subject, watch, sent))
     }
 
     async fn follow_series(&self, subject: &Subject, mut watch: Watch, mut sent: Sent) {
-        let mut held_back = false;
-        while let Some(change) = self.next(&mut watch).await {
-            let mut update = Update::default();
-            match &*change {
-                Committed::Telemetry(readings) => {
-                    sent.take(subject, readings, &mut update);
-                }
+        let mut delivery = Delivery::default();
+        while let Some(notice) = self.next(&mut watch).await {
+            let text = match &notice.change {
+                Committed::Telemetry(readings) => sent.take(subject, readings, &notice),
                 Committed::TelemetryDeleted(keys) => {
                     let keys = keys.iter().filter(|key| subject.wants(key)).cloned().collect();
-                    if self.reread(subject, keys, &mut sent, &mut update).await.is_err() {
-                        return;
+                    match self.reread(subject, keys, &mut sent).await {
+                        Ok(update) => (!update.is_empty()).then(|| update.text().into()),
+                        Err(_) => return,
                     }
                 }
                 Committed::Purged => return,
-                Committed::AttributesSet(..) | Committed::AttributesDeleted(..) => {}
-            }
-            if !self.deliver(subject.entity, update, &mut held_back).await {
+                Committed::AttributesSet(..) | Committed::AttributesDeleted(..) => None,
+            };
+            if !self.deliver(subject.entity, text, &mut delivery).await {
                 return;
             }
         }
@@ -127,8 +126,8 @@ impl Feed {
         subject: &Subject,
         keys: Vec<String>,
         sent: &mut Sent,
-        update: &mut Update,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Update, Refusal> {
+        let mut update = Update::default();
         let telemetry = &self.api.node().telemetry;
         let named = Keys::Named(keys.clone());
         let left = telemetry.latest(&self.caller, subject.entity, named).await?;
@@ -145,7 +144,7 @@ impl Feed {
                 Some(_) => {}
             }
         }
-        Ok(())
+        Ok(update)
     }
 
     async fn begin_attributes(&self) -> Result<(Subject, Vec<Scope>, Watch), Refusal> {
@@ -163,28 +162,30 @@ impl Feed {
             let found = attributes.read(&self.caller, subject.entity, *scope, subject.keys());
             put(&mut update, found.await?.iter());
         }
-        self.outbox.send(update.message(self.command.cmd_id));
+        self.outbox.send(message(self.command.cmd_id, &update.text()));
         Ok((subject, scopes, watch))
     }
 
     async fn follow_attributes(&self, subject: &Subject, scopes: &[Scope], mut watch: Watch) {
-        let mut held_back = false;
-        while let Some(change) = self.next(&mut watch).await {
-            let mut update = Update::default();
-            match &*change {
+        let mut delivery = Delivery::default();
+        while let Some(notice) = self.next(&mut watch).await {
+            let text = match &notice.change {
                 Committed::AttributesSet(scope, set) if scopes.contains(scope) => {
-                    put(&mut update, set.iter().filter(|it| subject.wants(&it.key)));
+                    let set: Vec<_> = set.iter().enumerate().collect();
+                    let wanted = set.iter().filter(|(_, it)| subject.wants(&it.key)).copied();
+                    shared(&notice, ATTRIBUTES, wanted, |update, it| put(update, [it].into_iter()))
                 }
                 Committed::AttributesDeleted(scope, keys) if scopes.contains(scope) => {
-                    keys.iter().filter(|key| subject.wants(key)).for_each(|key| update.gone(key));
+                    let wanted = keys.iter().enumerate().filter(|(_, key)| subject.wants(key));
+                    shared(&notice, ATTRIBUTES, wanted, |update, key| update.gone(key))
                 }
                 Committed::Purged => return,
                 Committed::AttributesSet(..)
                 | Committed::AttributesDeleted(..)
                 | Committed::Telemetry(_)
-                | Committed::TelemetryDeleted(_) => {}
-            }
-            if !self.deliver(subject.entity, update, &mut held_back).await {
+                | Committed::TelemetryDeleted(_) => None,
+            };
+            if !self.deliver(subject.entity, text, &mut delivery).await {
                 return;
             }
         }
@@ -200,7 +201,7 @@ impl Feed {
         for reading in self.read_history(&subject, start, end).await? {
             update.point(&reading.key, reading.at, reading.value.borrowed());
         }
-        self.outbox.send(update.message(self.command.cmd_id));
+        self.outbox.send(message(self.command.cmd_id, &update.text()));
         Ok(())
     }
 
@@ -263,7 +264,7 @@ impl Feed {
     }
 
     /// The next change; none ends the subscription. A watch that gave up ends the session.
-    async fn next(&self, watch: &mut Watch) -> Option<Arc<Committed>> {
+    async fn next(&self, watch: &mut Watch) -> Option<Arc<Notice>> {
         let change = watch.next().await;
         if change.is_none() {
             self.outbox.overflow();
@@ -271,38 +272,49 @@ impl Feed {
         change
     }
 
-    /// Sends an update that says something, or says once that the session has had too many (W-7);
-    /// `held_back` remembers that it was said. False when the caller may no longer see it (W-19).
-    async fn deliver(&self, entity: EntityRef, update: Update, held_back: &mut bool) -> bool {
-        if update.is_empty() {
-            return true;
-        }
-        if !self.may_still_read(entity).await {
+    /// Sends an update, if there is one, or says once that the session has had too many (W-7). False
+    /// when the caller may no longer see it (W-19).
+    async fn deliver(
+        &self,
+        entity: EntityRef,
+        text: Option<Arc<str>>,
+        delivery: &mut Delivery,
+    ) -> bool {
+        let Some(text) = text else { return true };
+        if !self.may_still_read(entity, delivery).await {
             return false;
         }
         let node = self.api.node();
         let allowed = self.allowance.take(node.clock.monotonic_ms());
         if allowed {
-            self.outbox.send(update.message(self.command.cmd_id));
+            self.outbox.send(message(self.command.cmd_id, &text));
         } else {
             node.metrics.count_bound(Bound::WebSocketUpdates);
-            if !*held_back {
+            if !delivery.held_back {
                 self.outbox.send(error(self.command.cmd_id, TOO_MANY_UPDATES, HELD_BACK));
             }
         }
-        *held_back = !allowed;
+        delivery.held_back = !allowed;
         true
     }
 
-    /// Only what a customer user may see can change while the entity lives: by another assignment.
-    async fn may_still_read(&self, entity: EntityRef) -> bool {
+    /// Only what a customer user may see can change while the entity lives: by another assignment. It
+    /// is asked for again when some device was written since.
+    async fn may_still_read(&self, entity: EntityRef, delivery: &mut Delivery) -> bool {
         if self.caller.authority != Authority::CustomerUser || entity.kind != EntityKind::Device {
             return true;
         }
-        self.api.node().registry.device(&self.caller, DeviceId(entity.id)).await.is_ok()
+        let registry = &self.api.node().registry;
+        let asked_at = Some(registry.logins_generation());
+        if delivery.allowed_at == asked_at {
+            return true;
+        }
+        let is_allowed = registry.device(&self.caller, DeviceId(entity.id)).await.is_ok();
+        delivery.allowed_at = asked_at.filter(|_| is_allowed);
+        is_allowed
     }
 
-    fn refuse(&self, refusal: &Refusal) {
+    pub(super) fn refuse(&self, refusal: &Refusal) {
         let code = match refusal.status().as_u16() {
             403 | 404 => NOT_ALLOWED,
             500.. => INTERNAL,
@@ -310,6 +322,41 @@ impl Feed {
         };
         self.outbox.send(error(self.command.cmd_id, code, refusal.message()));
     }
+}
+
+/// What delivering to one subscription remembers.
+#[derive(Default)]
+struct Delivery {
+    /// It was said that updates are left out.
+    held_back: bool,
+    /// When the caller was last found to see the entity.
+    allowed_at: Option<Generation>,
+}
+
+/// The text of these parts of a change, written once for all who want the same; none when there is no
+/// part.
+fn shared<T>(
+    notice: &Notice,
+    form: u8,
+    parts: impl Iterator<Item = (usize, T)>,
+    put: impl Fn(&mut Update, T),
+) -> Option<Arc<str>> {
+    let parts: Vec<_> = parts.collect();
+    let places = parts.iter().map(|(at, _)| u32::try_from(*at).ok().filter(|at| *at < u64::BITS));
+    let bits = places.map(|at| at.map(|at| 1_u64 << at)).try_fold(0, |all, bit| Some(all | bit?));
+    if parts.is_empty() {
+        return None;
+    }
+    let write = || {
+        let mut update = Update::default();
+        parts.into_iter().for_each(|(_, part)| put(&mut update, part));
+        update.text()
+    };
+    Some(match bits {
+        Some(parts) => notice.text(TextKey { form, parts }, write),
+        // More parts than there are bits: seldom, and not worth sharing.
+        None => write().into(),
+    })
 }
 
 /// What a subscription to readings has sent so far.
@@ -331,21 +378,28 @@ impl Sent {
         }
     }
 
-    /// Adds what one message brought, unless it is older than what was sent of its key (W-12, W-14).
-    fn take(&mut self, subject: &Subject, readings: &[Reading], update: &mut Update) {
+    /// The text of what one message brought, without what is older than what was sent of its key
+    /// (W-12, W-14); none when nothing is left.
+    fn take(
+        &mut self,
+        subject: &Subject,
+        readings: &[Reading],
+        notice: &Notice,
+    ) -> Option<Arc<str>> {
         let fresh: Vec<_> = readings
             .iter()
-            .filter(|it| subject.wants(&it.key))
-            .filter(|it| self.newest.get(&it.key).is_none_or(|newest| *newest <= it.at))
+            .enumerate()
+            .filter(|(_, it)| subject.wants(&it.key))
+            .filter(|(_, it)| self.newest.get(&it.key).is_none_or(|newest| *newest <= it.at))
             .collect();
-        if fresh.iter().all(|reading| self.first.contains(reading)) {
-            return;
+        if fresh.iter().all(|(_, reading)| self.first.contains(reading)) {
+            return None;
         }
         self.first = Vec::new();
-        for reading in fresh {
-            update.point(&reading.key, reading.at, reading.value.borrowed());
-            self.remember(reading);
-        }
+        fresh.iter().for_each(|(_, reading)| self.remember(reading));
+        shared(notice, SERIES, fresh.into_iter(), |update, it| {
+            update.point(&it.key, it.at, it.value.borrowed());
+        })
     }
 }
 
@@ -358,6 +412,9 @@ fn put<'a>(update: &mut Update, attributes: impl Iterator<Item = &'a Attribute>)
 
 const HELD_BACK: &str = "more updates than the tenant profile allows this session \
                          (wsUpdatesPerSessionRateLimit); updates are left out until there is room again";
+/// Forms of shared texts.
+const SERIES: u8 = 0;
+const ATTRIBUTES: u8 = 1;
 /// Points of one answer, all keys together.
 const POINTS_MAX: usize = 50_000;
 
@@ -376,10 +433,10 @@ mod tests {
     }
 
     fn take(sent: &mut Sent, subject: &Subject, readings: &[Reading]) -> Option<String> {
-        let mut update = Update::default();
-        sent.take(subject, readings, &mut update);
-        let message: serde_json::Value = serde_json::from_str(&update.message(0)).expect("JSON");
-        Some(message["data"].to_string()).filter(|data| data != "{}")
+        let notice = Notice::new(Committed::Telemetry(readings.to_vec()));
+        let text = sent.take(subject, readings, &notice)?;
+        let message: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        Some(message["data"].to_string())
     }
 
     #[test]
