@@ -12,7 +12,7 @@ use thingport_core::registry::certificates::ServerCertificate;
 use thingport_model::id::TenantId;
 use thingport_model::reading::Readings;
 use thingport_model::time::Timestamp;
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, OnceCell, Semaphore, watch};
 
 use crate::auth::password::Hashing;
 use crate::auth::policy::SecuritySettings;
@@ -39,6 +39,9 @@ pub type DecodeBody =
 /// The CA certificate that devices need to trust this server, PEM; none when there is nothing to give.
 /// Asked at each request, since it may change while the server runs.
 pub type CaPem = Arc<dyn Fn() -> Option<Arc<str>> + Send + Sync>;
+
+/// Makes the OpenAPI document for a version of the server.
+pub(crate) type Describe = fn(&str) -> String;
 
 /// Which form a body has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +73,10 @@ pub struct Api {
     strangers: AtomicUsize,
     draining: watch::Sender<bool>,
     server_certificates: ServerCertificates,
-    /// The OpenAPI document; made when the router is.
-    document: OnceLock<Bytes>,
+    /// How the OpenAPI document is made; known when the router is.
+    describe: OnceLock<Describe>,
+    /// The OpenAPI document, once somebody asked for it.
+    document: OnceCell<Bytes>,
 }
 
 impl Api {
@@ -92,7 +97,8 @@ impl Api {
             strangers: AtomicUsize::new(0),
             draining: watch::Sender::new(false),
             server_certificates: Arc::new(Vec::new),
-            document: OnceLock::new(),
+            describe: OnceLock::new(),
+            document: OnceCell::new(),
             node,
             config,
             keys,
@@ -154,13 +160,24 @@ impl Api {
     }
 
     /// The OpenAPI document; empty before there is a router.
-    pub(crate) fn document(&self) -> Bytes {
-        self.document.get().cloned().unwrap_or_default()
+    ///
+    /// It is made when it is first asked for: most servers never are. And beside the runtime, by a
+    /// thread that ends soon, because what it is made of would leave 10 MB full of holes behind.
+    pub(crate) async fn document(&self) -> Bytes {
+        self.document.get_or_init(|| self.make_document()).await.clone()
     }
 
-    pub(crate) fn set_document(&self, document: String) {
-        // A second router has the same routes, so its document may be dropped.
-        let _ = self.document.set(document.into());
+    async fn make_document(&self) -> Bytes {
+        let Some(describe) = self.describe.get().copied() else { return Bytes::new() };
+        let version = self.config.version.clone();
+        let made = tokio::task::spawn_blocking(move || describe(&version));
+        // It fails only if making it panicked, which tests would have seen.
+        made.await.unwrap_or_default().into()
+    }
+
+    pub(crate) fn set_describe(&self, describe: Describe) {
+        // A second router has the same routes, so how they are described is the same, too.
+        let _ = self.describe.set(describe);
     }
 
     /// The CA certificate to hand out.

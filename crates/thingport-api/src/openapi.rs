@@ -28,7 +28,7 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 async fn document(State(api): State<Arc<Api>>) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], api.document()).into_response()
+    ([(header::CONTENT_TYPE, "application/json")], api.document().await).into_response()
 }
 
 /// The document for these routes, as JSON.

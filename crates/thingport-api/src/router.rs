@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{Method, Uri};
+use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower_http::cors::{AllowHeaders, AllowMethods, Any, CorsLayer};
@@ -22,7 +22,7 @@ use crate::{openapi, rest, ui, ws};
 /// It has a fallback of its own; whatever the caller merges with it must have none.
 pub fn router(api: Arc<Api>) -> Router {
     let routes = routes();
-    api.set_document(openapi::describe(&routes, &api.config().version));
+    api.set_describe(|version| openapi::describe(&self::routes(), version));
     let mut router = Router::new();
     for route in routes {
         let run = match route.who {
@@ -58,11 +58,16 @@ pub(crate) fn routes() -> Vec<Route> {
     routes
 }
 
-/// An unknown path: the error object under `/api`, the start page with 404 elsewhere (G-5).
-async fn unknown(State(api): State<Arc<Api>>, method: Method, uri: Uri) -> Response {
+/// What is no route: the error object under `/api`, the page elsewhere (G-5).
+async fn unknown(
+    State(api): State<Arc<Api>>,
+    method: Method,
+    uri: Uri,
+    asked: HeaderMap,
+) -> Response {
     let is_page = matches!(method, Method::GET | Method::HEAD) && !uri.path().starts_with("/api");
     if is_page {
-        return ui::not_found(&api);
+        return ui::elsewhere(&api, uri.path(), &asked);
     }
     Refusal::not_found(format!("there is no {method} {}", uri.path())).into_response()
 }

@@ -17,6 +17,7 @@ mod chunk;
 mod codec;
 mod flush;
 mod head;
+mod jobs;
 mod layout;
 mod line;
 mod log;

@@ -9,7 +9,6 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
@@ -23,6 +22,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::disk::is_full;
+use crate::jobs::{self, Jobs, NotPut, Waiting};
 
 /// Files in the directory `packages` of a data directory.
 pub struct DirPackages {
@@ -42,7 +42,7 @@ struct Unfinished {
 
 /// Threads that work off a queue; dropping it lets them finish what waits.
 struct Workers {
-    jobs: Option<SyncSender<Job>>,
+    jobs: Option<Jobs<Job>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -153,7 +153,7 @@ impl Drop for Unfinished {
 
 impl Workers {
     fn start(name: &str, count: usize) -> io::Result<Self> {
-        let (jobs, waiting) = sync_channel(JOBS_WAITING_MAX);
+        let (jobs, waiting) = jobs::line(JOBS_WAITING_MAX);
         let waiting = Arc::new(Mutex::new(waiting));
         let mut threads = Vec::with_capacity(count);
         for _ in 0..count {
@@ -174,12 +174,12 @@ impl Workers {
             let _ = answer.send(job());
         });
         let jobs = self.jobs.as_ref().ok_or_else(ended)?;
-        match jobs.try_send(job) {
+        match jobs.put(job) {
             Ok(()) => answered.await.map_err(|_| ended())?,
-            Err(TrySendError::Full(_)) => Err(PortError::Unavailable(format!(
+            Err(NotPut::Full) => Err(PortError::Unavailable(format!(
                 "{JOBS_WAITING_MAX} reads or writes of packages wait already"
             ))),
-            Err(TrySendError::Disconnected(_)) => Err(ended()),
+            Err(NotPut::Ended) => Err(ended()),
         }
     }
 }
@@ -194,13 +194,13 @@ impl Drop for Workers {
     }
 }
 
-fn work(waiting: &Mutex<Receiver<Job>>) {
+fn work(waiting: &Mutex<Waiting<Job>>) {
     loop {
         // The lock is held while waiting: one thread waits for a job, the others for the lock.
-        let job = waiting.lock().recv();
+        let job = waiting.lock().next();
         match job {
-            Ok(job) => job(),
-            Err(_) => return,
+            Some(job) => job(),
+            None => return,
         }
     }
 }

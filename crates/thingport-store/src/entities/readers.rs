@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
@@ -12,10 +11,11 @@ use tokio::sync::oneshot;
 
 use super::fault::OpenError;
 use super::schema;
+use crate::jobs::{self, Jobs, NotPut, Waiting};
 
 /// Queue of the readers; dropping it lets them finish what waits and end.
 pub(super) struct Readers {
-    questions: Option<SyncSender<Question>>,
+    questions: Option<Jobs<Question>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -24,7 +24,7 @@ type Question = Box<dyn FnOnce(&Connection) + Send>;
 impl Readers {
     /// Starts the threads on a database that exists already.
     pub(super) fn start(path: &Path) -> Result<Self, OpenError> {
-        let (questions, waiting) = sync_channel(READS_WAITING_MAX);
+        let (questions, waiting) = jobs::line(READS_WAITING_MAX);
         let waiting = Arc::new(Mutex::new(waiting));
         let mut threads = Vec::with_capacity(READERS);
         for _ in 0..READERS {
@@ -51,12 +51,12 @@ impl Readers {
             let _ = answer.send(question(connection));
         });
         let questions = self.questions.as_ref().ok_or_else(ended)?;
-        match questions.try_send(question) {
+        match questions.put(question) {
             Ok(()) => answered.await.map_err(|_| ended())?,
-            Err(TrySendError::Full(_)) => Err(PortError::Unavailable(format!(
+            Err(NotPut::Full) => Err(PortError::Unavailable(format!(
                 "{READS_WAITING_MAX} reads of entities wait already"
             ))),
-            Err(TrySendError::Disconnected(_)) => Err(ended()),
+            Err(NotPut::Ended) => Err(ended()),
         }
     }
 }
@@ -78,13 +78,13 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-fn work(connection: &Connection, waiting: &Mutex<Receiver<Question>>) {
+fn work(connection: &Connection, waiting: &Mutex<Waiting<Question>>) {
     loop {
         // The lock is held while waiting: one thread waits for a question, the others for the lock.
-        let question = waiting.lock().recv();
+        let question = waiting.lock().next();
         match question {
-            Ok(question) => question(connection),
-            Err(_) => return,
+            Some(question) => question(connection),
+            None => return,
         }
     }
 }

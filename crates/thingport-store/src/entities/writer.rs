@@ -1,6 +1,5 @@
 //! The one thread that writes. Writes that wait while it commits share the next commit.
 
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
@@ -11,10 +10,11 @@ use tokio::sync::oneshot;
 use super::apply::apply;
 use super::fault::OpenError;
 use super::query::fault;
+use crate::jobs::{self, Jobs, NotPut, Waiting};
 
 /// Queue of the writer; dropping it lets the writer finish what waits and end.
 pub(super) struct Writer {
-    jobs: Option<SyncSender<Job>>,
+    jobs: Option<Jobs<Job>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -26,7 +26,7 @@ struct Job {
 impl Writer {
     /// Starts the thread on a connection that nobody else uses.
     pub(super) fn start(connection: Connection) -> Result<Self, OpenError> {
-        let (jobs, waiting) = sync_channel(WRITES_WAITING_MAX);
+        let (jobs, waiting) = jobs::line(WRITES_WAITING_MAX);
         let thread = std::thread::Builder::new()
             .name("entities-write".to_owned())
             .stack_size(STACK_BYTES)
@@ -39,12 +39,12 @@ impl Writer {
     pub(super) async fn write(&self, writes: Vec<Write>) -> Result<(), PortError> {
         let (answer, answered) = oneshot::channel();
         let jobs = self.jobs.as_ref().ok_or_else(ended)?;
-        match jobs.try_send(Job { writes, answer }) {
+        match jobs.put(Job { writes, answer }) {
             Ok(()) => answered.await.map_err(|_| ended())?,
-            Err(TrySendError::Full(_)) => Err(PortError::Unavailable(format!(
+            Err(NotPut::Full) => Err(PortError::Unavailable(format!(
                 "{WRITES_WAITING_MAX} writes of entities wait already"
             ))),
-            Err(TrySendError::Disconnected(_)) => Err(ended()),
+            Err(NotPut::Ended) => Err(ended()),
         }
     }
 }
@@ -59,11 +59,11 @@ impl Drop for Writer {
     }
 }
 
-fn work(connection: &Connection, waiting: &Receiver<Job>) {
+fn work(connection: &Connection, waiting: &Waiting<Job>) {
     let mut broken = None;
-    while let Ok(first) = waiting.recv() {
+    while let Some(first) = waiting.next() {
         let mut jobs = vec![first];
-        jobs.extend(waiting.try_iter().take(COMMIT_JOBS_MAX - 1));
+        jobs.extend(waiting.present().take(COMMIT_JOBS_MAX - 1));
         match &broken {
             None => broken = commit(connection, jobs).err(),
             // After a failed sync nobody knows what is on the disk: nothing more until a restart.

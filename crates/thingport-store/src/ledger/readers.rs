@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -15,12 +14,13 @@ use thingport_model::port::error::PortError;
 use super::Shared;
 use super::thread::spawn;
 use crate::book::Book;
+use crate::jobs::{self, Jobs, NotPut, Waiting};
 use crate::shelf::ShelfError;
 
 /// The line in front of the readers, and the place beside it.
 pub(super) struct Readers {
     shared: Arc<Shared>,
-    line: Mutex<Option<SyncSender<Question>>>,
+    line: Mutex<Option<Jobs<Question>>>,
     place: Place,
 }
 
@@ -43,7 +43,7 @@ type Question = Box<dyn FnOnce(&Book) + Send>;
 
 impl Readers {
     pub(super) fn start(shared: &Arc<Shared>) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
-        let (sender, receiver) = sync_channel(shared.config.reads_waiting_max);
+        let (sender, receiver) = jobs::line(shared.config.reads_waiting_max);
         let receiver = Arc::new(Mutex::new(receiver));
         let threads = (0..shared.config.readers.max(1)).map(|number| {
             let (shared, receiver) = (Arc::clone(shared), Arc::clone(&receiver));
@@ -87,13 +87,13 @@ impl Readers {
 
     fn put(&self, question: Question) -> Result<(), PortError> {
         let sender = self.line.lock();
-        let sent = sender.as_ref().map(|sender| sender.try_send(question));
+        let sent = sender.as_ref().map(|sender| sender.put(question));
         match sent {
             Some(Ok(())) => Ok(()),
-            Some(Err(TrySendError::Full(_))) => {
+            Some(Err(NotPut::Full)) => {
                 Err(PortError::Unavailable("reads_waiting_max questions wait already".to_owned()))
             }
-            Some(Err(TrySendError::Disconnected(_))) | None => {
+            Some(Err(NotPut::Ended)) | None => {
                 Err(PortError::Unavailable("the ledger is closed".to_owned()))
             }
         }
@@ -118,10 +118,10 @@ impl Drop for Turn<'_> {
     }
 }
 
-fn run(shared: &Shared, questions: &Mutex<Receiver<Question>>) {
+fn run(shared: &Shared, questions: &Mutex<Waiting<Question>>) {
     loop {
-        let next = questions.lock().recv();
-        let Ok(question) = next else { return };
+        let next = questions.lock().next();
+        let Some(question) = next else { return };
         question(&shared.book);
     }
 }
