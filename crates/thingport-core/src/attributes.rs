@@ -1,6 +1,8 @@
 //! Attributes, as people read and write them and as devices ask for them and are told of changes. What
 //! devices write comes in through `reception`.
 
+mod owed;
+
 use std::sync::Arc;
 
 use thingport_model::attribute::{Attribute, Scope};
@@ -14,9 +16,11 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::access::Caller;
 use crate::activity::{self, Activity};
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::presence::Presence;
 use crate::registry::Registry;
+use crate::sessions::Sessions;
 use crate::telemetry::{append, may_read, may_write};
 
 /// Attributes for people, whose calls are checked against tenant and role, and for devices.
@@ -25,6 +29,8 @@ pub struct Attributes {
     ledger: Arc<dyn Ledger>,
     presence: Arc<Presence>,
     activity: Arc<Activity>,
+    sessions: Arc<Sessions>,
+    clock: Arc<dyn Clock>,
     turns: Turns,
 }
 
@@ -49,8 +55,9 @@ impl Attributes {
         ledger: Arc<dyn Ledger>,
         presence: Arc<Presence>,
         activity: Arc<Activity>,
+        (sessions, clock): (Arc<Sessions>, Arc<dyn Clock>),
     ) -> Self {
-        Self { registry, ledger, presence, activity, turns: Turns::default() }
+        Self { registry, ledger, presence, activity, sessions, clock, turns: Turns::default() }
     }
 
     /// Attributes of one scope, sorted by key; unknown keys are left out.
@@ -123,14 +130,15 @@ impl Attributes {
             return self.look_again(entity, scope, attributes.iter().map(|it| it.key)).await;
         };
         let _turn = self.turns.of(device).await;
+        let mark = self.note(device, attributes.iter().map(|it| it.key)).await?;
         append(&*self.ledger, change).await?;
-        if self.presence.wants(device).attributes && !attributes.is_empty() {
+        if self.is_heard(device, mark) && !attributes.is_empty() {
             let set = attributes.iter().map(|it| Attribute {
                 key: it.key.to_owned(),
                 value: it.value.to_owned(),
                 updated_at: it.at,
             });
-            self.presence.tell(device, Downlink::AttributesSet(set.collect()));
+            self.tell(device, mark, Downlink::AttributesSet(set.collect()));
         }
         Ok(())
     }
@@ -151,9 +159,10 @@ impl Attributes {
             return self.look_again(entity, scope, keys.iter().map(String::as_str)).await;
         };
         let _turn = self.turns.of(device).await;
+        let mark = self.note(device, keys.iter().map(String::as_str)).await?;
         append(&*self.ledger, change).await?;
-        if self.presence.wants(device).attributes && !keys.is_empty() {
-            self.presence.tell(device, Downlink::AttributesDeleted(keys.into()));
+        if self.is_heard(device, mark) && !keys.is_empty() {
+            self.tell(device, mark, Downlink::AttributesDeleted(keys.into()));
         }
         Ok(())
     }

@@ -121,6 +121,35 @@ impl Calls {
         });
     }
 
+    /// Those of these attempts whose calls have not ended: only they are worth to be sent again.
+    #[must_use]
+    pub fn open_attempts(&self, device: DeviceId, attempts: Vec<CallToken>) -> Vec<CallToken> {
+        if attempts.is_empty() {
+            return attempts;
+        }
+        let open = self.desk.visit(device, |line, _| {
+            attempts.into_iter().filter(|token| line.is_open(*token)).collect()
+        });
+        open.unwrap_or_default()
+    }
+
+    /// A device took up its session again, in which it listens to calls. Its connection repeats the
+    /// attempts `again` by itself. Unlike [`Self::wanted`] it gives the device nothing again that it
+    /// acknowledged. Does not block.
+    pub fn resumed(&self, login: &DeviceLogin, again: &[CallToken]) {
+        self.desk.visit(login.device_id, |line, scene| {
+            line.resumed(again, scene.present, scene.tokens, scene.out);
+        });
+    }
+
+    /// A device that took up its session subscribed again to calls, to which it listened already. Does
+    /// not block.
+    pub fn renewed(&self, login: &DeviceLogin) {
+        self.desk.visit(login.device_id, |line, scene| {
+            line.renewed(scene.present, scene.tokens, scene.out);
+        });
+    }
+
     /// What became of an attempt to deliver a call. Does not block.
     pub fn progress(&self, device: DeviceId, token: CallToken, progress: CallProgress) {
         self.desk.visit(device, |line, scene| {

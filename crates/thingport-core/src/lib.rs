@@ -31,6 +31,7 @@ pub mod presence;
 pub mod provision;
 pub mod reception;
 pub mod registry;
+pub mod sessions;
 pub mod telemetry;
 pub mod trace;
 pub mod watch;

@@ -149,8 +149,18 @@ bounds! {
     TraceBytes = "trace_bytes_max",
     /// Bytes of one payload in a trace; the rest is left out, its length is kept.
     TracePayload = "trace_payload_max",
+    /// Sessions that are kept over connections; a further one is not.
+    KeptSessions = "kept_sessions_max",
+    /// Messages of a kept session that wait for their acknowledgement; what is larger is not kept.
+    SessionMessages = "session_messages_max",
+    /// Shared attributes whose change a session is owed; then it is owed all of them.
+    SessionKeys = "session_keys_max",
     /// REST requests at once; the next one waits.
     RestRequests = "rest_requests_max",
+    /// Client calls of one tenant or of all that wait for applications; the next one is refused.
+    ClientCallRequests = "client_call_requests_max",
+    /// Applications of one tenant or of all that take client calls; the next one is refused.
+    ClientCallTakers = "client_call_takers_max",
     /// Requests to the receivers of one profile under way; the next one waits.
     WebhookRequestsPerLane = "webhook_requests_per_lane_max",
     /// Requests to all receivers under way; the next one waits.
@@ -242,6 +252,10 @@ pub struct Metrics {
     pub downlinks: Counter,
     /// Messages that devices acknowledged.
     pub downlinks_delivered: Counter,
+    /// Sessions that are kept over connections, with and without one now.
+    pub kept_sessions: Counter,
+    /// Sessions that were taken up again on another connection.
+    pub sessions_resumed: Counter,
     /// Calls to devices that have not ended.
     pub calls_pending: Counter,
     calls: [Counter; Ending::ALL.len()],
@@ -288,6 +302,8 @@ impl Default for Metrics {
             acknowledged: Counter::default(),
             downlinks: Counter::default(),
             downlinks_delivered: Counter::default(),
+            kept_sessions: Counter::default(),
+            sessions_resumed: Counter::default(),
             calls_pending: Counter::default(),
             calls: Default::default(),
             bytes_in: Counter::default(),

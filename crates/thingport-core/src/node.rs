@@ -18,6 +18,7 @@ use crate::attributes::Attributes;
 use crate::calls::{CallParts, CallRules, Calls};
 use crate::claims::{ClaimParts, ClaimRules, Claims};
 use crate::client_calls::ClientCalls;
+use crate::client_calls::applications::Applications;
 use crate::clock::{Clock, Entropy};
 use crate::error::Error;
 use crate::guard::{Guard, GuardConfig};
@@ -29,6 +30,7 @@ use crate::presence::Presence;
 use crate::provision::Provisions;
 use crate::reception::Reception;
 use crate::registry::{Registry, RegistryEvents};
+use crate::sessions::{SessionRules, Sessions};
 use crate::telemetry::Telemetry;
 use crate::trace::Traces;
 use crate::watch::Watches;
@@ -48,6 +50,8 @@ pub struct NodeConfig {
     pub activity: ActivityConfig,
     /// How devices become a customer's.
     pub claims: ClaimRules,
+    /// Which sessions are kept over connections.
+    pub sessions: SessionRules,
 }
 
 /// Every part of the domain, wired.
@@ -60,6 +64,8 @@ pub struct Node {
     pub attributes: Arc<Attributes>,
     /// What the server asks devices.
     pub calls: Arc<Calls>,
+    /// Sessions that outlive their connections.
+    pub sessions: Arc<Sessions>,
     /// What devices ask the server.
     pub client_calls: ClientCalls,
     /// Devices that may become a customer's.
@@ -128,7 +134,13 @@ impl Node {
         ));
         // A crash may have left files of packages.
         let litter = Arc::new(AtomicBool::new(true));
+        let sessions = Arc::new(Sessions::new(
+            (Arc::clone(&entities), Arc::clone(&journal)),
+            (Arc::clone(&metrics), Arc::clone(&clock)),
+            config.sessions,
+        ));
         let changes = Arc::new(Changes {
+            sessions: Arc::clone(&sessions),
             presence: Arc::clone(&presence),
             traces: Arc::clone(&traces),
             activity: Arc::clone(&activity),
@@ -160,6 +172,7 @@ impl Node {
             Arc::clone(&ledger),
             Arc::clone(&presence),
             Arc::clone(&activity),
+            (Arc::clone(&sessions), Arc::clone(&clock)),
         ));
         let claims = ClaimParts {
             registry: Arc::clone(&registry),
@@ -169,6 +182,11 @@ impl Node {
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&clock),
         };
+        let applications = Arc::new(Applications::new(
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+            Arc::clone(&metrics),
+        ));
         Self {
             telemetry: Telemetry::new(Arc::clone(&registry), Arc::clone(&ledger)),
             packages: Packages::new(
@@ -179,7 +197,8 @@ impl Node {
             ),
             attributes,
             calls,
-            client_calls: ClientCalls::new(Arc::clone(&clock)),
+            sessions,
+            client_calls: ClientCalls::new(Arc::clone(&clock), applications),
             claims: Claims::new(claims, config.claims),
             provisions: Provisions::new(
                 Arc::clone(&registry),
@@ -216,6 +235,21 @@ impl Node {
         }
     }
 
+    /// Writes what is not durable yet of kept sessions, ends those whose time is over, and forgets what
+    /// sessions that ended were owed. To be called often, and at the end.
+    ///
+    /// # Errors
+    /// The store's trouble; what is not done is done next time, but for what ended sessions were owed,
+    /// which no later session takes for its own.
+    pub async fn keep_sessions(&self) -> Result<(), Error> {
+        self.sessions.expire();
+        self.sessions.save().await?;
+        for device in self.sessions.take_ended() {
+            self.attributes.forget_owed(device).await?;
+        }
+        Ok(())
+    }
+
     /// Purges the ledger of everything that was deleted and confirms it. To be called at start and
     /// whenever [`Self::deleted`] was notified.
     ///
@@ -236,6 +270,7 @@ impl Node {
 
 /// Carries changes of the registry to live connections, to calls and to the purge.
 struct Changes {
+    sessions: Arc<Sessions>,
     presence: Arc<Presence>,
     traces: Arc<Traces>,
     activity: Arc<Activity>,
@@ -257,6 +292,7 @@ impl RegistryEvents for Changes {
         if let Some(calls) = self.calls.get().and_then(Weak::upgrade) {
             calls.device_deleted(device);
         }
+        self.sessions.device_deleted(device);
         self.deleted.notify_one();
     }
 
@@ -286,6 +322,7 @@ impl RegistryEvents for Changes {
         if let Some(calls) = self.calls.get().and_then(Weak::upgrade) {
             calls.tenant_deleted(tenant);
         }
+        self.sessions.tenant_deleted(tenant);
         self.presence.bump_epoch();
         self.packages_deleted();
     }

@@ -20,7 +20,7 @@ use thingport_model::id::DeviceId;
 use thingport_model::reason::Reason;
 
 use crate::metrics::{Bound, Metrics};
-pub use errand::{Errand, Outcome};
+pub use errand::{Errand, Failure, Outcome};
 use hearing::Hearing;
 pub use line::{Carrier, Inquiry, Line};
 use listening::Listening;
@@ -66,6 +66,13 @@ pub struct ConnectionNumber(pub u64);
 pub enum Letter {
     /// Somebody tells the device something.
     Told(Downlink),
+    /// The same, of a change that the connection's session is owed until it is acknowledged.
+    Owed {
+        /// What.
+        downlink: Downlink,
+        /// The number of the change, or of the newest of several.
+        mark: u64,
+    },
     /// Somebody asks how the device is connected.
     Asked(Inquiry),
     /// An errand of the connection's own has ended.
@@ -147,6 +154,31 @@ impl Presence {
         let wanting = whom.filter(|mailbox| mailbox.wants().includes(&downlink));
         let told = wanting.filter(|mailbox| self.post(mailbox, downlink.clone()));
         told.map(|mailbox| mailbox.number).reduce(|first, _| first)
+    }
+
+    /// Tells everybody who wants to know of a change that a session is owed, under its number. Whether the
+    /// connection of the session was told, if there is one.
+    pub(crate) fn tell_owed(
+        &self,
+        device: DeviceId,
+        (holder, mark): (Option<ConnectionNumber>, u64),
+        downlink: Downlink,
+    ) -> bool {
+        let ears = self.listening.of(device);
+        let connected = self.connected.pin();
+        let mut is_told = false;
+        for mailbox in connected.get(&device).into_iter().chain(&ears) {
+            if !mailbox.wants().includes(&downlink) {
+                continue;
+            }
+            let downlink = downlink.clone();
+            if holder == Some(mailbox.number) {
+                is_told = self.put(mailbox, Letter::Owed { downlink, mark }, MAILBOX_MAX);
+            } else {
+                self.post(mailbox, downlink);
+            }
+        }
+        is_told
     }
 
     /// The connection of a device, if there is one, and what the device subscribed to. When it does not

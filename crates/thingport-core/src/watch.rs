@@ -17,6 +17,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
+use thingport_model::attribute::Scope;
 use thingport_model::id::EntityRef;
 use thingport_model::port::ledger::{Committed, Observer};
 use tokio::sync::Notify;
@@ -115,6 +116,12 @@ impl Observer for Watches {
     }
 
     fn committed(&self, entity: EntityRef, change: &Committed) {
+        // What a session is owed is nobody's business.
+        if let Committed::AttributesSet(Scope::Owed, _)
+        | Committed::AttributesDeleted(Scope::Owed, _) = change
+        {
+            return;
+        }
         let topic = self.by_entity.read().get(&entity).cloned();
         if let Some(topic) = topic {
             self.count(topic.add(Arc::new(Notice::new(change.clone()))));

@@ -3,6 +3,7 @@
 //! It remembers what the device subscribed to and nothing else. It never sees who the device is.
 
 mod downlink;
+mod kept;
 
 pub use downlink::{Page, Publication, body_for_http};
 
@@ -152,6 +153,12 @@ impl Link {
             return Err(Reject::new(Reason::FilterUnknown, quoted(filter)));
         };
         self.granted |= bit;
+        self.choose(filter, bit, meaning);
+        Ok(())
+    }
+
+    /// The filter is the latest of its kind (LS-089).
+    fn choose(&mut self, filter: &str, bit: u32, meaning: Subscription) {
         match meaning {
             Subscription::AttributeUpdates(family) => {
                 self.attribute_updates = Some(family);
@@ -160,7 +167,6 @@ impl Link {
             Subscription::RpcRequests(family) => self.rpc_requests = Some(family),
             _ => {}
         }
-        Ok(())
     }
 
     /// Takes one filter back; whether it was subscribed.
@@ -182,6 +188,12 @@ impl Link {
     /// subscribed stays subscribed.
     pub fn change_dialect(&mut self, dialect: Arc<Dialect>) {
         self.dialect = dialect;
+    }
+
+    /// Whether what is published to this topic holds secrets: a claim, or a request to be provisioned.
+    #[must_use]
+    pub fn carries_secrets(&self, topic: &str) -> bool {
+        matches!(self.dialect.endpoint(topic), Ok(Endpoint::Claim | Endpoint::Provision))
     }
 
     /// Whether a body that cannot be decoded is acknowledged to MQTT 3 clients (P-11).

@@ -12,10 +12,12 @@ pub enum Scope {
     Shared = 2,
     /// Written by people and by Thingport, never seen by the device.
     Server = 3,
+    /// Seen by nobody: which shared attributes changed that the device's kept session is still owed.
+    Owed = 4,
 }
 
 impl Scope {
-    /// Every scope.
+    /// Every scope that people see.
     pub const ALL: [Self; 3] = [Self::Client, Self::Shared, Self::Server];
 
     /// ThingsBoard's word (REST API 14.1).
@@ -25,10 +27,11 @@ impl Scope {
             Self::Client => "CLIENT_SCOPE",
             Self::Shared => "SHARED_SCOPE",
             Self::Server => "SERVER_SCOPE",
+            Self::Owed => "OWED_SCOPE",
         }
     }
 
-    /// The scope with ThingsBoard's word `name`.
+    /// The scope with ThingsBoard's word `name`, if people see it.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|scope| scope.name() == name)
@@ -37,7 +40,8 @@ impl Scope {
     /// The scope with this stored number.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|scope| *scope as u8 == number)
+        let mut all = Self::ALL.into_iter().chain([Self::Owed]);
+        all.find(|scope| *scope as u8 == number)
     }
 }
 

@@ -35,6 +35,8 @@ pub enum Downlink {
         call: Arc<Call>,
         /// Comes back with what becomes of it.
         token: CallToken,
+        /// When it is of no use any more, on the clock that only moves forward.
+        expires_ms: u64,
     },
     /// The answer to a client call, whether the device subscribed or not (CR-010).
     ClientAnswer {

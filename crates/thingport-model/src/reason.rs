@@ -293,12 +293,21 @@ reasons! {
     PayloadNotUtf8 = 418, "payload.not_utf8", Device,
         "The payload is marked as UTF-8 text but is not.",
         "Send UTF-8, or do not set the payload format indicator.";
-    PayloadNotProtobuf = 419, "payload.not_protobuf", Operator,
-        "The payload form asked for needs a Protobuf schema, which the profile does not have.",
-        "Send JSON, or set the profile's payload type.";
+    PayloadNotProtobuf = 419, "payload.not_protobuf", Device,
+        "The payload is not the Protobuf message that is expected here.",
+        "Encode it with the schema of the device profile, or see in the schema workbench what it holds.";
     MessageTooLarge = 420, "payload.too_large", Device,
         "The message carries more data than can be kept at once.",
         "Split the message, or raise storage.log_segment_size: half of it is the bound.";
+    SchemaMissing = 421, "payload.no_schema", Operator,
+        "The topic asks for a Protobuf schema, which the device profile does not have.",
+        "Send JSON, or set the profile's payload type to Protobuf with a schema.";
+    PayloadNotCbor = 422, "payload.not_cbor", Device,
+        "The payload is not one CBOR item.",
+        "Send a CBOR map such as {\"temperature\": 25}, without bytes before or behind it.";
+    PayloadNotMessagePack = 423, "payload.not_msgpack", Device,
+        "The payload is not one MessagePack value.",
+        "Send a MessagePack map such as {\"temperature\": 25}, without bytes before or behind it.";
 
     // 43x, 44x: what devices ask and are told.
     PackageNotFound = 430, "package.not_found", Operator,
@@ -322,6 +331,9 @@ reasons! {
     TooManyDownlinks = 443, "downlink.too_many", Device,
         "The device does not acknowledge what it is sent, so a message for it was lost.",
         "Check the client's acknowledgements, or subscribe with quality of service 0.";
+    DownlinkFormat = 444, "downlink.format", Operator,
+        "A message to the device does not fit the form that the device wants.",
+        "Give the call parameters that fit the rpc request schema of the device profile.";
 
     // 45x: claims.
     ClaimOwned = 450, "claim.owned", Operator,
@@ -345,6 +357,38 @@ reasons! {
     ClaimGuessing = 456, "claim.guessing", Operator,
         "A user claimed the device after so many wrong secrets that it cannot be claimed for ten minutes.",
         "Wait ten minutes, then use the right secret.";
+
+    // 46x: whoever answers what devices ask.
+    ClientCallNoApplication = 460, "rpc.no_application", Operator,
+        "The device asked for what an application answers, but no application takes requests.",
+        "Start the application, and let it take requests at /api/thingport/client-rpc.";
+    ClientCallNotAnswered = 461, "rpc.not_answered", Operator,
+        "Nobody answered in time what the device asked.",
+        "See why the application or webhook of the device profile is slow, or did not answer.";
+    ClientCallsFull = 462, "rpc.full", Operator,
+        "So many questions of devices wait for applications that another one was refused.",
+        "Let applications answer faster, or let more of them take requests.";
+    WebhookUnreachable = 463, "webhook.unreachable", Operator,
+        "The webhook that answers the device's questions could not be reached.",
+        "Check the URL in the device profile, and that the server can reach it.";
+    WebhookUntrusted = 464, "webhook.untrusted", Operator,
+        "The webhook that answers the device's questions did not prove who it is.",
+        "Give it a certificate for the host of its URL, from a public CA or one of outbound.ca_file.";
+    WebhookNotAllowed = 465, "webhook.not_allowed", Operator,
+        "The webhook that answers the device's questions is at an address that may not be called.",
+        "Correct the URL in the device profile, or add the address to outbound.allow.";
+    WebhookTimedOut = 466, "webhook.timeout", Operator,
+        "The webhook that answers the device's questions did not answer in time.",
+        "Make the webhook faster, or raise timeoutMs of clientRpc in the device profile.";
+    WebhookStatus = 467, "webhook.status", Operator,
+        "The webhook that answers the device's questions answered with an error status.",
+        "See in the log of the webhook why it refused; it is to answer with 200 and JSON.";
+    WebhookAnswer = 468, "webhook.answer", Operator,
+        "The webhook that answers the device's questions answered with no JSON, or with more than 64 KiB.",
+        "Let the webhook answer with the JSON that the device is to get.";
+    WebhookBusy = 469, "webhook.busy", Operator,
+        "So many questions wait for the webhook of the device profile that another one was not sent.",
+        "Make the webhook faster, or raise outbound.requests_max.";
 
     // 5xx: subscriptions.
     FilterUnknown = 500, "subscribe.filter_unknown", Device,
@@ -437,6 +481,21 @@ reasons! {
     TooManyPolls = 802, "limit.polls", Device,
         "Too many HTTP requests of devices wait for something already.",
         "Wait with few requests at a time for one device, or let the devices use MQTT.";
+    SessionNotKept = 810, "session.not_kept", Server,
+        "So many sessions are kept already that the one of this device is not.",
+        "Raise mqtt.sessions_kept_max, or let devices that need none ask for clean sessions.";
+    SessionReplaced = 811, "session.replaced", Operator,
+        "The kept session of the device ended because the device opened one under another client id.",
+        "Let the device use the same client id each time it connects.";
+    SessionExpired = 812, "session.expired", Device,
+        "The device did not come back in time, so its kept session ended.",
+        "Let the device connect more often, or ask for a longer session; mqtt.session_expiry_max is the longest.";
+    SessionMessagesLost = 813, "session.messages_lost", Device,
+        "Messages that the device did not acknowledge are not kept with its session, because there is no room.",
+        "Let the device acknowledge messages as they come, and ask again for what it misses.";
+    SessionKeysFull = 814, "session.too_many_changes", Operator,
+        "So many shared attributes changed while the device was away that it will be told all of them, but not which were deleted before.",
+        "Let the device connect more often, or ask for its attributes when it has connected.";
 
     // 90x: the TLS handshake. 92x and more: certificates of devices.
     TlsHandshakeTimeout = 900, "tls.timeout", Network,

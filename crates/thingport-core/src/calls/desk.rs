@@ -270,8 +270,8 @@ impl Desk {
         let mut is_refused = false;
         for effect in effects {
             match effect {
-                Effect::Tell { call, token } => {
-                    let downlink = Downlink::Call { call, token };
+                Effect::Tell { call, token, expires_ms } => {
+                    let downlink = Downlink::Call { call, token, expires_ms };
                     // What comes behind one that was refused must not overtake it.
                     let told = (!is_refused).then(|| self.presence.tell_whom(device, downlink));
                     match told.flatten() {

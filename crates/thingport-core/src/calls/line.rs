@@ -92,7 +92,7 @@ pub(super) enum Taken {
 #[derive(Debug)]
 pub(super) enum Effect<W> {
     /// Tell the device; [`Line::told`] or [`Line::refused`] follows.
-    Tell { call: Arc<Call>, token: CallToken },
+    Tell { call: Arc<Call>, token: CallToken, expires_ms: u64 },
     /// Answer the caller.
     Answer(W, Outcome),
     /// Keep how far a persistent call has come.
@@ -220,6 +220,37 @@ impl<W> Line<W> {
         self.paused_until_ms = 0;
         self.pending.values_mut().for_each(|pending| pending.wanted(present));
         self.send(present, tokens, out);
+    }
+
+    /// The device took up its session again on a new connection. What it did not acknowledge is among
+    /// `again`, the attempts that its connection repeats by itself; the rest of it is sent anew. What it
+    /// acknowledged is not given to it twice.
+    pub(super) fn resumed(
+        &mut self,
+        again: &[CallToken],
+        present: &Present<'_>,
+        tokens: &mut Tokens,
+        out: &mut Vec<Effect<W>>,
+    ) {
+        self.paused_until_ms = 0;
+        self.pending.values_mut().for_each(|pending| pending.resumed(again, present));
+        self.send(present, tokens, out);
+    }
+
+    /// The device subscribed again to what it held already when it took up its session: what is on its
+    /// way to this connection arrives, and what it acknowledged is not given to it twice.
+    pub(super) fn renewed(
+        &mut self,
+        present: &Present<'_>,
+        tokens: &mut Tokens,
+        out: &mut Vec<Effect<W>>,
+    ) {
+        self.polled(present, tokens, out);
+    }
+
+    /// Whether an attempt is the newest of a call that has not ended.
+    pub(super) fn is_open(&self, token: CallToken) -> bool {
+        self.pending.values().any(|it| it.token == Some(token))
     }
 
     /// The device listens for one call, or has ended to.
@@ -387,7 +418,8 @@ impl<W> Line<W> {
         for pending in chosen.into_iter().filter(|it| it.may_be_sent()) {
             let token = tokens.next();
             pending.tell(token, connection);
-            out.push(Effect::Tell { call: Arc::clone(&pending.call), token });
+            let (call, expires_ms) = (Arc::clone(&pending.call), pending.expires_ms);
+            out.push(Effect::Tell { call, token, expires_ms });
         }
     }
 

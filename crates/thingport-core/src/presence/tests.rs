@@ -20,7 +20,8 @@ fn update() -> Downlink {
 
 fn call() -> Downlink {
     let call = Call { id: 0, method: "m".to_owned(), params: "null".to_owned() };
-    Downlink::Call { call: Arc::new(call), token: CallToken(core::num::NonZeroU64::MIN) }
+    let token = CallToken(core::num::NonZeroU64::MIN);
+    Downlink::Call { call: Arc::new(call), token, expires_ms: 0 }
 }
 
 #[test]
@@ -124,7 +125,7 @@ fn an_errand_that_is_lost_is_told_too() {
     let presence = Arc::new(Presence::new(Arc::new(Metrics::default())));
     let mailbox = presence.open(DeviceId(NIL));
     drop(Errand::new(Arc::clone(&presence), Arc::clone(&mailbox), 3));
-    let lost = Letter::Done { ticket: 3, outcome: Err(Reason::Internal) };
+    let lost = Letter::Done { ticket: 3, outcome: Err(Reason::Internal.into()) };
     assert_eq!(mail(&mailbox), [lost]);
 }
 

@@ -242,6 +242,40 @@ fn question(said: Uplink<'_>) -> String {
     }
 }
 
+/// What is subscribed on one link and taken up on another is in force as it was.
+#[test]
+fn the_latest_of_each_kind_is_in_force_again_on_the_next_connection() {
+    let own = "plant/+/updates";
+    // What is subscribed, what is unsubscribed, where updates go, and the filter for calls in force.
+    let rows: [(&[&str], &[&str], Option<&str>, Option<&str>); 7] = [
+        (&[], &[], None, None),
+        (&[ATTRIBUTES_TOPIC, "v2/a"], &[], Some("v2/a"), None),
+        (&["v2/a", ATTRIBUTES_TOPIC], &[], Some(ATTRIBUTES_TOPIC), None),
+        (&["v2/a/j", own], &[], Some("plant/me/updates"), None),
+        (&[own, "v2/a/j"], &[], Some("v2/a/j"), None),
+        (&["v2/r/req/+", "v2/a", "v2/r/req/j/+"], &[], Some("v2/a"), Some("v2/r/req/j/+")),
+        (&["v2/r/req/+", ATTRIBUTES_TOPIC, "v2/a"], &["v2/a"], None, Some("v2/r/req/+")),
+    ];
+    let profile = own_topics("", "", own);
+    for (filters, unsubscribed, updates, calls) in rows {
+        let mut link = open(&profile);
+        filters.iter().for_each(|it| link.subscribe(it).unwrap());
+        unsubscribed.iter().for_each(|it| assert!(link.unsubscribe(it)));
+        let held = filters.iter().filter(|it| !unsubscribed.contains(it));
+        let kept: Vec<_> = held.map(|it| (*it, link.is_chosen(it))).collect();
+        let mut again = open(&profile);
+        // In another order, since that does not matter.
+        kept.iter().rev().for_each(|(filter, chosen)| assert!(again.restore(filter, *chosen)));
+        assert_eq!(link.granted, again.granted, "{filters:?}");
+        for link in [&link, &again] {
+            assert_eq!(link.updates_topic(), updates, "{filters:?}");
+            let chosen = filters.iter().find(|it| it.contains("/r/") && link.is_chosen(it));
+            assert_eq!(chosen.copied(), calls, "{filters:?}");
+        }
+    }
+    assert!(!open(&profile).restore("gone/+", true));
+}
+
 #[test]
 fn own_topics_count_for_transport_type_mqtt_only() {
     let profile = DeviceProfile { transport: TransportType::Default, ..own_topics("x", "y", "z") };
@@ -367,6 +401,7 @@ fn mqtt_profile(mqtt: MqttTransport) -> DeviceProfile {
         alarms: None,
         queue_name: None,
         packages: thingport_model::ota::AssignedPackages::default(),
+        extension: thingport_model::profile::extension::ProfileExtension::default(),
         version: 1,
     }
 }

@@ -39,7 +39,7 @@ impl Stage {
     fn call(&self) -> Option<(Arc<Call>, CallToken)> {
         let mail = self.mailbox.poll_mail(&Context::from_waker(Waker::noop()))?;
         mail.into_iter().find_map(|letter| match letter {
-            Letter::Told(Downlink::Call { call, token }) => Some((call, token)),
+            Letter::Told(Downlink::Call { call, token, .. }) => Some((call, token)),
             _ => None,
         })
     }

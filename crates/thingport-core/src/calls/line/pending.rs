@@ -161,6 +161,29 @@ impl<W> Pending<W> {
         }
     }
 
+    /// What the connection repeats is waited for anew; what it does not is sent anew; what was
+    /// acknowledged is not sent again.
+    pub(super) fn resumed(&mut self, again: &[CallToken], present: &Present<'_>) {
+        match self.stage {
+            Stage::Saving | Stage::Queued => {}
+            Stage::Told { connection } if Some(connection) == present.connection => {}
+            Stage::Sent { .. } | Stage::Missed
+                if self.token.is_some_and(|it| again.contains(&it)) =>
+            {
+                self.stage = Stage::Sent { due_ms: self.acknowledgement_due(present) };
+            }
+            Stage::Told { .. } | Stage::Sent { .. } | Stage::Missed => self.stage = Stage::Queued,
+            Stage::Delivered { .. } => {
+                self.stage = Stage::Delivered { due_ms: answer_due(present) };
+            }
+        }
+    }
+
+    fn acknowledgement_due(&self, present: &Present<'_>) -> u64 {
+        let left = self.expires_ms.saturating_sub(present.now_ms);
+        present.now_ms.saturating_add(present.rules.delivery_timeout_ms.min(left))
+    }
+
     /// What lies in the mailbox of somebody who is gone was never sent, and what was not acknowledged may
     /// be sent again.
     pub(super) fn polled(&mut self, connection: Option<ConnectionNumber>) {
@@ -185,9 +208,7 @@ impl<W> Pending<W> {
             return None;
         }
         self.is_handed = true;
-        let left = self.expires_ms.saturating_sub(present.now_ms);
-        let wait = present.rules.delivery_timeout_ms.min(left);
-        self.stage = Stage::Sent { due_ms: present.now_ms.saturating_add(wait) };
+        self.stage = Stage::Sent { due_ms: self.acknowledgement_due(present) };
         let is_burst = present.rules.strategy == SubmitStrategy::Burst;
         if self.way == CallWay::OneWay
             && matches!(self.owner, Owner::Waits(_))

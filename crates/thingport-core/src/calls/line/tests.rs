@@ -158,7 +158,7 @@ impl World {
         let mut is_refused = false;
         for effect in effects {
             match effect {
-                Effect::Tell { call, token } => match self.connection {
+                Effect::Tell { call, token, .. } => match self.connection {
                     Some(connection) if self.room > 0 && !is_refused => {
                         self.room -= 1;
                         self.attempts.insert(call.id, token);

@@ -87,7 +87,7 @@ fn downlink(name: &str) -> Downlink {
             };
             let call = Call { id: 3, method: method.into(), params: params.into() };
             let token = CallToken(core::num::NonZeroU64::MIN);
-            Downlink::Call { call: Arc::new(call), token }
+            Downlink::Call { call: Arc::new(call), token, expires_ms: 0 }
         }
         ["answer", which, family] => {
             let answer = match which {
