@@ -1,11 +1,11 @@
-//! The few pages this server carries: start, API description, activation. Self-contained, nothing is
-//! loaded from elsewhere.
+//! The pages this server carries: the page itself, API description, activation. Self-contained, nothing
+//! is loaded from elsewhere.
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -15,7 +15,7 @@ use crate::route::{Route, Who};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        Route::get("/", start).about("What runs here."),
+        Route::get("/", start).about("The page."),
         Route::get("/activate", activate).about("Where a new user sets its password."),
         Route::get("/reset-password", activate).about("Where a user sets a new password."),
         Route::get("/activate.js", activate_script).about("Part of those pages."),
@@ -40,13 +40,67 @@ pub(crate) async fn harden(request: Request, next: Next) -> Response {
     response
 }
 
-/// The start page with 404, for paths that are nothing else.
-pub(crate) fn not_found(api: &Api) -> Response {
-    missing_page(start_page(api))
+/// Answers a path that is no route: a file of the page, one of its screens, or the page with 404, which
+/// then says that there is no such screen.
+pub(crate) fn elsewhere(api: &Api, path: &str, asked: &HeaderMap) -> Response {
+    if let Some(file) = thingport_ui::find(path) {
+        return serve(file, asked);
+    }
+    let answer = start_page(api, asked);
+    if is_screen(path) { answer } else { missing_page(answer) }
 }
 
-async fn start(State(api): State<Arc<Api>>) -> Response {
-    start_page(&api)
+async fn start(State(api): State<Arc<Api>>, asked: HeaderMap) -> Response {
+    start_page(&api, &asked)
+}
+
+/// Whether a path is a screen of the page: they share one document, which tells them apart by itself.
+fn is_screen(path: &str) -> bool {
+    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    SCREENS.contains(&first)
+}
+
+/// First parts of the paths of screens, as `ui/src/app.tsx` names them.
+const SCREENS: [&str; 11] = [
+    "devices",
+    "profiles",
+    "refusals",
+    "certificates",
+    "firmware",
+    "claim",
+    "customers",
+    "tenants",
+    "node",
+    "account",
+    "sign-in",
+];
+
+fn serve(file: &'static thingport_ui::File, asked: &HeaderMap) -> Response {
+    let keep = if file.is_immutable() { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let has = |name: HeaderName, what: &str| {
+        asked
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .any(|text| text.contains(what))
+    };
+    let mut answer = Response::builder()
+        .header(header::CACHE_CONTROL, keep)
+        .header(header::ETAG, file.mark)
+        .header(header::VARY, "accept-encoding");
+    if has(header::IF_NONE_MATCH, file.mark) {
+        return answer.status(304).body(Body::empty()).unwrap_or_default();
+    }
+    answer = answer.header(header::CONTENT_TYPE, file.kind);
+    let bytes = match file.gzip {
+        Some(gzip) if has(header::ACCEPT_ENCODING, "gzip") => {
+            answer = answer.header(header::CONTENT_ENCODING, "gzip");
+            gzip
+        }
+        _ => file.bytes,
+    };
+    // Every header is a constant of the build.
+    answer.body(Body::from(bytes)).unwrap_or_default()
 }
 
 async fn moved() -> Response {
@@ -79,7 +133,11 @@ async fn style() -> Response {
     page("text/css; charset=utf-8", include_str!("pages/page.css").to_owned())
 }
 
-fn start_page(api: &Api) -> Response {
+/// The page; in a build without it, a few words and where the API is described.
+fn start_page(api: &Api, asked: &HeaderMap) -> Response {
+    if let Some(index) = thingport_ui::index() {
+        return serve(index, asked);
+    }
     let text = include_str!("pages/start.html").replace("{version}", &api.config().version);
     page("text/html; charset=utf-8", text)
 }

@@ -55,7 +55,8 @@ const STORE: &str = "thingport-store";
 const TRANSPORT: &str = "thingport-transport";
 const API: &str = "thingport-api";
 const OUTBOUND: &str = "thingport-outbound";
-const EVERY: &[&str] = &[MODEL, X509, MQTT, DEVICE, CORE, STORE, TRANSPORT, API, OUTBOUND];
+const UI: &str = "thingport-ui";
+const EVERY: &[&str] = &[MODEL, X509, MQTT, DEVICE, CORE, STORE, TRANSPORT, API, OUTBOUND, UI];
 
 /// Package, what it may use, what its tests may use besides.
 const ARROWS: &[(&str, &[&str], &[&str])] = &[
@@ -68,7 +69,8 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     (STORE, &[MODEL], &[CORE, X509]),
     // Connections are tested over a real ledger.
     (TRANSPORT, &[MQTT, X509, DEVICE, CORE, MODEL], &[STORE]),
-    (API, &[CORE, MODEL], &[]),
+    (API, &[CORE, MODEL, UI], &[]),
+    (UI, &[], &[]),
     (OUTBOUND, &[CORE, MODEL], &[]),
     ("thingport", EVERY, &[]),
     ("xtask", &[], &[]),
