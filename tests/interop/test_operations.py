@@ -316,13 +316,9 @@ def test_connections_beyond_the_bound_are_closed_at_accept(own):
 
 
 def test_small_at_rest(own):
-    """Little resident memory, with nothing to do and no password hashed yet; and the binary.
-
-    The goal is 30 MiB. Today it is 35 to 39, half of it the program's own text: this says so and keeps it from
-    growing further until it is brought back.
-    """
+    """Little resident memory, with nothing to do and no password hashed yet; and the binary."""
     server = own().start()
     server.terminate()
     server.restart()
-    assert server.metrics()[("thingport_resident_memory_bytes", "")] < 44 << 20
+    assert server.metrics()[("thingport_resident_memory_bytes", "")] < 30 << 20
     assert BINARY.stat().st_size < 30 << 20
