@@ -1,12 +1,16 @@
-//! The forms of bodies. So far there is one: JSON (device API section 4).
+//! The forms of bodies: JSON (device API section 4), Protobuf (section 5), CBOR and MessagePack.
 
+pub(crate) mod cbor;
 mod duplicates;
 pub(crate) mod fault;
 pub mod json;
 pub(crate) mod lexer;
+pub(crate) mod messagepack;
 pub(crate) mod nested;
 mod number;
+pub mod protobuf;
 mod record;
+mod sink;
 pub mod write;
 
 /// What becomes of the values of a body.

@@ -11,12 +11,14 @@ pub(crate) use question::chunk_size;
 use thingport_model::reading::Readings;
 use thingport_model::reason::Reason;
 use thingport_model::time::Timestamp;
+use thingport_model::value::ValueRef;
 
 use super::Typing;
 use super::fault::What;
 use super::lexer::{Lexer, Place, Token};
 use super::nested::Nested;
 use super::record::Record;
+use super::sink::Sink;
 use crate::reject::Reject;
 
 /// Decodes payloads. Owned by one thread and used for one payload after the other; what it keeps in
@@ -86,6 +88,25 @@ impl Decoder {
                 other => Err(no_object(other, lexer)),
             }
         })
+    }
+
+    /// Adds one value of strict JSON under a key.
+    pub(crate) fn put_value(
+        &mut self,
+        text: &str,
+        key: &str,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Reject> {
+        self.unescaped.clear();
+        let mut lexer = Lexer::new(text);
+        match lexer.value(Place::Single, &mut self.unescaped)? {
+            Token::Null => Ok(()),
+            Token::Bool(it) => sink.put(key, ValueRef::Bool(it)),
+            Token::Number(span) => sink.number(key, lexer.slice(span)),
+            Token::String(text) => sink.text(key, text.of(&lexer, &self.unescaped)),
+            Token::Word(span) => sink.text(key, lexer.slice(span)),
+            Token::Object | Token::Array => sink.put(key, ValueRef::Json(text)),
+        }
     }
 
     /// What both have in common: text, begin and end of the document, all or nothing.

@@ -38,6 +38,52 @@ fn typed_with_care(text: &str, typing: &Typing, plain: &mut String) -> Typed {
     .unless_unwanted(typing)
 }
 
+/// Types a double that came as one, as if its shortest text had been sent (5.2, JS-036).
+#[inline]
+pub(crate) fn typed_double(value: f64, typing: &Typing, plain: &mut String) -> Typed {
+    if has_few_decimals(value) || typing.long_fraction == LongFraction::Double {
+        return Typed::Double(value);
+    }
+    let fraction = if value.abs() < SCIENTIFIC_FROM { "0" } else { "" };
+    of_shortest(value, fraction, plain).unless_unwanted(typing)
+}
+
+/// The double that the shortest text of a float stands for: 0.1 and not 0.10000000149.
+pub(crate) fn widened(value: f32) -> f64 {
+    let exact = f64::from(value);
+    let size = exact.abs();
+    let scale = if size < 1.0 { 1e6 } else { 1e3 };
+    let scaled = (exact * scale).round();
+    // At most six digits: no two such decimals are the same float, so this one is the shortest.
+    if scaled.abs() < 1e6 {
+        let decimal = scaled / scale;
+        #[allow(clippy::cast_possible_truncation)]
+        if (decimal as f32).to_bits() == value.to_bits() {
+            return decimal;
+        }
+    }
+    let mut shortest = Shortest::default();
+    // A float has at most nine digits, so its text fits.
+    let _ = write!(shortest, "{value:E}");
+    shortest.text().parse().unwrap_or(exact)
+}
+
+/// Whether the shortest text of a double surely has no more than 16 decimals and no exponent.
+#[inline]
+fn has_few_decimals(value: f64) -> bool {
+    let size = value.abs();
+    if size >= 1.0 {
+        // 17 digits are enough for every double, and one of them stands before the point.
+        return size < SCIENTIFIC_FROM;
+    }
+    // Six decimals or fewer, so these are the shortest.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
+    let decimal = ((size * 1e6 + 0.5) as i64) as f64 / 1e6;
+    #[allow(clippy::float_cmp)]
+    let is_same = decimal == size;
+    is_same
+}
+
 /// Whether a text is treated like a number (JS-034).
 pub(crate) fn is_castable(text: &str) -> bool {
     let unsigned = text.strip_prefix('-').unwrap_or(text).as_bytes();

@@ -14,8 +14,8 @@ use super::duplicates;
 use super::fault::Fault;
 use super::lexer::{Lexer, Place, Span, Text, Token};
 use super::nested::Nested;
-use super::number::{self, Typed};
-use super::{Nulls, Typing};
+use super::sink::{Plain, Sink, in_key};
+use super::{Nulls, Typing, number};
 use crate::reject::{Reject, quoted};
 
 /// The members of one record. Buffers are kept from record to record.
@@ -24,10 +24,8 @@ pub(crate) struct Record {
     fields: Vec<Field>,
     unescaped: String,
     nested: Nested,
-    plain: String,
+    plain: Plain,
     order: Vec<u32>,
-    /// Bytes of numbers written out as text in this payload so far.
-    expanded: usize,
 }
 
 /// One member. Small enough to be moved in registers.
@@ -64,7 +62,7 @@ enum Values {
 impl Record {
     /// Begins a payload.
     pub(crate) const fn begin(&mut self) {
-        self.expanded = 0;
+        self.plain.begin();
     }
 
     /// Reads the object whose brace was consumed, at nesting `level`, and adds what it says:
@@ -219,43 +217,21 @@ impl Record {
         out: &mut Readings,
     ) -> Result<(), Reject> {
         self.collapse(lexer);
-        let Self { fields, unescaped, nested, plain, expanded, .. } = self;
-        let mut number = |key: &str, text: &str, out: &mut Readings| {
-            check_key(key)?;
-            match number::typed(text, typing, plain) {
-                Typed::Long(it) => out.push(at, key, ValueRef::Long(it)),
-                Typed::Double(it) => out.push(at, key, ValueRef::Double(it)),
-                Typed::Plain if *expanded + plain.len() <= EXPANDED_MAX => {
-                    *expanded += plain.len();
-                    out.push(at, key, ValueRef::String(plain));
-                }
-                _ => return Err(in_key(Reason::PayloadNumber, key, &quoted(text))),
-            }
-            Ok(())
-        };
+        let Self { fields, unescaped, nested, plain, .. } = self;
+        let mut sink = Sink { at, typing, plain, out };
         for field in fields.iter() {
             let key = field.key.of(lexer, unescaped);
-            let value = match field.value {
-                Raw::Repeated => continue,
-                Raw::Null if typing.nulls == Nulls::Skip => continue,
+            match field.value {
+                Raw::Repeated => {}
+                Raw::Null if typing.nulls == Nulls::Skip => {}
                 Raw::Null => return Err(in_key(Reason::PayloadShape, key, "the value is null")),
-                Raw::Number(span) => {
-                    number(key, lexer.slice(span), out)?;
-                    continue;
-                }
-                Raw::Bool(it) => ValueRef::Bool(it),
-                Raw::String(text) => ValueRef::String(text.of(lexer, unescaped)),
-                Raw::Object(span, _) | Raw::Array(span) => ValueRef::Json(nested.slice(span)),
-            };
-            if let ValueRef::String(text) = value {
-                check_length(key, text, typing)?;
-                if typing.type_cast && number::is_castable(text) {
-                    number(key, text, out)?;
-                    continue;
+                Raw::Number(span) => sink.number(key, lexer.slice(span))?,
+                Raw::Bool(it) => sink.put(key, ValueRef::Bool(it))?,
+                Raw::String(text) => sink.text(key, text.of(lexer, unescaped))?,
+                Raw::Object(span, _) | Raw::Array(span) => {
+                    sink.put(key, ValueRef::Json(nested.slice(span)))?;
                 }
             }
-            check_key(key)?;
-            out.push(at, key, value);
         }
         Ok(())
     }
@@ -278,30 +254,6 @@ impl Record {
     }
 }
 
-/// Refuses texts longer than the limit (JS-039).
-fn check_length(key: &str, text: &str, typing: &Typing) -> Result<(), Reject> {
-    let max = typing.max_string_value_length as usize;
-    // UTF-16 never needs more units than UTF-8 needs bytes.
-    if max > 0 && text.len() > max && text.encode_utf16().count() > max {
-        let what = format!("more than {max} characters");
-        return Err(in_key(Reason::PayloadStringTooLong, key, &what));
-    }
-    Ok(())
-}
-
-/// Refuses keys that could not be kept (JS-040, WK-002).
-fn check_key(key: &str) -> Result<(), Reject> {
-    let is_too_long = key.len() > KEY_MAX && key.chars().nth(KEY_MAX).is_some();
-    if key.is_empty() || is_too_long {
-        return Err(Reject::new(Reason::PayloadKey, quoted(key)));
-    }
-    Ok(())
-}
-
-fn in_key(reason: Reason, key: &str, what: &str) -> Reject {
-    Reject::new(reason, format!("key {}: {what}", quoted(key)))
-}
-
 /// What an array of one element holds, also when arrays stand in each other; else some text that is
 /// no number.
 fn only_element(array: &str) -> &str {
@@ -311,10 +263,3 @@ fn only_element(array: &str) -> &str {
     }
     inner.strip_prefix('"').and_then(|it| it.strip_suffix('"')).unwrap_or(inner)
 }
-
-/// Longest key in characters (WK-002).
-const KEY_MAX: usize = 255;
-
-/// Most bytes of numbers written out as text in one payload, so that `1e400` many times over does not
-/// become a large one (WK-046).
-const EXPANDED_MAX: usize = 64 * 1024;
