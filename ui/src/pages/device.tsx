@@ -14,6 +14,9 @@ export interface TabProps {
 
 const TABS = [
   { path: "", name: "Overview", show: lazy(() => import("./device/overview").then((module) => module.Overview)) },
+  { path: "history", name: "History", show: lazy(() => import("./device/history").then((module) => module.History)) },
+  { path: "attributes", name: "Attributes", show: lazy(() => import("./device/attributes").then((module) => module.Attributes)) },
+  { path: "events", name: "Events", show: lazy(() => import("./device/events").then((module) => module.Events)) },
 ];
 
 export function Device() {
