@@ -14,6 +14,7 @@
 pub mod client;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod inspect;
 pub mod limits;
 pub mod packet;
 pub mod property;

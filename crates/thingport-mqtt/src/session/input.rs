@@ -21,6 +21,16 @@ impl<'b> Input<'b> {
         Self { bytes: Cow::Owned(kept), read: 0 }
     }
 
+    /// How many bytes are read, for [`Self::read_since`].
+    pub const fn position(&self) -> usize {
+        self.read
+    }
+
+    /// What was read behind that position: whole packets, unless the last one broke a rule.
+    pub fn read_since(&self, position: usize) -> &[u8] {
+        self.bytes.get(position..self.read).unwrap_or_default()
+    }
+
     /// Bytes not read yet.
     pub fn unread(&self) -> &[u8] {
         self.bytes.get(self.read..).unwrap_or_default()
