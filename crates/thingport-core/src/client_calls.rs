@@ -1,23 +1,31 @@
 //! Client calls: what devices ask the server (device API 6.6, 6.7).
 //!
-//! Two questions are answered here; everything else goes to a handler, where there is one. A device that
+//! Two questions are answered here; everything else goes to whoever the device's profile names: a webhook,
+//! which the roof lends because it touches the network, or the tenant's [`applications`]. A device that
 //! asks what nobody handles is told so: silence would have to be waited for.
+
+pub mod applications;
 
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use thingport_model::downlink::{ClientAnswer, SessionLimits};
 use thingport_model::limit::{LimitScope, RateLimits};
+use thingport_model::profile::extension::{ClientRpc, RpcWebhook};
 use thingport_model::reason::Reason;
 use thingport_model::uplink::ClientCall;
 
+use self::applications::Applications;
 use crate::clock::Clock;
+use crate::presence::Failure;
 use crate::registry::DeviceLogin;
 
 /// Answers client calls.
 pub struct ClientCalls {
     clock: Arc<dyn Clock>,
-    handler: OnceLock<Arc<dyn ClientCallHandler>>,
+    /// Those that take requests.
+    pub applications: Arc<Applications>,
+    webhook: OnceLock<Arc<dyn AskWebhook>>,
 }
 
 /// A question for a handler, with texts of its own.
@@ -38,25 +46,33 @@ pub struct SessionBounds {
     pub receive_maximum: u16,
 }
 
-/// Whoever answers what the server itself does not: a webhook, an application.
+/// Asks the webhook of a profile.
 #[async_trait]
-pub trait ClientCallHandler: Send + Sync {
-    /// The answer to a device's question; none when nobody handles this method for this device. The
-    /// caller waits a minute (CR-007) and drops the answer that comes later (CR-008).
-    async fn answer(&self, login: &DeviceLogin, question: Question) -> Option<ClientAnswer>;
+pub trait AskWebhook: Send + Sync {
+    /// The receiver's answer to a device's question. The caller waits a minute (CR-007) and drops the
+    /// answer that comes later (CR-008).
+    ///
+    /// # Errors
+    /// Why there is none; the detail names neither the secret nor what was asked.
+    async fn ask(
+        &self,
+        login: &DeviceLogin,
+        webhook: &RpcWebhook,
+        question: Question,
+    ) -> Result<ClientAnswer, Failure>;
 }
 
 impl ClientCalls {
-    /// Answers with the server's time; everything else is nobody's yet.
+    /// Asks `applications`, and nobody else yet.
     #[must_use]
-    pub const fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, handler: OnceLock::new() }
+    pub const fn new(clock: Arc<dyn Clock>, applications: Arc<Applications>) -> Self {
+        Self { clock, applications, webhook: OnceLock::new() }
     }
 
-    /// Sets who answers what the server itself does not. Called once, before the first device.
-    pub fn set_handler(&self, handler: Arc<dyn ClientCallHandler>) {
-        let is_first = self.handler.set(handler).is_ok();
-        debug_assert!(is_first, "the handler is set once");
+    /// Sets who asks webhooks. Called once, before the first device.
+    pub fn set_webhook(&self, webhook: Arc<dyn AskWebhook>) {
+        let is_first = self.webhook.set(webhook).is_ok();
+        debug_assert!(is_first, "it is set once");
     }
 
     /// The answer to a question that the server answers itself, at once and uncounted (CR-021).
@@ -74,21 +90,46 @@ impl ClientCalls {
         }
     }
 
-    /// The answer of whoever handles such questions.
+    /// The answer of whoever handles such questions for the device's profile.
     ///
     /// # Errors
-    /// `ClientCallUnhandled`: nobody does.
+    /// Nobody does (`ClientCallUnhandled`), or nobody did.
     pub async fn ask(
         &self,
         login: &DeviceLogin,
         question: Question,
-    ) -> Result<ClientAnswer, Reason> {
-        let answer = match self.handler.get() {
-            Some(handler) => handler.answer(login, question).await,
-            None => None,
-        };
-        answer.ok_or(Reason::ClientCallUnhandled)
+    ) -> Result<ClientAnswer, Failure> {
+        match (&login.profile.extension.client_rpc, self.webhook.get()) {
+            (Some(ClientRpc::Application), _) => self.applications.ask(login, question).await,
+            (Some(ClientRpc::Webhook(webhook)), Some(ask)) => {
+                ask.ask(login, webhook, question).await
+            }
+            (None, _) | (Some(ClientRpc::Webhook(_)), None) => {
+                Err(Reason::ClientCallUnhandled.into())
+            }
+        }
     }
+}
+
+/// What a device is told instead of an answer.
+#[must_use]
+pub fn words(reason: Reason) -> ClientAnswer {
+    let words = match reason {
+        // CR-007: the word that devices know.
+        Reason::ClientCallNotAnswered | Reason::WebhookTimedOut => "timeout",
+        reason => reason.sentence(),
+    };
+    ClientAnswer::Error(words.to_owned())
+}
+
+/// What an incident says about a question that was not answered.
+#[must_use]
+pub fn about(method: &str, failure: &Failure) -> String {
+    let method: String = method.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect();
+    if failure.detail.is_empty() {
+        return format!("method {method}");
+    }
+    format!("method {method}: {}", failure.detail)
 }
 
 /// CR-022 to CR-025: the limits as they are configured.
@@ -120,6 +161,9 @@ impl From<ClientCall<'_>> for Question {
         Self { method: call.method.to_owned(), params: call.params.to_owned() }
     }
 }
+
+/// Most characters of a method that an incident shows.
+const SHOWN_MAX: usize = 48;
 
 #[cfg(test)]
 mod tests;

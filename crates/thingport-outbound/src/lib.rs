@@ -14,5 +14,6 @@ pub mod config;
 mod lane;
 pub mod reach;
 mod resolve;
+pub mod rpc;
 pub mod signature;
 pub mod webhook;

@@ -136,7 +136,7 @@ impl Webhooks {
     ) -> Result<Bytes, PostError> {
         self.check(post.url)?;
         let lane = self.lanes.enter(post.lane).map_err(|_| PostError::Busy)?;
-        let delivery = self.uuid();
+        let delivery = self.new_id();
         for attempt in 0.. {
             // Nobody else waits for the place while this request pauses.
             let turn = lane.turn().await;
@@ -187,6 +187,10 @@ impl Webhooks {
         request.map_err(|error| PostError::Broken(error.to_string()))
     }
 
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
     /// A quarter of a second, doubled each time up to half a minute, and shortened by up to a half: those
     /// who failed together shall not come back together.
     fn pause(&self, attempt: u32) -> Duration {
@@ -196,7 +200,8 @@ impl Webhooks {
         Duration::from_millis(full_ms - u64::from_le_bytes(random) % (full_ms / 2))
     }
 
-    fn uuid(&self) -> Uuid {
+    /// A number for something that is said.
+    pub(crate) fn new_id(&self) -> Uuid {
         let mut random = [0; 16];
         self.entropy.fill(&mut random);
         uuid::Builder::from_random_bytes(random).into_uuid()

@@ -8,7 +8,22 @@ use thingport_model::reason::Reason;
 use super::{Letter, Mailbox, Presence};
 
 /// What came of an errand: something to tell the device or nothing, or why it failed.
-pub type Outcome = Result<Option<Downlink>, Reason>;
+pub type Outcome = Result<Option<Downlink>, Failure>;
+
+/// Why an errand failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The reason.
+    pub reason: Reason,
+    /// What is known beyond it, for incidents; often empty.
+    pub detail: String,
+}
+
+impl From<Reason> for Failure {
+    fn from(reason: Reason) -> Self {
+        Self { reason, detail: String::new() }
+    }
+}
 
 /// Something that is found out, or done, for a connection by a task of its own. The connection is told
 /// of its end exactly once, whatever becomes of the task; how many are under way is bounded by the
@@ -43,7 +58,7 @@ impl Errand {
 impl Drop for Errand {
     fn drop(&mut self) {
         if !self.is_done {
-            self.tell(Err(Reason::Internal));
+            self.tell(Err(Reason::Internal.into()));
         }
     }
 }

@@ -13,12 +13,18 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use thingport_core::access::Caller;
-use thingport_core::client_calls::{ClientCallHandler, Question};
+use thingport_core::client_calls::{AskWebhook, Question};
 use thingport_core::metrics::Bound;
+use thingport_core::presence::Failure;
 use thingport_core::registry::DeviceLogin;
+use thingport_core::registry::profiles::ProfileDraft;
+use thingport_core::registry::profiles::extension::{
+    ClientRpcDraft, ExtensionDraft, Said, WebhookDraft,
+};
 use thingport_model::attribute::Scope;
 use thingport_model::downlink::{ClientAnswer, Downlink};
 use thingport_model::id::DeviceId;
+use thingport_model::profile::extension::RpcWebhook;
 use thingport_model::reading::Readings;
 use thingport_model::reason::Reason;
 use thingport_model::rpc::{Call, CallToken};
@@ -207,18 +213,37 @@ async fn the_server_answers_two_questions_itself_and_says_when_nobody_answers() 
 struct Slow(Arc<Semaphore>);
 
 #[async_trait]
-impl ClientCallHandler for Slow {
-    async fn answer(&self, _: &DeviceLogin, question: Question) -> Option<ClientAnswer> {
+impl AskWebhook for Slow {
+    async fn ask(
+        &self,
+        _: &DeviceLogin,
+        _: &RpcWebhook,
+        question: Question,
+    ) -> Result<ClientAnswer, Failure> {
         self.0.acquire().await.unwrap().forget();
-        Some(ClientAnswer::Json(question.params))
+        Ok(ClientAnswer::Json(question.params))
     }
+}
+
+/// Lets a webhook answer what devices ask.
+async fn ask_webhook(house: &House) {
+    let login = house.node.registry.login_by_credentials_id(TOKEN).await.unwrap().unwrap();
+    let url = "http://hooks.example.com/".to_owned();
+    let webhook = ClientRpcDraft::Webhook(WebhookDraft { url, ..WebhookDraft::default() });
+    let draft = ProfileDraft {
+        id: Some(login.profile.id),
+        extension: ExtensionDraft { client_rpc: Said::Set(webhook), ..ExtensionDraft::default() },
+        ..ProfileDraft::new(&login.profile.name)
+    };
+    house.node.registry.save_profile(&Caller::tenant(login.tenant_id), draft).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_slow_answer_costs_a_device_no_other_and_their_number_is_bounded() {
     let house = House::open().await;
     let gate = Arc::new(Semaphore::new(0));
-    house.node.client_calls.set_handler(Arc::new(Slow(Arc::clone(&gate))));
+    ask_webhook(&house).await;
+    house.node.client_calls.set_webhook(Arc::new(Slow(Arc::clone(&gate))));
     let mut peer = Peer::open(&house, V5).await;
     for id in 1..=17 {
         peer.publish(
@@ -381,7 +406,7 @@ async fn a_connection_that_was_replaced_takes_nothing_from_its_successor() {
 
 fn call(id: u32) -> Downlink {
     let call = Call { id, method: "m".to_owned(), params: "true".to_owned() };
-    Downlink::Call { call: Arc::new(call), token: CallToken(NonZeroU64::MIN) }
+    Downlink::Call { call: Arc::new(call), token: CallToken(NonZeroU64::MIN), expires_ms: u64::MAX }
 }
 
 async fn device(house: &House) -> DeviceId {

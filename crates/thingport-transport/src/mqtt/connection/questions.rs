@@ -12,11 +12,11 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use thingport_core::attributes::AttributesWanted;
-use thingport_core::client_calls::{Question, SessionBounds};
+use thingport_core::client_calls::{Question, SessionBounds, about, words};
 use thingport_core::metrics::Bound;
 use thingport_core::node::Node;
 use thingport_core::packages::Downloads;
-use thingport_core::presence::{Errand, Outcome};
+use thingport_core::presence::{Errand, Failure, Outcome};
 use thingport_core::registry::DeviceLogin;
 use thingport_model::downlink::{ClientAnswer, Downlink};
 use thingport_model::port::ledger::committed;
@@ -174,12 +174,12 @@ impl Connection {
         match asked {
             Asked::CallAnswer { id, body } => {
                 let kept =
-                    async move { node.calls.answered(&login, id, body).await.map(|()| None) };
+                    async move { Ok(node.calls.answered(&login, id, body).await.map(|()| None)?) };
                 self.run(After::Acknowledge(delivery), Box::pin(kept), desk);
             }
             Asked::Claim { secret, duration_ms } => {
                 let kept = async move {
-                    node.claims.offer(&login, secret, duration_ms).await.map(|()| None)
+                    Ok(node.claims.offer(&login, secret, duration_ms).await.map(|()| None)?)
                 };
                 self.run(After::Acknowledge(delivery), Box::pin(kept), desk);
             }
@@ -241,16 +241,13 @@ impl Connection {
         let after = After::Answer { reply_to, method: question.method.clone() };
         if self.questions().is_some_and(|it| it.client_calls() >= CLIENT_CALLS_MAX) {
             node.metrics.count_bound(Bound::ClientCalls);
-            return self.finish(after, Err(Reason::TooManyClientCalls), desk);
+            return self.finish(after, Err(Reason::TooManyClientCalls.into()), desk);
         }
         let asked = async move {
             let asked = node.client_calls.ask(&login, question);
-            let answer = match tokio::time::timeout(CLIENT_CALL_TIMEOUT, asked).await {
-                Ok(answer) => answer?,
-                // CR-007: the word that devices know.
-                Err(_) => ClientAnswer::Error("timeout".to_owned()),
-            };
-            Ok(Some(Downlink::ClientAnswer { reply_to, answer: Box::new(answer) }))
+            let asked = tokio::time::timeout(CLIENT_CALL_TIMEOUT, asked).await;
+            let answer = Box::new(asked.map_err(|_| Reason::ClientCallNotAnswered)??);
+            Ok(Some(Downlink::ClientAnswer { reply_to, answer }))
         };
         self.run(after, Box::pin(asked), desk);
     }
@@ -305,14 +302,16 @@ impl Connection {
             (After::Acknowledge(delivery), Ok(_)) => {
                 self.session.acknowledge(delivery, ReasonCode::Success, None, &mut desk.out);
             }
-            (After::Acknowledge(delivery), Err(reason)) => self.reject(reason, "", delivery, desk),
-            (After::Answer { reply_to, method }, Err(reason)) => {
-                self.record(reason, &format!("method {}", shortened(&method)));
-                let answer = Box::new(ClientAnswer::Error(reason.sentence().to_owned()));
+            (After::Acknowledge(delivery), Err(Failure { reason, detail })) => {
+                self.reject(reason, &detail, delivery, desk);
+            }
+            (After::Answer { reply_to, method }, Err(failure)) => {
+                self.record(failure.reason, &about(&method, &failure));
+                let answer = Box::new(words(failure.reason));
                 self.tell(&Downlink::ClientAnswer { reply_to, answer }, desk);
             }
             // There is no way to tell the device (JS-078).
-            (After::Tell, Err(reason)) => self.record(reason, ""),
+            (After::Tell, Err(Failure { reason, detail })) => self.record(reason, &detail),
         }
     }
 
@@ -330,16 +329,9 @@ impl Connection {
     }
 }
 
-/// A device's text, fit for a detail.
-fn shortened(text: &str) -> String {
-    text.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect()
-}
-
 /// Errands of one connection under way at once (`errands_max`); its socket is not read meanwhile.
 const ERRANDS_MAX: usize = 32;
 /// Client calls among them (`client_calls_max`); a further one is answered with an error.
 const CLIENT_CALLS_MAX: usize = 16;
 /// How long a handler may take (CR-007).
 const CLIENT_CALL_TIMEOUT: Duration = Duration::from_secs(60);
-/// Most characters of a method that an incident shows.
-const SHOWN_MAX: usize = 48;
