@@ -1,11 +1,11 @@
 //! What a fresh installation contains (REST API 2.6). Everything here may run again and changes
 //! nothing that is there already.
 
-use thingport_model::id::{CustomerId, TenantId};
+use thingport_model::id::{CustomerId, TenantId, UserId};
 use thingport_model::limit::RateLimits;
 use thingport_model::page::PageLink;
 use thingport_model::tenant::{Tenant, TenantProfile};
-use thingport_model::user::{Authority, User};
+use thingport_model::user::Authority;
 
 use super::Registry;
 use super::accounts::{CustomerDraft, TenantDraft, TenantProfileDraft, UserDraft};
@@ -32,31 +32,46 @@ pub struct FirstPeople {
 }
 
 impl Registry {
-    /// Whether nobody can log in yet: the installation is fresh.
+    /// Whether no system administrator can log in yet: the installation is fresh, or its founding was
+    /// cut short. That password is the last thing [`found`](Self::found) writes.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the store does not answer.
     pub async fn is_fresh(&self) -> Result<bool, Error> {
-        let one = PageLink { page: 0, size: 1, text_search: None, sort: None };
-        Ok(self.entities.users(TenantId::SYSTEM, None, one).await?.total == 0)
+        let all = PageLink { page: 0, size: u32::MAX, text_search: None, sort: None };
+        for user in self.entities.users(TenantId::SYSTEM, None, all).await?.rows {
+            if self.has_password(user.id).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
-    /// Creates the default tenant profile, a system administrator, a tenant and its administrator.
+    async fn has_password(&self, user: UserId) -> Result<bool, Error> {
+        let credentials = self.entities.user_credentials(user).await?;
+        Ok(credentials.is_some_and(|found| found.password_hash.is_some()))
+    }
+
+    /// Creates the default tenant profile, a tenant, its administrator and a system administrator. One
+    /// that was cut short is begun again, with the passwords given now: nobody knows those before.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a malformed e-mail address, [`Error::Unavailable`] when the store does
     /// not answer.
     pub async fn found(&self, people: &FirstPeople, hash: HashPassword<'_>) -> Result<(), Error> {
+        let again = self.is_fresh().await?;
         self.ensure_default_tenant_profile().await?;
-        let system = UserDraft::new(&people.system_email, Authority::SysAdmin);
         let caller = Caller::system();
-        self.ensure_user(&caller, system, &people.system_password, hash).await?;
         let tenant = self.ensure_tenant(&people.tenant_title).await?;
         let admin = UserDraft {
             tenant_id: Some(tenant.id),
             ..UserDraft::new(&people.tenant_email, Authority::TenantAdmin)
         };
-        self.ensure_user(&caller, admin, &people.tenant_password, hash).await?;
+        let admin = self.ensure_user(&caller, admin).await?;
+        self.ensure_password(admin, &people.tenant_password, hash, again).await?;
+        let system = UserDraft::new(&people.system_email, Authority::SysAdmin);
+        let system = self.ensure_user(&caller, system).await?;
+        self.ensure_password(system, &people.system_password, hash, again).await?;
         Ok(())
     }
 
@@ -97,7 +112,8 @@ impl Registry {
                     customer_id: Some(customer),
                     ..UserDraft::new(email, Authority::CustomerUser)
                 };
-                self.ensure_user(&caller, draft, "customer", hash).await?;
+                let user = self.ensure_user(&caller, draft).await?;
+                self.ensure_password(user, "customer", hash, false).await?;
             }
         }
         Ok(())
@@ -107,9 +123,16 @@ impl Registry {
         if let Some(found) = self.entities.default_tenant_profile().await? {
             return Ok(found);
         }
+        let caller = Caller::system();
+        // A stop between the two writes left it without its flag.
+        let search = text_search(DEFAULT_PROFILE);
+        let left = self.entities.tenant_profiles(search).await?.rows;
+        if let Some(left) = left.into_iter().find(|profile| profile.name == DEFAULT_PROFILE) {
+            return self.make_tenant_profile_default(&caller, left.id).await;
+        }
         let draft = TenantProfileDraft {
             id: None,
-            name: "Default".to_owned(),
+            name: DEFAULT_PROFILE.to_owned(),
             description: Some("Default tenant profile".to_owned()),
             isolated_rule_engine: false,
             profile_data: DEFAULT_PROFILE_DATA.to_owned(),
@@ -121,38 +144,38 @@ impl Registry {
             package_bytes_max: 0,
             rate_limits: RateLimits::default(),
         };
-        let caller = Caller::system();
         let created = self.save_tenant_profile(&caller, draft).await?;
         self.make_tenant_profile_default(&caller, created.id).await
     }
 
     async fn ensure_tenant(&self, title: &str) -> Result<Tenant, Error> {
-        let search =
-            PageLink { page: 0, size: u32::MAX, text_search: Some(title.to_owned()), sort: None };
-        let found = self.entities.tenants(search).await?.rows;
+        let found = self.entities.tenants(text_search(title)).await?.rows;
         match found.into_iter().find(|tenant| tenant.title == title) {
             Some(tenant) => Ok(tenant),
             None => self.save_tenant(&Caller::system(), TenantDraft::new(title)).await,
         }
     }
 
-    async fn ensure_user(
+    async fn ensure_user(&self, caller: &Caller, draft: UserDraft) -> Result<UserId, Error> {
+        match self.entities.user_by_email(&draft.email).await? {
+            Some(found) => Ok(found.id),
+            None => Ok(self.save_user(caller, draft).await?.id),
+        }
+    }
+
+    /// Somebody's own password stays, unless it is to be set `again`. A stop between the writes may have
+    /// left a user without one.
+    async fn ensure_password(
         &self,
-        caller: &Caller,
-        draft: UserDraft,
+        user: UserId,
         password: &str,
         hash: HashPassword<'_>,
-    ) -> Result<User, Error> {
-        let user = match self.entities.user_by_email(&draft.email).await? {
-            Some(found) => found,
-            None => self.save_user(caller, draft).await?,
-        };
-        // A stop between the two writes left a user without a password; somebody's own stays.
-        let credentials = self.entities.user_credentials(user.id).await?;
-        if credentials.is_none_or(|found| found.password_hash.is_none()) {
-            self.set_password(user.id, &hash(password), None).await?;
+        again: bool,
+    ) -> Result<(), Error> {
+        if again || !self.has_password(user).await? {
+            self.set_password(user, &hash(password), None).await?;
         }
-        Ok(user)
+        Ok(())
     }
 
     async fn ensure_customer(&self, caller: &Caller, title: &str) -> Result<CustomerId, Error> {
@@ -183,6 +206,10 @@ impl Registry {
     }
 }
 
+fn text_search(name: &str) -> PageLink {
+    PageLink { page: 0, size: u32::MAX, text_search: Some(name.to_owned()), sort: None }
+}
+
 struct DemoDevice {
     name: &'static str,
     token: &'static str,
@@ -205,6 +232,8 @@ impl DemoDevice {
         Self { name, token, profile, customer: None, description }
     }
 }
+
+const DEFAULT_PROFILE: &str = "Default";
 
 /// Title of the demo's tenant.
 const FIRST_TENANT: &str = "Tenant";
