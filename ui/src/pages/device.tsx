@@ -16,6 +16,9 @@ const TABS = [
   { path: "", name: "Overview", show: lazy(() => import("./device/overview").then((module) => module.Overview)) },
   { path: "history", name: "History", show: lazy(() => import("./device/history").then((module) => module.History)) },
   { path: "attributes", name: "Attributes", show: lazy(() => import("./device/attributes").then((module) => module.Attributes)) },
+  { path: "rpc", name: "RPC", show: lazy(() => import("./device/rpc").then((module) => module.Rpc)) },
+  { path: "credentials", name: "Credentials", show: lazy(() => import("./device/credentials").then((module) => module.CredentialsTab)) },
+  { path: "connect", name: "Connect", show: lazy(() => import("./device/connect").then((module) => module.Connect)) },
   { path: "events", name: "Events", show: lazy(() => import("./device/events").then((module) => module.Events)) },
 ];
 
