@@ -167,6 +167,10 @@ bounds! {
     WebhookRequests = "webhook_requests_max",
     /// Requests that wait for the receivers of one profile; the next one fails.
     WebhookLine = "webhook_line_max",
+    /// Targets of forwarding in the installation; further ones get nothing.
+    ForwardingTargets = "forwarding_targets_max",
+    /// Bytes of log kept for targets of forwarding; the oldest are given up for those that need them.
+    ForwardingBacklog = "forwarding_backlog_max",
 }
 
 /// How calls to devices end.

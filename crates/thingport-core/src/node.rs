@@ -21,6 +21,7 @@ use crate::client_calls::ClientCalls;
 use crate::client_calls::applications::Applications;
 use crate::clock::{Clock, Entropy};
 use crate::error::Error;
+use crate::forwarding::Forwarding;
 use crate::guard::{Guard, GuardConfig};
 use crate::journal::Journal;
 use crate::limits::Limits;
@@ -28,6 +29,7 @@ use crate::metrics::Metrics;
 use crate::packages::Packages;
 use crate::presence::Presence;
 use crate::provision::Provisions;
+use crate::query::Queries;
 use crate::reception::Reception;
 use crate::registry::{Registry, RegistryEvents};
 use crate::sessions::{SessionRules, Sessions};
@@ -60,6 +62,8 @@ pub struct Node {
     pub registry: Arc<Registry>,
     /// Readings for people.
     pub telemetry: Telemetry,
+    /// Questions about many entities at once.
+    pub queries: Queries,
     /// Attributes for people and for devices.
     pub attributes: Arc<Attributes>,
     /// What the server asks devices.
@@ -68,6 +72,8 @@ pub struct Node {
     pub sessions: Arc<Sessions>,
     /// What devices ask the server.
     pub client_calls: ClientCalls,
+    /// What leaves the house.
+    pub forwarding: Arc<Forwarding>,
     /// Devices that may become a customer's.
     pub claims: Claims,
     /// Firmware and software.
@@ -139,7 +145,14 @@ impl Node {
             (Arc::clone(&metrics), Arc::clone(&clock)),
             config.sessions,
         ));
+        let forwarding = Arc::new(Forwarding::new(
+            Arc::clone(&entities),
+            Arc::clone(&journal),
+            Arc::clone(&metrics),
+            Arc::clone(&clock),
+        ));
         let changes = Arc::new(Changes {
+            forwarding: Arc::clone(&forwarding),
             sessions: Arc::clone(&sessions),
             presence: Arc::clone(&presence),
             traces: Arc::clone(&traces),
@@ -189,6 +202,7 @@ impl Node {
         ));
         Self {
             telemetry: Telemetry::new(Arc::clone(&registry), Arc::clone(&ledger)),
+            queries: Queries::new(Arc::clone(&registry), Arc::clone(&ledger)),
             packages: Packages::new(
                 Arc::clone(&registry),
                 Arc::clone(&attributes),
@@ -199,6 +213,7 @@ impl Node {
             calls,
             sessions,
             client_calls: ClientCalls::new(Arc::clone(&clock), applications),
+            forwarding,
             claims: Claims::new(claims, config.claims),
             provisions: Provisions::new(
                 Arc::clone(&registry),
@@ -270,6 +285,7 @@ impl Node {
 
 /// Carries changes of the registry to live connections, to calls and to the purge.
 struct Changes {
+    forwarding: Arc<Forwarding>,
     sessions: Arc<Sessions>,
     presence: Arc<Presence>,
     traces: Arc<Traces>,
@@ -300,12 +316,14 @@ impl RegistryEvents for Changes {
         self.presence.tell(device, Downlink::Close(Reason::CredentialsChanged));
     }
 
-    fn device_changed(&self, _: DeviceId) {
+    fn device_changed(&self, device: DeviceId) {
         self.presence.bump_epoch();
+        self.forwarding.device_changed(device);
     }
 
-    fn profile_changed(&self, _: DeviceProfileId) {
+    fn profile_changed(&self, profile: DeviceProfileId) {
         self.presence.bump_epoch();
+        self.forwarding.profile_changed(profile);
     }
 
     fn tenant_profile_changed(&self, _: TenantProfileId) {
@@ -323,6 +341,7 @@ impl RegistryEvents for Changes {
             calls.tenant_deleted(tenant);
         }
         self.sessions.tenant_deleted(tenant);
+        self.forwarding.tenant_deleted();
         self.presence.bump_epoch();
         self.packages_deleted();
     }

@@ -13,8 +13,6 @@
 //! of it until the device has acknowledged them ([`crate::attributes`]); calls are kept on their own.
 
 mod place;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -103,8 +101,8 @@ pub struct Opened {
 /// What a connection leaves behind.
 #[derive(Clone, Debug, Default)]
 pub struct Leaving {
-    /// What is in the session.
-    pub state: SessionState,
+    /// What is in the session; none when it was never used.
+    pub state: Option<SessionState>,
     /// Seconds it is to outlive this connection, if the client changed its mind.
     pub expiry_s: Option<u32>,
     /// Messages that were on their way and are too large to be kept.
@@ -398,7 +396,13 @@ impl Sessions {
         has_room
     }
 
-    /// The connection of a device's session, and the newest change that does not concern it.
+    /// A mark of an earlier process was found: later ones count up from there.
+    pub(crate) fn saw(&self, number: u64) {
+        let mut state = self.state.lock();
+        state.newest_mark = state.newest_mark.max(number);
+    }
+
+    /// The connection of a device's session.
     pub(crate) fn holder(&self, device: DeviceId) -> Option<ConnectionNumber> {
         self.state.lock().kept.get(&device)?.holder
     }
@@ -498,11 +502,14 @@ impl Sessions {
             let outcome = self.entities.write(writes).await;
             if outcome.is_err() {
                 let mut state = self.state.lock();
-                batch.iter().for_each(|it| drop(state.unsaved.entry(it.device).or_default()));
+                for it in &batch {
+                    state.unsaved.entry(it.device).or_default();
+                }
             }
-            let waiting = batch.into_iter().flat_map(|it| it.waiting);
-            // Who waited may have gone.
-            waiting.for_each(|it| drop(it.send(outcome.is_ok())));
+            for waiting in batch.into_iter().flat_map(|it| it.waiting) {
+                // Who waited may have gone.
+                let _ = waiting.send(outcome.is_ok());
+            }
             outcome?;
         }
     }

@@ -28,6 +28,8 @@ pub struct Config {
     /// Close a connection when a rate limit refuses its message (P-22); otherwise MQTT 5 clients are
     /// told and stay (RL-028).
     pub rate_limit_disconnect: bool,
+    /// Answer session present with the opposite of clean start (device API LS-041) instead of the truth.
+    pub mirror_session_present: bool,
     /// How long a provisioning session may stay without a request, and after its first answer (PR-004,
     /// PR-008), in milliseconds.
     pub provisioning_timeout_ms: u64,

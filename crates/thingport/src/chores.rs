@@ -23,6 +23,7 @@ impl Chores {
             tokio::spawn(end_calls(Arc::clone(node))),
             tokio::spawn(save_calls(Arc::clone(node))),
             tokio::spawn(forget_calls(Arc::clone(node))),
+            tokio::spawn(keep_sessions(Arc::clone(node))),
             tokio::spawn(recall_activity(Arc::clone(node))),
             tokio::spawn(keep_activity(Arc::clone(node))),
             tokio::spawn(keep_certificates(tls, hangup)),
@@ -112,6 +113,20 @@ async fn save_calls(node: Arc<Node>) {
     }
 }
 
+/// Writes kept sessions and ends those whose time is over.
+async fn keep_sessions(node: Arc<Node>) {
+    loop {
+        tokio::select! {
+            () = node.sessions.unsaved() => {}
+            () = tokio::time::sleep(SESSIONS_LOOK) => {}
+        }
+        while let Err(error) = node.keep_sessions().await {
+            tracing::warn!(?error, "sessions could not be kept yet");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+}
+
 /// Forgets persistent calls that ended long ago.
 async fn forget_calls(node: Arc<Node>) {
     loop {
@@ -142,6 +157,8 @@ async fn keep_certificates(tls: Option<Arc<Tls>>, mut hangup: Signal) {
 const NEWCOMERS_GATHER: Duration = Duration::from_millis(100);
 /// How often calls are looked at when none is due.
 const CALLS_LOOK: Duration = Duration::from_secs(60);
+/// How often sessions whose time is over are looked for.
+const SESSIONS_LOOK: Duration = Duration::from_secs(1);
 /// How often calls that ended long ago are looked for.
 const CALLS_FORGET: Duration = Duration::from_secs(600);
 /// How often the files of certificates are looked at.

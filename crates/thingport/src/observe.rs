@@ -195,6 +195,10 @@ impl Page {
         sheet.counter("downlinks", "Messages sent to devices.", sent)?;
         let delivered = it.downlinks_delivered.value();
         sheet.counter("downlinks_delivered", "Messages that devices acknowledged.", delivered)?;
+        let kept = it.kept_sessions.value();
+        sheet.gauge("kept_sessions", "Sessions kept over connections.", kept)?;
+        let resumed = it.sessions_resumed.value();
+        sheet.counter("sessions_resumed", "Sessions taken up on another connection.", resumed)?;
         let pending = it.calls_pending.value();
         sheet.gauge("calls_pending", "Calls to devices that have not ended.", pending)?;
         let calls = it.calls().map(|(ending, n)| (ending.id(), n));

@@ -11,7 +11,7 @@ use rustix::fs::Mode;
 use rustls::ServerConfig;
 use thingport_api::api::{Api, BodyKind, CaPem, DecodeBody, ServerCertificates};
 use thingport_api::auth::load_or_create_keys;
-use thingport_api::config::ApiConfig;
+use thingport_api::config::{ApiConfig, Listeners};
 use thingport_core::activity::ActivityConfig;
 use thingport_core::calls::{CallRules, SubmitStrategy};
 use thingport_core::claims::ClaimRules;
@@ -20,6 +20,7 @@ use thingport_core::guard::crowd::Crowd;
 use thingport_core::guard::{GuardConfig, Network};
 use thingport_core::node::{Node, NodeConfig};
 use thingport_core::registry::certificates::ServerCertificate;
+use thingport_core::sessions::SessionRules;
 use thingport_device::payload::Typing;
 use thingport_device::payload::json::Decoder;
 use thingport_mqtt::limits::Bounds;
@@ -43,6 +44,7 @@ use crate::first_run;
 use crate::greeting::{Greeting, greet};
 use crate::http::Http;
 use crate::observe;
+use crate::outbound;
 use crate::system::{SystemClock, SystemEntropy, take_descriptors, wall_now};
 use crate::tls::{self, Problem, Tls};
 
@@ -61,8 +63,9 @@ pub(crate) fn run(config: &Config, demo: bool) -> Result<(), Failure> {
     runtime.block_on(serve(config, demo, Arc::new(node), tls))
 }
 
-/// Whether a start would find the certificate it was given.
+/// Whether a start would find the certificates it was given.
 pub(crate) fn check(config: &Config) -> Result<(), Failure> {
+    outbound::roots(config)?;
     if speaks_tls(config) { tls::check(&config.tls).map_err(unusable) } else { Ok(()) }
 }
 
@@ -111,6 +114,11 @@ fn build(config: &Config) -> Result<Node, Failure> {
             allowed_by_default: config.device.allow_claiming_by_default,
             duration_ms: ms(config.device.claim_duration),
         },
+        sessions: SessionRules {
+            expiry_max_s: u32::try_from(config.mqtt.session_expiry_max.as_secs())
+                .unwrap_or(u32::MAX),
+            kept_max: config.mqtt.sessions_kept_max as usize,
+        },
     };
     let packages = DirPackages::open(dir).map_err(|error| {
         Failure::new(format!("the packages in {} cannot be read: {error}", dir.display()))
@@ -118,6 +126,7 @@ fn build(config: &Config) -> Result<Node, Failure> {
     let mut node = Node::new(entities, ledger, clock, entropy, settings);
     let chunk_max = u32::try_from(config.mqtt.packet_size_max.0).unwrap_or(u32::MAX);
     node.packages.set_files(Arc::new(packages), chunk_max);
+    outbound::open(config, &node)?;
     Ok(node)
 }
 
@@ -172,6 +181,10 @@ async fn serve(
         .recall()
         .await
         .map_err(|error| Failure::new(format!("the calls that are pending: {error:?}")))?;
+    node.sessions
+        .recall()
+        .await
+        .map_err(|error| Failure::new(format!("the sessions that are kept: {error:?}")))?;
     // Devices need not wait until keys are made and the first passwords are hashed.
     let (secure, to_be_secure) = watch::channel(None);
     let mqtt = listen_mqtt(config, to_be_secure, &node, &drain)?;
@@ -186,7 +199,14 @@ async fn serve(
     let https = secured(https, tls.as_deref())?;
 
     let people = first_run::prepare(&node, &config.storage.dir, demo).await?;
-    let api = open_api(config, &node, tls.as_ref()).await?;
+    let port = |at: SocketAddr| at.port();
+    let listeners = Listeners {
+        http: Some(port(http_at)),
+        https: https_at.map(port),
+        mqtt: Some(port(mqtt_at)),
+        mqtts: mqtts_at.map(port),
+    };
+    let api = open_api(config, listeners, &node, tls.as_ref()).await?;
     let routes = thingport_api::router::router(Arc::clone(&api))
         .merge(thingport_transport::http::router(Arc::clone(&node)))
         .merge(thingport_transport::http::devices(device_http(config, &node, &drain)))
@@ -232,13 +252,14 @@ async fn serve(
 /// The people's side of the node.
 async fn open_api(
     config: &Config,
+    listeners: Listeners,
     node: &Arc<Node>,
     tls: Option<&Arc<Tls>>,
 ) -> Result<Arc<Api>, Failure> {
     let keys = load_or_create_keys(&node.registry, &*node.entropy)
         .await
         .map_err(|error| Failure::new(format!("the key that signs tokens: {error:?}")))?;
-    let api = Api::new(Arc::clone(node), api_config(config), keys, decoder());
+    let api = Api::new(Arc::clone(node), api_config(config, listeners), keys, decoder());
     let api = api.with_server_certificates(server_certificates(tls.cloned()));
     let api = Arc::new(api.with_ca_pem(ca_pem(tls.cloned())));
     api.recall()
@@ -252,6 +273,10 @@ async fn close(node: &Node, chores: Chores) -> Result<(), Failure> {
     // Nothing more becomes of calls.
     if let Err(error) = node.calls.save().await {
         tracing::warn!(?error, "how far some calls have come is not kept");
+    }
+    // Connections have left their sessions.
+    if let Err(error) = node.keep_sessions().await {
+        tracing::warn!(?error, "what was on its way to some devices is not kept");
     }
     chores.end();
     node.activity.finish().await;
@@ -334,6 +359,7 @@ fn listen_mqtt(
         tls: mqtt_tls(config, secure)?,
         proxy: mqtt.proxy_protocol.then(|| ProxyConfig { trusted: mqtt.proxies.0.clone() }),
         rate_limit_disconnect: config.compat.rate_limit_disconnect,
+        mirror_session_present: config.compat.mirror_session_present,
         provisioning_timeout_ms: ms(mqtt.provisioning_timeout),
         connections_max: u64::from(mqtt.connections_max),
         bounds,
@@ -400,7 +426,7 @@ fn mqtt_tls(config: &Config, server: Secure) -> Result<Option<TlsConfig>, Failur
     Ok(Some(TlsConfig { bind, server, handshakes_max: TLS_HANDSHAKES_MAX }))
 }
 
-fn api_config(config: &Config) -> ApiConfig {
+fn api_config(config: &Config, listeners: Listeners) -> ApiConfig {
     let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
     ApiConfig {
         token_lifetime_s: seconds(config.auth.token_lifetime),
@@ -410,6 +436,7 @@ fn api_config(config: &Config) -> ApiConfig {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         body_max: config.http.body_max.as_usize(),
         upload_max: config.http.upload_max.0,
+        listeners,
         ..ApiConfig::default()
     }
 }

@@ -8,6 +8,8 @@
 //!
 //! Everything here happens in the device's turn.
 
+use std::collections::BTreeSet;
+
 use thingport_model::attribute::{Attribute, Scope};
 use thingport_model::downlink::Downlink;
 use thingport_model::id::DeviceId;
@@ -73,12 +75,15 @@ impl Attributes {
         keys: impl ExactSizeIterator<Item = &'a str>,
     ) -> Result<Option<Mark>, Error> {
         let Some(mark) = self.sessions.mark(device, keys.len()) else { return Ok(None) };
+        let keys: Vec<&str> = keys.collect();
         let has_room = match mark.room {
             Room::Enough => true,
             Room::AllOwed => return Ok(Some(mark)),
             Room::Unknown => {
                 let noted = self.noted(device).await?;
-                let has_room = self.sessions.counted(device, noted.len(), keys.len());
+                let known: BTreeSet<&str> = noted.iter().map(|(key, _)| &**key).collect();
+                let more = keys.iter().filter(|key| !known.contains(*key)).count();
+                let has_room = self.sessions.counted(device, noted.len(), more);
                 if !has_room {
                     self.put_marks(device, core::iter::once(ALL), mark).await?;
                     let noted: Vec<_> = noted.into_iter().map(|(key, _)| key).collect();
@@ -88,7 +93,7 @@ impl Attributes {
             }
         };
         if has_room {
-            self.put_marks(device, keys, mark).await?;
+            self.put_marks(device, keys.into_iter(), mark).await?;
         }
         Ok(Some(mark))
     }
@@ -145,7 +150,10 @@ impl Attributes {
             Value::Long(number) => u64::try_from(*number).unwrap_or(0),
             _ => 0,
         };
-        Ok(noted.into_iter().map(|it| (it.key, number(&it.value))).collect())
+        let noted: Vec<_> = noted.into_iter().map(|it| (it.key, number(&it.value))).collect();
+        // Those of an earlier process may be ahead of a clock that was set back.
+        self.sessions.saw(noted.iter().map(|(_, number)| *number).max().unwrap_or(0));
+        Ok(noted)
     }
 
     /// Removes what is noted up to a number; how much is left.

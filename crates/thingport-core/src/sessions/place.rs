@@ -69,10 +69,17 @@ impl Place {
 
     /// Its connection ended. How many messages found no room in so many bytes; changes of attributes
     /// among them are told again, and calls are sent again.
-    pub(super) fn leave(&mut self, state: SessionState, now: Timestamp, room: usize) -> u32 {
+    pub(super) fn leave(
+        &mut self,
+        state: Option<SessionState>,
+        now: Timestamp,
+        room: usize,
+    ) -> u32 {
         self.holder = None;
         self.session.left_at = Some(now);
-        self.session.state = state;
+        if let Some(state) = state {
+            self.session.state = state;
+        }
         let has_room = self.session.state.weight() <= room;
         if core::mem::take(&mut self.is_missing) || !has_room {
             self.session.state.told = self.floor;

@@ -13,12 +13,14 @@
 mod account;
 mod downlinks;
 mod ending;
+mod keeping;
 mod messages;
 mod pacing;
 mod provisioning;
 mod questions;
 mod securing;
 mod standing;
+mod tapping;
 
 use core::future::Future;
 use core::pin::Pin;
@@ -34,6 +36,7 @@ use thingport_model::port::ledger::Waiter;
 use thingport_model::reading::Readings;
 use thingport_model::reason::Reason;
 use thingport_mqtt::session::{Delivery, Event, Session};
+use tokio::sync::oneshot::Receiver;
 use tokio::time::Sleep;
 
 use super::answer;
@@ -45,6 +48,7 @@ use crate::shared::{HandshakeSlot, Shared};
 use crate::stream::Stream;
 use crate::timers::Key;
 use crate::tls::{self, Room};
+use keeping::Keeping;
 use provisioning::Candidate;
 use questions::Questions;
 
@@ -103,6 +107,8 @@ struct Open {
     posts: u64,
     /// What is looked up for it; none in the many connections that ask nothing now.
     questions: Option<Box<Questions>>,
+    /// Of a session that outlives the connection.
+    keeping: Option<Box<Keeping>>,
 }
 
 struct Refreshing {
@@ -125,6 +131,8 @@ enum Then {
     Read,
     /// Refuses a publication, once all that came before it are answered.
     Reject { delivery: Delivery, detail: String },
+    /// Answers SUBSCRIBE or UNSUBSCRIBE, once the session is durable.
+    Answer { saved: Receiver<bool>, bytes: Vec<u8> },
 }
 
 struct Unsent {
@@ -193,6 +201,7 @@ impl Connection {
             self.key = Some(self.shared.timers.add(cx.waker().clone()));
         }
         let now_ms = self.shared.node.clock.monotonic_ms();
+        desk.tap = self.tap();
         self.handle_timeout(now_ms, desk);
         self.handle_mail(cx, desk);
         for _ in 0..TURNS_MAX {
@@ -224,6 +233,7 @@ impl Connection {
         if let Stage::Lingering { until_ms, .. } = self.stage {
             self.poll_linger(cx, now_ms, until_ms);
         }
+        self.finish_tap(desk);
         if matches!(self.stage, Stage::Done) {
             return Poll::Ready(());
         }
@@ -307,20 +317,32 @@ impl Connection {
             self.linger(now_ms);
             return;
         }
+        let mut shown = input.position();
         while let Some(event) = self.session.poll_event(now_ms, &mut input, &mut desk.out) {
+            let is_violation = matches!(event, Event::Violation(_));
             self.handle_event(event, now_ms, desk);
+            self.show_packets(input.read_since(shown), is_violation, desk);
+            shown = input.position();
             if !self.is_listening() {
                 break;
             }
         }
+        self.show_silent_packets(input.read_since(shown), desk);
         self.session.keep(now_ms, input);
     }
 
     fn handle_event(&mut self, event: Event<'_>, now_ms: u64, desk: &mut Desk) {
         self.hear(&event, now_ms);
+        if let Event::Disconnect(packet) = &event {
+            self.note_expiry(packet.session_expiry());
+        }
+        self.show_event(&event, desk);
         match event {
             Event::Connect(connect) => {
-                let caller = Caller::of(&connect, self.stream.take_security());
+                let caller = {
+                    let is_any_traced = self.shared.node.traces.any();
+                    Caller::of(&connect, self.stream.take_security(), is_any_traced)
+                };
                 if caller.asks_to_be_provisioned() {
                     return self.begin_provisioning(caller, now_ms, desk);
                 }

@@ -10,7 +10,10 @@ use thingport_core::journal::{Report, Subject};
 use thingport_core::node::Node;
 use thingport_core::provision::asks_for_it;
 use thingport_core::registry::{DeviceLogin, Generation};
+use thingport_core::sessions::SessionWish;
 use thingport_model::attempt::Attempt;
+use thingport_model::credentials::CredentialsType;
+use thingport_model::downlink::Downlink;
 use thingport_model::id::DeviceProfileId;
 use thingport_model::profile::DeviceProfile;
 use thingport_model::reason::Reason;
@@ -19,6 +22,8 @@ use thingport_mqtt::packet::connect::Connect;
 use thingport_mqtt::version::Version;
 use tokio::task::JoinError;
 
+use super::tap::{ConnectFields, connect_fields};
+
 /// What a CONNECT said, kept while the credentials are looked up.
 pub(super) struct Caller {
     pub(super) client_id: Box<str>,
@@ -26,6 +31,9 @@ pub(super) struct Caller {
     password: Option<Box<[u8]>>,
     security: Option<Box<Security>>,
     pub(super) version: Version,
+    pub(super) wish: SessionWish,
+    /// What a trace would show besides; none while nothing is traced.
+    fields: Option<Box<ConnectFields>>,
 }
 
 /// What came of it.
@@ -49,14 +57,39 @@ impl fmt::Debug for Caller {
 }
 
 impl Caller {
-    pub(super) fn of(connect: &Connect<'_>, security: Option<Box<Security>>) -> Self {
+    pub(super) fn of(
+        connect: &Connect<'_>,
+        security: Option<Box<Security>>,
+        is_any_traced: bool,
+    ) -> Self {
         Self {
             client_id: connect.client_id.into(),
             user_name: connect.user_name.map(Into::into),
             password: connect.password.map(Into::into),
             security,
             version: connect.version,
+            wish: wish_of(connect),
+            fields: is_any_traced.then(|| Box::new(connect_fields(connect))),
         }
+    }
+
+    pub(super) fn user_name(&self) -> Option<&str> {
+        self.user_name.as_deref()
+    }
+
+    pub(super) const fn has_password(&self) -> bool {
+        self.password.is_some()
+    }
+
+    pub(super) fn take_fields(&mut self) -> ConnectFields {
+        self.fields.take().map(|fields| *fields).unwrap_or_default()
+    }
+
+    /// What nobody may read of it, with credentials of this type.
+    pub(super) fn secrets(&self, kind: CredentialsType) -> impl Iterator<Item = &str> {
+        let is_token = kind == CredentialsType::AccessToken;
+        let password = self.password.as_deref().and_then(|it| core::str::from_utf8(it).ok());
+        self.user_name().filter(|_| is_token).into_iter().chain(password)
     }
 
     /// Version and cipher suite of TLS, if there is TLS.
@@ -101,12 +134,38 @@ async fn look_up(node: Arc<Node>, caller: Caller, round: u8) -> Decision {
         return (caller, Err(refused.having_tried("the same several times")));
     }
     let seen = node.registry.logins_generation();
-    let result = match admit(&node.entrance(), &caller.offer()).await {
-        // What the login costs was paid in the first round.
-        Ok(login) if round == 0 => pace(&node, login).await,
-        result => result,
-    };
+    let result: Result<Arc<DeviceLogin>, Refused> =
+        match admit(&node.entrance(), &caller.offer()).await {
+            // What the login costs was paid in the first round.
+            Ok(login) if round == 0 => pace(&node, login).await,
+            result => result,
+        };
+    if let Ok(login) = &result {
+        take_over(&node, &caller, login).await;
+    }
     (caller, result.map(|login| Admitted { login, seen, round }))
+}
+
+/// What is asked of the session. Before version 5 one that is not clean has no end of its own.
+fn wish_of(connect: &Connect<'_>) -> SessionWish {
+    let clean_start = connect.clean_start;
+    let expiry_s = match (connect.version.is_v5(), clean_start) {
+        (true, _) => connect.session_expiry(),
+        (false, true) => 0,
+        (false, false) => u32::MAX,
+    };
+    SessionWish { clean_start, expiry_s }
+}
+
+/// Lets the connection that has the session end before this one takes it up (C-17), so that nothing on
+/// its way is lost. One that does not let go in time takes with it what it had not recorded.
+async fn take_over(node: &Node, caller: &Caller, login: &DeviceLogin) {
+    let (device, client_id) = (login.device_id, &*caller.client_id);
+    if !caller.wish.clean_start && node.sessions.is_held(device, client_id) {
+        node.presence.tell(device, Downlink::Close(Reason::TakenOver));
+        let let_go = node.sessions.let_go(device, client_id);
+        let _ = tokio::time::timeout(LET_GO, let_go).await;
+    }
 }
 
 /// Takes the tokens of a login; a little too early is delayed, not refused (RL-020).
@@ -174,6 +233,8 @@ pub(super) const fn protocol(version: Option<Version>) -> &'static str {
     }
 }
 
+/// How long the connection before may take to let go of a session.
+const LET_GO: Duration = Duration::from_secs(5);
 /// How often a login is looked up again because something changed meanwhile.
 const ROUNDS_MAX: u8 = 8;
 
@@ -188,7 +249,7 @@ mod tests {
         let mut connect = plain_connect(Version::V5, "pump");
         connect.user_name = Some("TOKEN");
         connect.password = Some(b"PASSWORD");
-        let caller = Caller::of(&connect, None);
+        let caller = Caller::of(&connect, None, true);
         let (bytes, shown) = (format!("{:?}", b"PASSWORD"), format!("{caller:?}"));
         assert!(shown.contains("pump") && shown.contains("has_password: true"), "{shown}");
         for secret in ["TOKEN", "PASSWORD", bytes.trim_matches(['[', ']'])] {

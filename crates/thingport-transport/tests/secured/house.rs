@@ -73,6 +73,7 @@ impl House {
             bounds: Bounds::default(),
             typing: Typing::default(),
             rate_limit_disconnect: false,
+            mirror_session_present: false,
             provisioning_timeout_ms: 60_000,
         };
         let listener = Listener::bind(config, Arc::clone(&node), Arc::clone(&drain)).unwrap();

@@ -35,6 +35,14 @@ sections! {
         /// A connection on which nothing arrived for so long is closed, whatever its keep-alive; `0`
         /// turns this off. The default is ThingsBoard's.
         session_inactivity_timeout: Duration = "10m" from "0" to "30d";
+        /// How long a session outlives its connection at most: what the device subscribed to, and what it
+        /// did not acknowledge or missed of changes of its shared attributes. Holds for MQTT 5 devices that
+        /// ask for a session expiry interval, which are told a shorter one, and for older ones that connect
+        /// without clean session. `0` keeps no session.
+        session_expiry_max: Duration = "7d" from "0" to "3650d";
+        /// How many sessions may be kept, with and without a connection, one for a device. A further one
+        /// ends with its connection. Each costs about 1 KiB of memory, and what it did not acknowledge.
+        sessions_kept_max: u32 = "100000" from "0" to "10000000";
         /// How many device connections may be open at once. The next one is closed at accept. The limit
         /// of open files (`ulimit -n`) must allow as many.
         connections_max: u32 = "200000" from "1" to "10000000";
@@ -184,6 +192,24 @@ sections! {
         close_session_on_delivery_timeout: bool = "false";
     }
 
+    /// Calls out to receivers that device profiles name: webhooks.
+    outbound: Outbound {
+        /// Addresses and networks that may be called although they are near this machine:
+        /// `["127.0.0.0/8", "::1"]` for receivers on the machine itself. Without, loopback, link-local and
+        /// group addresses and those where clouds answer their machines are not called, because whoever
+        /// may edit a device profile need not be somebody who may reach them.
+        allow: Networks = "";
+        /// Addresses and networks that are not called unless `outbound.allow` holds them, such as
+        /// `"10.0.0.0/8"`. `"0.0.0.0/0, ::/0"` leaves only those of `outbound.allow`.
+        refuse: Networks = "";
+        /// A PEM file with certificates of authorities that receivers over HTTPS may be certified by, besides
+        /// the public ones. A file that cannot be used stops the start.
+        ca_file: OptionalPath = "";
+        /// How many requests for one device profile may be under way at once; the next ones wait. More
+        /// helps where receivers are slow; each takes an open file on both sides.
+        requests_max: u32 = "32" from "1" to "512";
+    }
+
     /// Logins of people and programs.
     auth: Auth {
         /// How long an access token is good. Shorter limits the harm of a stolen one. The default is
@@ -213,6 +239,10 @@ sections! {
         /// Send an MQTT 5 DISCONNECT after a CONNACK that refused, as ThingsBoard does. The standard
         /// forbids it (MQTT 5, section 3.14), so it is off.
         disconnect_after_refusal: bool = "false";
+        /// Answer *session present* with the opposite of clean session, as ThingsBoard does, for client
+        /// libraries that refuse a CONNACK without it. Otherwise it tells the truth; with this a device that
+        /// relies on it may hear nothing, since its subscriptions may not be there.
+        mirror_session_present: bool = "false";
         /// Close the connection when a rate limit refuses a message. Without, an MQTT 5 device is told by
         /// PUBACK *quota exceeded* and stays; older versions have no such answer and are closed anyway.
         rate_limit_disconnect: bool = "true";

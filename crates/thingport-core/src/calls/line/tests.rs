@@ -58,6 +58,18 @@ impl World {
                     line.wanted(present, tokens, out);
                 });
             }
+            // The connection repeats these attempts by itself.
+            "resume" => {
+                self.listens = true;
+                let again: Vec<_> =
+                    words[1..].iter().map(|it| self.attempts[&it.parse().unwrap()]).collect();
+                self.visit(&mut out, |line, present, tokens, out| {
+                    line.resumed(&again, present, tokens, out);
+                });
+            }
+            "renew" => self.visit(&mut out, |line, present, tokens, out| {
+                line.renewed(present, tokens, out);
+            }),
             "poll" | "polled" => self.poll(words[0] == "poll", &mut out),
             "unsubscribe" | "leave" => {
                 self.listens = false;

@@ -104,7 +104,8 @@ mod tests {
     #[test]
     fn a_state_is_these_bytes() {
         let call = About::Call(CallToken(NonZeroU64::MIN));
-        let state = SessionState { messages: messages(&[About::Update, call, About::Other]), ..full() };
+        let state =
+            SessionState { messages: messages(&[About::Update, call, About::Other]), ..full() };
         let bytes = encode(&state);
         let expected = [
             // Version 1, updates are wanted; told; last packet identifier.

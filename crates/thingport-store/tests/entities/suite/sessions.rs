@@ -3,7 +3,7 @@
 use core::num::NonZeroU64;
 
 use thingport_model::device::Device;
-use thingport_model::port::entities::{Entities, Write};
+use thingport_model::port::entities::Write;
 use thingport_model::rpc::CallToken;
 use thingport_model::session::{
     About, KeptMessage, KeptSession, KeptSubscription, OpenPacketId, SessionState,

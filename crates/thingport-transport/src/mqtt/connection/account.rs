@@ -27,14 +27,18 @@ impl Connection {
         let Stage::Open(open) = &self.stage else { return None };
         Some(Line {
             protocol: login::protocol(self.session.version()),
-            carrier: match &self.stream {
-                Stream::Plain(_) => Carrier::Tcp,
-                Stream::Tls(_) => Carrier::Tls,
-                Stream::Other(_) => Carrier::WebSocket,
-            },
+            carrier: self.carrier(),
             remote: self.remote.to_string(),
             client_id: open.client_id.to_string(),
             tls: open.tls.as_deref().copied(),
         })
+    }
+
+    pub(super) const fn carrier(&self) -> Carrier {
+        match &self.stream {
+            Stream::Plain(_) => Carrier::Tcp,
+            Stream::Tls(_) => Carrier::Tls,
+            Stream::Other(_) => Carrier::WebSocket,
+        }
     }
 }

@@ -23,12 +23,16 @@ impl Connection {
         if let Downlink::Close(reason) = downlink {
             return self.close(*reason, desk);
         }
-        let token = match downlink {
-            Downlink::Call { token, .. } => Some(*token),
-            _ => None,
+        let (token, expires_ms) = match downlink {
+            // A session that is not kept needs no life: a call that waits so long has ended.
+            Downlink::Call { token, expires_ms, .. } => {
+                (Some(*token), open.keeping.as_ref().map(|_| *expires_ms))
+            }
+            _ => (None, None),
         };
+        let about = (token.map_or(UNTOLD, |token| token.0.get()), expires_ms);
         let progress = match open.link.downlink(downlink, &mut desk.page) {
-            Ok(Some(publication)) => self.publish(publication, token, &mut desk.out),
+            Ok(Some(publication)) => self.publish(publication, about, &mut desk.out),
             // It unsubscribed meanwhile.
             Ok(None) => CallProgress::NotNow,
             Err(Reject { reason, detail }) => {
@@ -47,31 +51,40 @@ impl Connection {
     fn publish(
         &mut self,
         publication: Publication<'_>,
-        token: Option<CallToken>,
+        about: (u64, Option<u64>),
         out: &mut Vec<u8>,
     ) -> CallProgress {
-        let Publication { topic, payload } = publication;
-        let token = token.map_or(UNTOLD, |token| token.0.get());
-        let sent = match TopicName::parse(topic) {
-            Ok(_) if payload.len() > DOWNLINK_MAX => Sent::TooLarge,
-            Ok(topic) => self.send(topic, payload, token, out),
-            // Such as the own topic of a profile that nobody could subscribe to.
-            Err(_) => Sent::Closed,
-        };
-        match sent {
+        match self.place(publication, about, out) {
             Sent::Unacknowledged => CallProgress::Delivered,
             Sent::InFlight | Sent::Waiting => CallProgress::Sent,
-            Sent::TooLarge => {
-                let detail = format!("{} bytes to {topic}", payload.len());
-                self.record(Reason::DownlinkTooLarge, &detail);
-                CallProgress::Impossible
-            }
+            Sent::TooLarge => CallProgress::Impossible,
             Sent::Full => {
-                self.record(Reason::TooManyDownlinks, topic);
+                self.record(Reason::TooManyDownlinks, publication.topic);
                 CallProgress::NotNow
             }
             Sent::Closed => CallProgress::NotNow,
         }
+    }
+
+    /// Sends what the link wrote, with its token and when it is of no use any more.
+    pub(super) fn place(
+        &mut self,
+        publication: Publication<'_>,
+        about: (u64, Option<u64>),
+        out: &mut Vec<u8>,
+    ) -> Sent {
+        let Publication { topic, payload } = publication;
+        let sent = match TopicName::parse(topic) {
+            Ok(_) if payload.len() > DOWNLINK_MAX => Sent::TooLarge,
+            Ok(topic) => self.send(topic, payload, about, out),
+            // Such as the own topic of a profile that nobody could subscribe to.
+            Err(_) => Sent::Closed,
+        };
+        if sent == Sent::TooLarge {
+            let detail = format!("{} bytes to {topic}", payload.len());
+            self.record(Reason::DownlinkTooLarge, &detail);
+        }
+        sent
     }
 
     /// Sends a publication, or lets it wait for the client's window. Its quality of service is that
@@ -84,10 +97,10 @@ impl Connection {
         &mut self,
         topic: TopicName<'_>,
         payload: &[u8],
-        token: u64,
+        (token, expires_ms): (u64, Option<u64>),
         out: &mut Vec<u8>,
     ) -> Sent {
-        let message = Message { topic, payload, qos: None, token, expires_ms: None };
+        let message = Message { topic, payload, qos: None, token, expires_ms };
         let now_ms = self.shared.node.clock.monotonic_ms();
         let sent = self.session.publish(now_ms, &message, out);
         let metrics = &self.shared.node.metrics;
@@ -101,8 +114,11 @@ impl Connection {
 
     /// The client has a publication, whatever it says to it (LS-094); those that waited for its place
     /// are in the output already.
-    pub(super) fn handle_delivered(&self, delivered: Delivered) {
+    pub(super) fn handle_delivered(&mut self, delivered: Delivered) {
         self.shared.node.metrics.downlinks_delivered.add(1);
+        if delivered.token == UPDATE {
+            return self.update_delivered();
+        }
         if let Some(token) = NonZeroU64::new(delivered.token) {
             self.progress(CallToken(token), CallProgress::Delivered);
             // AC-013: that the device has a call is a word of its own.
@@ -128,6 +144,8 @@ const fn reason_of(error: PackageError) -> Reason {
 }
 
 /// The token of messages nobody asks after.
-const UNTOLD: u64 = 0;
+pub(super) const UNTOLD: u64 = 0;
+/// The token of changes that a kept session is owed until they are acknowledged; calls count up from 1.
+pub(super) const UPDATE: u64 = u64::MAX;
 /// Largest message to a device in bytes, so that one that does not read cannot hold more (L-17).
 const DOWNLINK_MAX: usize = 1024 * 1024;

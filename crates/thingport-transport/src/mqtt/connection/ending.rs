@@ -23,6 +23,9 @@ impl Connection {
             Stage::Provisioning(candidate) => (None, &*candidate.client_id),
             _ => (None, ""),
         };
+        if let Some(open) = open {
+            self.show_reason(open, reason, detail);
+        }
         let remote = self.remote.to_string();
         self.shared.node.journal.record(&Report {
             subject: open.map_or(Subject::Stranger, |open| login::subject_of(&open.login)),
@@ -57,6 +60,11 @@ impl Connection {
     pub(super) fn leave(&mut self) {
         self.pending.clear();
         self.stalled = None;
+        self.leave_presence();
+        self.leave_session();
+    }
+
+    fn leave_presence(&self) {
         let open = match &self.stage {
             Stage::Open(open) => open,
             Stage::Refreshing(refreshing) => &refreshing.open,

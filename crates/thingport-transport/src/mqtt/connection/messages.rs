@@ -14,6 +14,7 @@ use thingport_mqtt::packet::subscribe::{Subscribe, Unsubscribe};
 use thingport_mqtt::reason::ReasonCode;
 use thingport_mqtt::session::{Delivery, Notice, Publish};
 use thingport_mqtt::version::{Qos, Version};
+use thingport_mqtt::violation::Violation;
 
 use super::questions::Asked;
 use super::{Connection, Open, Stage, Stalled, Then};
@@ -34,10 +35,13 @@ impl Connection {
             publish.topic.as_str(),
             publish.payload,
             now,
-            &mut desk.decoder,
+            &mut desk.reader,
             &mut desk.readings,
             &shared.config.typing,
         );
+        if let (Some(tap), Ok(uplink)) = (&mut desk.tap, &uplink) {
+            tap.means(uplink);
+        }
         let is_telemetry = match uplink {
             Ok(Uplink::Telemetry(_)) => true,
             Ok(Uplink::Attributes(_)) => false,
@@ -62,7 +66,7 @@ impl Connection {
         let Stage::Open(open) = &self.stage else { return };
         let uplink = uplink_of(is_telemetry, &desk.readings);
         match self.shared.node.reception.receive(&open.login, uplink) {
-            Ok(receipt) => self.wait_for(receipt, delivery, &mut desk.out),
+            Ok(receipt) => self.wait_for(receipt, delivery, desk),
             Err(AppendError::Busy) => self.stall(delivery, is_telemetry, desk.readings.clone()),
             Err(error) => self.reject(answer::append(error), "", delivery, desk),
         }
@@ -74,17 +78,24 @@ impl Connection {
         &mut self,
         receipt: Option<Receipt>,
         delivery: Delivery,
-        out: &mut Vec<u8>,
+        desk: &mut Desk,
     ) {
         if let Some(receipt) = receipt {
             self.pending.note(receipt);
+        }
+        if let Some(tap) = &mut desk.tap {
+            tap.promised(receipt, delivery.packet_id());
         }
         match receipt {
             Some(receipt) if delivery.qos() != Qos::AtMostOnce => {
                 self.pending.push((receipt, delivery));
             }
+            // Nobody is told of it but the trace.
+            Some(receipt) if desk.tap.is_some() => self.pending.push((receipt, delivery)),
             Some(_) => {}
-            None => self.session.acknowledge(delivery, ReasonCode::Success, None, out),
+            None => {
+                self.session.acknowledge(delivery, ReasonCode::Success, None, &mut desk.out);
+            }
         }
     }
 
@@ -95,7 +106,9 @@ impl Connection {
                 Poll::Pending => break,
                 Poll::Ready(result) => {
                     self.pending.pop();
+                    self.show_commit(receipt, result.is_ok(), desk);
                     match result {
+                        _ if delivery.qos() == Qos::AtMostOnce => {}
                         Ok(()) => {
                             let ok = ReasonCode::Success;
                             self.session.acknowledge(delivery, ok, None, &mut desk.out);
@@ -129,6 +142,7 @@ impl Connection {
         }
         match self.stalled.as_ref().map(|stalled| &stalled.then) {
             Some(Then::Receive { .. }) => self.poll_receive(cx, desk),
+            Some(Then::Answer { .. }) => self.poll_kept(cx, desk),
             Some(Then::Reject { .. }) if self.pending.is_empty() => {
                 let stalled = self.stalled.take().map(|stalled| stalled.then);
                 if let Some(Then::Reject { delivery, detail }) = stalled {
@@ -148,7 +162,7 @@ impl Connection {
         match self.shared.node.reception.receive(&open.login, uplink) {
             Ok(receipt) => {
                 self.stalled = None;
-                self.wait_for(receipt, delivery, &mut desk.out);
+                self.wait_for(receipt, delivery, desk);
             }
             Err(AppendError::Busy) => {
                 if self.shared.node.ledger.poll_ready(cx).is_ready() {
@@ -172,6 +186,9 @@ impl Connection {
     ) {
         self.shared.node.metrics.messages_rejected.add(1);
         self.record(reason, detail);
+        if let Some(tap) = &desk.tap {
+            tap.refused(delivery.packet_id());
+        }
         let acks_invalid = match &self.stage {
             Stage::Open(open) => open.link.acks_invalid(),
             _ => false,
@@ -232,8 +249,11 @@ impl Connection {
         let charged = self.charge(0);
         let Stage::Open(open) = &mut self.stage else { return };
         let (mut refused, mut listens) = (Vec::new(), false);
+        let listened = open.link.rpc_requests().is_some();
         let link = &mut open.link;
-        let answered = self.session.answer_subscribe(packet, &mut desk.out, |request| {
+        let (is_kept, mut held) = (open.keeping.is_some(), Vec::new());
+        let out = if is_kept { &mut held } else { &mut desk.out };
+        let answered = self.session.answer_subscribe(packet, out, |request| {
             if charged.is_err() {
                 return Err(answer::suback(Reason::RateLimited));
             }
@@ -248,7 +268,13 @@ impl Connection {
         // In force before SUBACK leaves (U-12).
         open.note_wants();
         if listens {
-            self.shared.node.calls.wanted(&open.login);
+            // A session that was taken up is given nothing twice.
+            match &open.keeping {
+                Some(it) if it.is_resumed && listened => {
+                    self.shared.node.calls.renewed(&open.login);
+                }
+                _ => self.shared.node.calls.wanted(&open.login),
+            }
         }
         for Reject { reason, detail } in refused {
             self.record(reason, &detail);
@@ -259,9 +285,26 @@ impl Connection {
             Ok(Some(bite)) => self.slow(bite),
             Err(bite) => self.record(Reason::RateLimited, &bite.to_string()),
         }
-        if let Err(violation) = answered {
-            self.record(answer::violation(violation), &violation.to_string());
-            self.linger(now_ms);
+        self.finish_answer((answered, is_kept), held, now_ms, desk);
+    }
+
+    /// SUBACK or UNSUBACK leaves at once, or when the session is durable.
+    fn finish_answer(
+        &mut self,
+        (answered, is_kept): (Result<(), Violation>, bool),
+        held: Vec<u8>,
+        now_ms: u64,
+        desk: &mut Desk,
+    ) {
+        match answered {
+            Ok(()) if is_kept => self.answer_when_kept(held, desk),
+            Ok(()) => {}
+            Err(violation) => {
+                // What the client may be told of it.
+                desk.out.extend_from_slice(&held);
+                self.record(answer::violation(violation), &violation.to_string());
+                self.linger(now_ms);
+            }
         }
     }
 
@@ -286,7 +329,9 @@ impl Connection {
     ) {
         let Stage::Open(open) = &mut self.stage else { return };
         let link = &mut open.link;
-        let answered = self.session.answer_unsubscribe(packet, &mut desk.out, |filter| {
+        let (is_kept, mut held) = (open.keeping.is_some(), Vec::new());
+        let out = if is_kept { &mut held } else { &mut desk.out };
+        let answered = self.session.answer_unsubscribe(packet, out, |filter| {
             link.unsubscribe(filter);
             Ok(())
         });
@@ -295,16 +340,13 @@ impl Connection {
         if listened && !open.mailbox.wants().calls {
             self.shared.node.calls.unwanted(open.login.device_id);
         }
-        if let Err(violation) = answered {
-            self.record(answer::violation(violation), &violation.to_string());
-            self.linger(now_ms);
-        }
+        self.finish_answer((answered, is_kept), held, now_ms, desk);
     }
 }
 
 impl Open {
     /// Lets whoever tells devices something know what this one subscribed to.
-    fn note_wants(&self) {
+    pub(super) fn note_wants(&self) {
         self.mailbox.set_wants(Wants {
             attributes: self.link.attribute_updates().is_some(),
             calls: self.link.rpc_requests().is_some(),

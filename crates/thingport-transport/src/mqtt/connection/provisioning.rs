@@ -19,9 +19,10 @@ use thingport_device::reject::Reject;
 use thingport_model::reason::Reason;
 use thingport_mqtt::packet::subscribe::{Subscribe, Unsubscribe};
 use thingport_mqtt::reason::ReasonCode;
-use thingport_mqtt::session::{Delivery, Publish};
+use thingport_mqtt::session::{Acceptance, Delivery, Publish};
 use thingport_mqtt::topic::TopicName;
 
+use super::downlinks::UNTOLD;
 use super::{Connection, Stage};
 use crate::mqtt::answer::{self, Rejection};
 use crate::mqtt::login::{self, Caller};
@@ -97,11 +98,11 @@ impl Connection {
     }
 
     /// Lets a client in that asks to be provisioned (AU-001).
-    pub(super) fn begin_provisioning(&mut self, caller: Caller, now_ms: u64, desk: &mut Desk) {
+    pub(super) fn begin_provisioning(&mut self, mut caller: Caller, now_ms: u64, desk: &mut Desk) {
         let node = &self.shared.node;
         let Some(place) = Place::take(node) else {
             let refused = Refused::from(Reason::ProvisioningUnavailable);
-            return self.turn_away(&caller, &refused, now_ms, desk);
+            return self.turn_away(&mut caller, &refused, now_ms, desk);
         };
         node.metrics.logins_accepted.add(1);
         let assigned = caller.client_id.is_empty().then(|| self.assigned_client_id());
@@ -113,7 +114,9 @@ impl Connection {
             work: None,
             _place: place,
         }));
-        self.welcome(assigned.as_deref(), now_ms, desk);
+        let assigned_client_id = assigned.as_deref();
+        let terms = Acceptance { assigned_client_id, ..Acceptance::default() };
+        self.welcome(&terms, now_ms, desk);
     }
 
     /// PR-002, PR-003, PR-005.
@@ -168,7 +171,7 @@ impl Connection {
     fn answer_request(&mut self, body: &[u8], delivery: Delivery, now_ms: u64, desk: &mut Desk) {
         self.session.acknowledge(delivery, ReasonCode::Success, None, &mut desk.out);
         if let Ok(topic) = TopicName::parse(PROVISION_RESPONSE_TOPIC) {
-            self.send(topic, body, 0, &mut desk.out);
+            self.send(topic, body, (UNTOLD, None), &mut desk.out);
         }
         let Stage::Provisioning(candidate) = &mut self.stage else { return };
         if !candidate.is_answered {

@@ -10,6 +10,7 @@ use thingport_device::link::Link;
 use thingport_model::reason::Reason;
 use thingport_mqtt::session::{Acceptance, Refusal};
 
+use super::keeping::Keeping;
 use super::{Connection, Open, Refreshing, Stage};
 use crate::config::UNSENT_STALL_MS;
 use crate::mqtt::answer;
@@ -21,10 +22,10 @@ impl Connection {
     pub(super) fn poll_decision(&mut self, cx: &mut Context<'_>, now_ms: u64, desk: &mut Desk) {
         match &mut self.stage {
             Stage::Deciding(deciding) => {
-                if let Poll::Ready((caller, result)) = deciding.as_mut().poll(cx) {
+                if let Poll::Ready((mut caller, result)) = deciding.as_mut().poll(cx) {
                     match result {
                         Ok(admitted) => self.accept(caller, admitted, cx, now_ms, desk),
-                        Err(refused) => self.turn_away(&caller, &refused, now_ms, desk),
+                        Err(refused) => self.turn_away(&mut caller, &refused, now_ms, desk),
                     }
                 }
             }
@@ -47,11 +48,12 @@ impl Connection {
     /// CONNACK with a refusal, and the end.
     pub(super) fn turn_away(
         &mut self,
-        caller: &Caller,
+        caller: &mut Caller,
         refused: &Refused,
         now_ms: u64,
         desk: &mut Desk,
     ) {
+        self.show_refusal(caller, refused, desk);
         let remote = self.remote.to_string();
         let node = &self.shared.node;
         login::record_refusal(node, caller, refused, &remote);
@@ -69,7 +71,7 @@ impl Connection {
     /// after the look-up and before the mailbox was open therefore has the login looked up again.
     pub(super) fn accept(
         &mut self,
-        caller: Caller,
+        mut caller: Caller,
         Admitted { login, seen, round }: Admitted,
         cx: &mut Context<'_>,
         now_ms: u64,
@@ -96,9 +98,11 @@ impl Connection {
         self.guest = None;
         node.metrics.logins_accepted.add(1);
         node.metrics.sessions.add(1);
+        self.show_login(&mut caller, &login, &mailbox, desk);
         let tls = caller.tls().map(Box::new);
         let assigned = caller.client_id.is_empty().then(|| self.assigned_client_id());
         let client_id = assigned.as_deref().map_or(caller.client_id, Into::into);
+        let opened = node.sessions.open(&login, &client_id, caller.wish, mailbox.number());
         self.stage = Stage::Open(Open {
             login,
             link,
@@ -109,8 +113,20 @@ impl Connection {
             epoch,
             posts: NEVER_LOOKED,
             questions: None,
+            keeping: Keeping::of(&opened),
         });
-        self.welcome(assigned.as_deref(), now_ms, desk);
+        let is_present = opened.state.is_some();
+        let mirrors = self.shared.config.mirror_session_present;
+        let terms = Acceptance {
+            session_present: if mirrors { !caller.wish.clean_start } else { is_present },
+            assigned_client_id: assigned.as_deref(),
+            session_expiry: opened.expiry_s,
+            is_kept: opened.is_kept,
+        };
+        self.welcome(&terms, now_ms, desk);
+        if let Some(state) = opened.state {
+            self.resume(state, desk);
+        }
         // Registers for mail; another login may have taken the device over already.
         self.handle_mail(cx, desk);
     }
@@ -122,9 +138,8 @@ impl Connection {
     }
 
     /// CONNACK with success.
-    pub(super) fn welcome(&mut self, assigned: Option<&str>, now_ms: u64, desk: &mut Desk) {
-        let terms = Acceptance { assigned_client_id: assigned, ..Acceptance::default() };
-        if let Err(violation) = self.session.accept(now_ms, &terms, &mut desk.out) {
+    pub(super) fn welcome(&mut self, terms: &Acceptance<'_>, now_ms: u64, desk: &mut Desk) {
+        if let Err(violation) = self.session.accept(now_ms, terms, &mut desk.out) {
             self.record(answer::violation(violation), &violation.to_string());
             self.linger(now_ms);
         }
@@ -152,6 +167,7 @@ impl Connection {
             for letter in *mail {
                 match letter {
                     Letter::Told(downlink) => self.tell(&downlink, desk),
+                    Letter::Owed { downlink, mark } => self.tell_owed(&downlink, mark, desk),
                     Letter::Asked(inquiry) => {
                         if let Some(line) = self.line() {
                             inquiry.answer(line);
