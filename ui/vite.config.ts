@@ -38,5 +38,5 @@ export default defineConfig({
     modulePreload: { polyfill: false },
   },
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
-  server: { proxy: { "/api": { target: server, ws: true }, "/mqtt": { target: server, ws: true } } },
+  server: { proxy: { "/api": { target: server, ws: true }, "/mqtt": { target: server, ws: true }, "/metrics": server } },
 });

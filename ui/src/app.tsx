@@ -34,6 +34,9 @@ const PLACES: Place[] = [
 
 const Devices = lazy(() => import("./pages/devices").then((module) => module.Devices));
 const Device = lazy(() => import("./pages/device").then((module) => module.Device));
+const Refusals = lazy(() => import("./pages/refusals").then((module) => module.Refusals));
+const Certificates = lazy(() => import("./pages/certificates").then((module) => module.Certificates));
+const Node = lazy(() => import("./pages/node").then((module) => module.Node));
 
 export function App() {
   return (
@@ -59,6 +62,9 @@ function Shell() {
             <Route path="/" component={Start} />
             <Route path="/devices" component={Devices} />
             <Route path="/devices/:id/:tab?" component={Device} />
+            <Route path="/refusals" component={Refusals} />
+            <Route path="/certificates" component={Certificates} />
+            <Route path="/node" component={Node} />
             <Route default component={Nowhere} />
           </Router>
         </ErrorBoundary>

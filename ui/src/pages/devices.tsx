@@ -5,10 +5,10 @@ import { useState } from "preact/hooks";
 import { get } from "../lib/api";
 import { useLoad, useSettled } from "../lib/load";
 import { claims, is } from "../lib/session";
-import { count, plural } from "../lib/text";
 import type { DeviceRow, Page, ProfileName } from "../lib/types";
 import { Ago, Badge, Bones, Button, Dot, Empty, Failed, Select } from "../parts/basic";
 import { Icon } from "../parts/icons";
+import { Pager } from "../parts/pager";
 import { NewDevice } from "./devices/new";
 
 const SIZE = 50;
@@ -64,7 +64,7 @@ export function Devices() {
         {devices.value && devices.value.totalElements > 0 && (
           <>
             <Rows devices={devices.value.data} sort={sort} onSort={first(setSort)} />
-            <Pager page={page} size={SIZE} total={devices.value.totalElements} onPage={setPage} />
+            <Pager page={page} size={SIZE} total={devices.value.totalElements} what="device" onPage={setPage} />
           </>
         )}
       </section>
@@ -124,23 +124,6 @@ function Rows({ devices, sort, onSort }: { devices: DeviceRow[]; sort: Sort; onS
         </tbody>
       </table>
     </div>
-  );
-}
-
-export function Pager({ page, size, total, onPage }: { page: number; size: number; total: number; onPage: (page: number) => void }) {
-  const last = Math.max(0, Math.ceil(total / size) - 1);
-  return (
-    <nav class="pager" aria-label="Pages">
-      <span class="grow">
-        {count(page * size + 1)}-{count(Math.min(total, (page + 1) * size))} of {plural(total, "device")}
-      </span>
-      <Button small disabled={page === 0} onClick={() => onPage(page - 1)}>
-        Previous
-      </Button>
-      <Button small disabled={page >= last} onClick={() => onPage(page + 1)}>
-        Next
-      </Button>
-    </nav>
   );
 }
 
