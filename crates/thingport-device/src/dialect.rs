@@ -1,34 +1,56 @@
 //! What a device profile changes about the device API, prepared once for all its devices.
 
 use thingport_model::profile::{
-    ATTRIBUTES_TOPIC, DeviceProfile, MqttTransport, PayloadType, TELEMETRY_TOPIC, TransportType,
+    ATTRIBUTES_TOPIC, DeviceProfile, MqttTransport, PayloadType, ProtobufPayload, TELEMETRY_TOPIC,
+    TransportType,
 };
 use thingport_model::reason::Reason;
 
+use crate::payload::protobuf::{Diagnostic, Schema, SchemaKind};
 use crate::reject::Reject;
 use crate::topic::filter::Filter;
 use crate::topic::{Endpoint, Family, Form, GATEWAY_PREFIX};
 
 /// One profile's topics and forms. Make one per profile and version, share it among its devices.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Dialect {
     telemetry: Filter,
     attributes: Filter,
     attributes_subscribe: Filter,
-    profile_form: ProfileForm,
+    payload: Payload,
     acks_invalid: bool,
 }
 
 /// What bodies on topics without a form of their own are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ProfileForm {
+#[derive(Clone, Debug, PartialEq)]
+enum Payload {
     Json,
-    /// Protobuf, or JSON where that fails (TP-003).
-    Either {
-        /// What goes down on topics of the first family is JSON (TP-004).
-        json_down: bool,
-    },
-    Protobuf,
+    Protobuf(Box<Protobuf>),
+    Cbor,
+    MessagePack,
+}
+
+/// The compiled schemas of a Protobuf profile.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Protobuf {
+    /// In order of [`SchemaKind::ALL`]; what is wrong with one that does not compile.
+    schemas: [Result<Schema, String>; 4],
+    /// Bodies that are no Protobuf are tried as JSON (TP-003).
+    json_up: bool,
+    /// What goes down on topics of the first family is JSON (TP-004).
+    json_down: bool,
+}
+
+/// How one body is to be read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum BodyForm<'d> {
+    Json,
+    /// With the schemas of the profile, if it has any.
+    Protobuf(Option<&'d Protobuf>),
+    /// As Protobuf, or as JSON where that fails (PB-040).
+    Either(&'d Protobuf),
+    Cbor,
+    MessagePack,
 }
 
 impl Dialect {
@@ -77,37 +99,74 @@ impl Dialect {
             telemetry: filter(&mqtt.telemetry_topic, TELEMETRY_TOPIC),
             attributes: filter(&mqtt.attributes_topic, ATTRIBUTES_TOPIC),
             attributes_subscribe: filter(&mqtt.attributes_subscribe_topic, ATTRIBUTES_TOPIC),
-            profile_form: ProfileForm::of(&mqtt.payload),
+            payload: Payload::of(&mqtt.payload),
             acks_invalid: mqtt.ack_on_validation_exception,
         }
     }
 
-    /// Checks that bodies of `form` can be read as JSON.
-    ///
-    /// # Errors
-    /// `PayloadNotProtobuf` for Protobuf, which needs a schema.
-    pub fn check_json(&self, form: Form) -> Result<(), Reject> {
-        let is_json = match form {
-            Form::Json => true,
-            Form::Protobuf => false,
-            Form::Profile => self.profile_form != ProfileForm::Protobuf,
-        };
-        if is_json { Ok(()) } else { Err(no_protobuf()) }
+    /// How bodies of `form` are read (TP-001 to TP-003, TP-005).
+    pub(crate) fn up(&self, form: Form) -> BodyForm<'_> {
+        match (form, &self.payload) {
+            (Form::Json, _) | (Form::Profile, Payload::Json) => BodyForm::Json,
+            (Form::Profile, Payload::Protobuf(it)) if it.json_up => BodyForm::Either(it),
+            (Form::Profile | Form::Protobuf, Payload::Protobuf(it)) => BodyForm::Protobuf(Some(it)),
+            (Form::Protobuf, _) => BodyForm::Protobuf(None),
+            (Form::Profile, Payload::Cbor) => BodyForm::Cbor,
+            (Form::Profile, Payload::MessagePack) => BodyForm::MessagePack,
+        }
     }
 
-    /// Checks that what goes down on topics of `family` is written as JSON (TP-001 to TP-005).
+    /// How what goes down on topics of `family` is written (TP-001 to TP-005); never `Either`.
+    pub(crate) fn down(&self, family: Family) -> BodyForm<'_> {
+        match (family, &self.payload) {
+            (Family::V1, Payload::Protobuf(it)) if it.json_down => BodyForm::Json,
+            (family, _) => match self.up(family.form()) {
+                BodyForm::Either(it) => BodyForm::Protobuf(Some(it)),
+                form => form,
+            },
+        }
+    }
+}
+
+impl Protobuf {
+    /// The schema of a kind.
     ///
     /// # Errors
-    /// `PayloadNotProtobuf` for Protobuf, which needs a schema.
-    pub(crate) fn check_json_down(&self, family: Family) -> Result<(), Reject> {
-        let is_json = match family {
-            Family::V2Json => true,
-            Family::V2Proto => false,
-            Family::V1 if self.profile_form == ProfileForm::Either { json_down: true } => true,
-            Family::V1 | Family::V2 => self.profile_form == ProfileForm::Json,
-        };
-        if is_json { Ok(()) } else { Err(no_protobuf()) }
+    /// `SchemaMissing` when it does not compile, which saving a profile refuses.
+    pub(crate) fn schema(&self, kind: SchemaKind) -> Result<&Schema, Reject> {
+        let at = SchemaKind::ALL.iter().position(|it| *it == kind).unwrap_or_default();
+        match self.schemas.get(at) {
+            Some(Ok(schema)) => Ok(schema),
+            Some(Err(why)) => Err(Reject::new(Reason::SchemaMissing, why.as_str())),
+            None => Err(Reject::new(Reason::SchemaMissing, kind.name())),
+        }
     }
+
+    fn of(payload: &ProtobufPayload) -> Self {
+        Self {
+            schemas: schemas(payload).map(|(kind, compiled)| {
+                compiled.map_err(|found| {
+                    let first = found.first().map(ToString::to_string).unwrap_or_default();
+                    format!("the {} schema does not compile: {first}", kind.name())
+                })
+            }),
+            json_up: payload.json_compatibility,
+            json_down: payload.json_compatibility && payload.json_for_default_downlinks,
+        }
+    }
+}
+
+/// Compiles the schemas of a profile, in order of [`SchemaKind::ALL`].
+pub fn schemas(payload: &ProtobufPayload) -> [(SchemaKind, Result<Schema, Vec<Diagnostic>>); 4] {
+    SchemaKind::ALL.map(|kind| {
+        let text = match kind {
+            SchemaKind::Telemetry => &payload.telemetry_schema,
+            SchemaKind::Attributes => &payload.attributes_schema,
+            SchemaKind::RpcRequest => &payload.rpc_request_schema,
+            SchemaKind::RpcResponse => &payload.rpc_response_schema,
+        };
+        (kind, Schema::compile(kind, text, None))
+    })
 }
 
 impl Default for Dialect {
@@ -117,20 +176,15 @@ impl Default for Dialect {
     }
 }
 
-impl ProfileForm {
+impl Payload {
     fn of(payload: &PayloadType) -> Self {
         match payload {
             PayloadType::Json => Self::Json,
-            PayloadType::Protobuf(schemas) if schemas.json_compatibility => {
-                Self::Either { json_down: schemas.json_for_default_downlinks }
-            }
-            PayloadType::Protobuf(_) => Self::Protobuf,
+            PayloadType::Protobuf(it) => Self::Protobuf(Box::new(Protobuf::of(it))),
+            PayloadType::Cbor => Self::Cbor,
+            PayloadType::MessagePack => Self::MessagePack,
         }
     }
-}
-
-fn no_protobuf() -> Reject {
-    Reject::new(Reason::PayloadNotProtobuf, "Protobuf bodies are not served by this version")
 }
 
 fn filter(own: &str, standard: &str) -> Filter {

@@ -14,6 +14,7 @@ use crate::link::Link;
 use crate::payload::json::Decoder;
 use crate::payload::{LongFraction, Typing, write};
 use crate::provision::{self, ProvisionAnswer};
+use crate::reader::Reader;
 use crate::reject::{Class, Reject};
 use crate::topic::filter::Filter;
 
@@ -48,7 +49,7 @@ pub fn provision_request(payload: &[u8]) {
 /// Uses `payload` as what a device asks or answers, on each kind of topic.
 pub fn question(payload: &[u8]) {
     let mut link = Link::open(Arc::new(Dialect::default()), false);
-    let (mut decoder, mut out) = (Decoder::new(), Readings::default());
+    let (mut reader, mut out) = (Reader::new(), Readings::default());
     let typing = Typing::default();
     for topic in [
         "v2/a/req/1",
@@ -58,7 +59,7 @@ pub fn question(payload: &[u8]) {
         "v2/fw/request/1/chunk/0",
         "v2/a/req/j/1",
     ] {
-        match link.uplink(topic, payload, NOW, &mut decoder, &mut out, &typing) {
+        match link.uplink(topic, payload, NOW, &mut reader, &mut out, &typing) {
             Ok(Uplink::ClientCall(call)) => check_json_value(call.params),
             Ok(_) => {}
             Err(reject) => {
@@ -89,9 +90,9 @@ pub fn topic(bytes: &[u8]) {
 }
 
 fn publish(link: &mut Link, topic: &str) {
-    let (mut decoder, mut out) = (Decoder::new(), Readings::default());
+    let (mut reader, mut out) = (Reader::new(), Readings::default());
     let typing = Typing::default();
-    if let Err(reject) = link.uplink(topic, b"{}", NOW, &mut decoder, &mut out, &typing) {
+    if let Err(reject) = link.uplink(topic, b"{}", NOW, &mut reader, &mut out, &typing) {
         assert_ne!(reject.class(), Class::Filter);
         check_detail(&reject);
     }

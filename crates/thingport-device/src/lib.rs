@@ -18,5 +18,7 @@ pub mod fuzzing;
 pub mod link;
 pub mod payload;
 pub mod provision;
+pub mod reader;
 pub mod reject;
+pub mod secrets;
 pub mod topic;

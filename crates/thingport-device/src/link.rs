@@ -18,7 +18,8 @@ use thingport_model::uplink::{AttributeRequest, CallAnswer, ClientCall, PackageR
 
 use crate::dialect::Dialect;
 use crate::payload::Typing;
-use crate::payload::json::{Decoder, chunk_size};
+use crate::payload::json::chunk_size;
+use crate::reader::{Body, Reader};
 use crate::reject::{Reject, quoted};
 use crate::topic::filter::{Filter, is_well_formed};
 use crate::topic::{Endpoint, Family, Form, Gateway, Subscription};
@@ -55,7 +56,7 @@ impl Link {
     /// What the device says by publishing `payload` to `topic`; received `now`.
     ///
     /// The readings are in `readings`, which is cleared when the uplink holds any; texts are in the
-    /// payload or in `decoder`. Both may be used for the next message of any device once the uplink was
+    /// payload or in `reader`. Both may be used for the next message of any device once the uplink was
     /// handed on.
     ///
     /// # Errors
@@ -65,19 +66,19 @@ impl Link {
         topic: &str,
         payload: &'a [u8],
         now: Timestamp,
-        decoder: &'a mut Decoder,
+        reader: &'a mut Reader,
         readings: &'a mut Readings,
         typing: &Typing,
     ) -> Result<Uplink<'a>, Reject> {
         match self.dialect.endpoint(topic)? {
             Endpoint::Telemetry(form) => {
-                self.dialect.check_json(form)?;
-                decoder.telemetry(payload, now, typing, readings)?;
+                let form = self.dialect.up(form);
+                reader.telemetry(Body { form, payload, now, typing }, readings)?;
                 Ok(Uplink::Telemetry(readings))
             }
             Endpoint::Attributes(form) => {
-                self.dialect.check_json(form)?;
-                decoder.attributes(payload, now, typing, readings)?;
+                let form = self.dialect.up(form);
+                reader.attributes(Body { form, payload, now, typing }, readings)?;
                 Ok(Uplink::Attributes(readings))
             }
             Endpoint::Gateway(_) if !self.is_gateway => {
@@ -93,7 +94,7 @@ impl Link {
             Endpoint::Gateway(_) | Endpoint::Sparkplug => {
                 Err(Reject::new(Reason::TopicNotServed, quoted(topic)))
             }
-            asked => self.question(asked, payload, decoder),
+            asked => self.question(asked, payload, reader),
         }
     }
 
@@ -102,29 +103,28 @@ impl Link {
         &self,
         endpoint: Endpoint,
         payload: &'a [u8],
-        decoder: &'a mut Decoder,
+        reader: &'a mut Reader,
     ) -> Result<Uplink<'a>, Reject> {
-        let check_json = |form| self.dialect.check_json(form);
         Ok(match endpoint {
             Endpoint::AttributesRequest { family, id } => {
-                check_json(family.form())?;
-                let (client, shared) = decoder.attribute_request(payload)?;
+                let form = self.dialect.up(family.form());
+                let (client, shared) = reader.attribute_request(form, payload)?;
                 let reply_to = reply_to(family, id);
                 Uplink::AttributeRequest(AttributeRequest { reply_to, client, shared })
             }
             Endpoint::RpcResponse { family, id } => {
-                check_json(family.form())?;
-                Uplink::CallAnswer(CallAnswer { id, body: decoder.text(payload) })
+                let form = self.dialect.up(family.form());
+                Uplink::CallAnswer(CallAnswer { id, body: reader.call_answer(form, payload)? })
             }
             Endpoint::RpcRequest { family, id } => {
-                check_json(family.form())?;
-                let (method, params) = decoder.client_call(payload)?;
+                let form = self.dialect.up(family.form());
+                let (method, params) = reader.client_call(form, payload)?;
                 let reply_to = reply_to(family, id);
                 Uplink::ClientCall(ClientCall { reply_to, method, params })
             }
             Endpoint::Claim => {
-                check_json(Form::Profile)?;
-                Uplink::Claim(decoder.claim(payload)?)
+                let form = self.dialect.up(Form::Profile);
+                Uplink::Claim(reader.claim(form, payload)?)
             }
             Endpoint::Package { kind, request, chunk } => {
                 let size = chunk_size(payload)?;

@@ -79,6 +79,10 @@ pub enum PayloadType {
     Json,
     /// Protocol Buffers with four schemas.
     Protobuf(ProtobufPayload),
+    /// CBOR that says what JSON would say.
+    Cbor,
+    /// MessagePack that says what JSON would say.
+    MessagePack,
 }
 
 /// The four schemas and two switches of a Protobuf profile.

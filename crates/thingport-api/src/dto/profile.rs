@@ -1,6 +1,7 @@
 //! Device profiles (REST API section 7), the answer side. The request side is `profile/input.rs`.
 
 mod extension;
+mod forwarding;
 mod input;
 
 use serde::Serialize;
@@ -161,6 +162,8 @@ fn payload(it: &PayloadType) -> Value {
     match it {
         PayloadType::Json => json!({"transportPayloadType": "JSON"}),
         PayloadType::Protobuf(it) => protobuf(it),
+        PayloadType::Cbor => json!({"transportPayloadType": "CBOR"}),
+        PayloadType::MessagePack => json!({"transportPayloadType": "MSGPACK"}),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod chains;
 pub mod extension;
+pub mod forwarding;
 
 use thingport_model::id::{DeviceProfileId, TenantId};
 use thingport_model::ota::AssignedPackages;
@@ -36,7 +37,7 @@ pub struct ProfileDraft {
     pub transport: ProfileTransport,
     /// How devices come to be. Keys, secrets and certificates as sent.
     pub provisioning: Provisioning,
-    /// What of [`X509Chain`] was not sent: it stays as it is, as long as the CA does. Clients made for
+    /// What of [`X509Chain`](thingport_model::profile::X509Chain) was not sent: it stays as it is, as long as the CA does. Clients made for
     /// ThingsBoard do not know these settings and must not undo them.
     pub unsaid: Unsaid,
     /// `profileData.alarms`
@@ -49,12 +50,12 @@ pub struct ProfileDraft {
     pub extension: ExtensionDraft,
 }
 
-/// Settings of [`X509Chain`] that a request left out.
+/// Settings of [`X509Chain`](thingport_model::profile::X509Chain) that a request left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unsaid {
-    /// [`X509Chain::strictness`]
+    /// [`strictness`](thingport_model::profile::X509Chain::strictness)
     pub strictness: bool,
-    /// [`X509Chain::crl`]
+    /// [`crl`](thingport_model::profile::X509Chain::crl)
     pub crl: bool,
 }
 
@@ -429,7 +430,7 @@ fn check_mqtt(mqtt: &MqttTransport) -> Result<(), Error> {
         ));
     }
     match &mqtt.payload {
-        PayloadType::Json => Ok(()),
+        PayloadType::Json | PayloadType::Cbor | PayloadType::MessagePack => Ok(()),
         PayloadType::Protobuf(schemas) => {
             check_schema("deviceTelemetryProtoSchema", &schemas.telemetry_schema)?;
             check_schema("deviceAttributesProtoSchema", &schemas.attributes_schema)

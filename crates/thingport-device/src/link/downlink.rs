@@ -6,10 +6,14 @@ use thingport_model::attribute::Attribute;
 use thingport_model::downlink::{ClientAnswer, Downlink, FoundAttributes, SessionLimits};
 use thingport_model::limit::{LimitKind, RateLimit};
 use thingport_model::ota::PackageKind;
+use thingport_model::reason::Reason;
 use thingport_model::rpc::{Call, ReplyTo};
 
 use super::Link;
+use crate::dialect::{BodyForm, Protobuf};
+use crate::payload::protobuf::{SchemaKind, fixed, rpc};
 use crate::payload::write::{write_string, write_value};
+use crate::payload::{cbor, messagepack};
 use crate::reject::Reject;
 use crate::topic::Family;
 
@@ -27,6 +31,9 @@ pub struct Publication<'a> {
 pub struct Page {
     topic: String,
     body: String,
+    /// The body, when it is no text.
+    bytes: Vec<u8>,
+    is_text: bool,
 }
 
 impl Link {
@@ -34,7 +41,8 @@ impl Link {
     /// be told but something to be done. Parts of packages are not copied.
     ///
     /// # Errors
-    /// `PayloadNotProtobuf`: the form this device wants cannot be written (RP-060).
+    /// `SchemaMissing` or `DownlinkFormat`: it cannot be written in the form that this device wants
+    /// (RP-060).
     pub fn downlink<'a>(
         &self,
         downlink: &'a Downlink,
@@ -45,27 +53,34 @@ impl Link {
             Downlink::Close(_) => return Ok(None),
             Downlink::AttributesSet(attributes) => {
                 let Some(family) = self.attribute_updates else { return Ok(None) };
-                self.begin_update(family, page)?;
-                write_attributes(&mut page.body, attributes);
+                let form = self.begin_update(family, page);
+                let json = |json: &mut String| write_attributes(json, attributes);
+                page.fill(form, json, |_| Ok(fixed::attributes_set(attributes)))?;
             }
             Downlink::AttributesDeleted(keys) => {
                 let Some(family) = self.attribute_updates else { return Ok(None) };
-                self.begin_update(family, page)?;
-                write_deleted(&mut page.body, keys);
+                let form = self.begin_update(family, page);
+                let json = |json: &mut String| write_deleted(json, keys);
+                page.fill(form, json, |_| Ok(fixed::attributes_deleted(keys)))?;
             }
             Downlink::AttributesAnswer { reply_to, found } => {
-                self.begin_answer(*reply_to, Family::attribute_answers, page)?;
-                write_found(&mut page.body, found);
+                let form = self.begin_answer(*reply_to, Family::attribute_answers, page);
+                let json = |json: &mut String| write_found(json, found);
+                page.fill(form, json, |_| Ok(fixed::attributes_found(reply_to.id, found)))?;
             }
             Downlink::Call { call, .. } => {
                 let Some(family) = self.rpc_requests else { return Ok(None) };
-                self.dialect.check_json_down(family)?;
+                let form = self.dialect.down(family);
                 page.begin(format_args!("{}{}", family.calls(), call.id));
-                write_call(&mut page.body, call);
+                let json = |json: &mut String| write_call(json, call);
+                page.fill(form, json, |schemas| {
+                    rpc::write(schemas.ok_or_else(no_schema)?.schema(SchemaKind::RpcRequest)?, call)
+                })?;
             }
             Downlink::ClientAnswer { reply_to, answer } => {
-                self.begin_answer(*reply_to, Family::client_answers, page)?;
-                write_client_answer(&mut page.body, answer);
+                let form = self.begin_answer(*reply_to, Family::client_answers, page);
+                let json = |json: &mut String| write_client_answer(json, answer);
+                page.fill(form, json, |_| Ok(client_answer(reply_to.id, answer)))?;
             }
             Downlink::PackageChunk { kind, request, chunk, bytes } => {
                 let kind = kind.prefix();
@@ -78,15 +93,14 @@ impl Link {
                 page.body.push_str(error.name());
             }
         }
-        Ok(Some(Publication { topic: &page.topic, payload: page.body.as_bytes() }))
+        Ok(Some(page.publication()))
     }
 
     /// Changes of attributes go where the latest subscription wants them (LS-089).
-    fn begin_update(&self, family: Family, page: &mut Page) -> Result<(), Reject> {
-        self.dialect.check_json_down(family)?;
+    fn begin_update(&self, family: Family, page: &mut Page) -> BodyForm<'_> {
         let own = self.own_topic.as_ref().map(|it| it.as_str());
         page.topic.push_str(own.unwrap_or_else(|| family.attribute_updates()));
-        Ok(())
+        self.dialect.down(family)
     }
 
     /// Answers go where their question came from, whatever was asked since (TP-009).
@@ -95,11 +109,10 @@ impl Link {
         reply_to: ReplyTo,
         topic: fn(Family) -> &'static str,
         page: &mut Page,
-    ) -> Result<(), Reject> {
+    ) -> BodyForm<'_> {
         let family = Family::ALL.get(usize::from(reply_to.way)).copied().unwrap_or(Family::V1);
-        self.dialect.check_json_down(family)?;
         page.begin(format_args!("{}{}", topic(family), reply_to.id));
-        Ok(())
+        self.dialect.down(family)
     }
 }
 
@@ -108,6 +121,45 @@ impl Page {
         self.topic.clear();
         self.body.clear();
         self.body.shrink_to(KEPT_MAX);
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT_MAX);
+        self.is_text = true;
+    }
+
+    /// Writes a body in the form that is wanted; the compact forms say what JSON would say.
+    fn fill(
+        &mut self,
+        form: BodyForm<'_>,
+        json: impl FnOnce(&mut String),
+        protobuf: impl FnOnce(Option<&Protobuf>) -> Result<Vec<u8>, Reject>,
+    ) -> Result<(), Reject> {
+        self.is_text = matches!(form, BodyForm::Json);
+        let write = match form {
+            BodyForm::Protobuf(schemas) => {
+                self.bytes = protobuf(schemas)?;
+                return Ok(());
+            }
+            BodyForm::Either(schemas) => {
+                self.bytes = protobuf(Some(schemas))?;
+                return Ok(());
+            }
+            BodyForm::Json => {
+                json(&mut self.body);
+                return Ok(());
+            }
+            BodyForm::Cbor => cbor::from_json,
+            BodyForm::MessagePack => messagepack::from_json,
+        };
+        json(&mut self.body);
+        let value = serde_json::from_str(&self.body)
+            .map_err(|error| Reject::new(Reason::DownlinkFormat, error.to_string()))?;
+        write(&value, &mut self.bytes);
+        Ok(())
+    }
+
+    fn publication(&self) -> Publication<'_> {
+        let payload = if self.is_text { self.body.as_bytes() } else { &self.bytes };
+        Publication { topic: &self.topic, payload }
     }
 
     fn begin(&mut self, topic: core::fmt::Arguments<'_>) {
@@ -134,6 +186,21 @@ pub fn body_for_http(downlink: &Downlink) -> Option<String> {
         }
     }
     Some(out)
+}
+
+/// The answer to a client call in Protobuf: JSON text, or an error in words (CR-009, CR-026).
+fn client_answer(id: u32, answer: &ClientAnswer) -> Vec<u8> {
+    if let ClientAnswer::Error(words) = answer {
+        return fixed::client_answer(id, "", words);
+    }
+    let mut text = String::new();
+    write_client_answer(&mut text, answer);
+    fixed::client_answer(id, &text, "")
+}
+
+#[cold]
+fn no_schema() -> Reject {
+    Reject::new(Reason::SchemaMissing, SchemaKind::RpcRequest.name())
 }
 
 /// JS-091

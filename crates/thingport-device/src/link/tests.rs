@@ -1,10 +1,10 @@
 //! A link keeps the promises of topics, subscriptions and profiles.
 
-use thingport_model::downlink::{ClientAnswer, Downlink};
+mod forms;
+
+use thingport_model::downlink::Downlink;
 use thingport_model::id::{DeviceProfileId, NIL, TenantId};
-use thingport_model::profile::{
-    DeviceProfile, MqttTransport, PayloadType, ProtobufPayload, Provisioning, TransportType,
-};
+use thingport_model::profile::{DeviceProfile, MqttTransport, Provisioning, TransportType};
 
 use thingport_model::uplink::WantedKeys;
 
@@ -161,46 +161,16 @@ fn updates_come_on_a_topic_that_was_subscribed() {
 }
 
 #[test]
-fn protobuf_profiles_are_told_json_where_they_ask_for_it() {
-    // Family, with JSON for default downlinks, without (TP-002 to TP-005).
-    let rows = [
-        (Family::V1, true, false),
-        (Family::V2, false, false),
-        (Family::V2Json, true, true),
-        (Family::V2Proto, false, false),
-    ];
-    for (family, switched_on, switched_off) in rows {
-        for (json_for_default_downlinks, expected) in [(true, switched_on), (false, switched_off)] {
-            let payload = PayloadType::Protobuf(ProtobufPayload {
-                telemetry_schema: String::new(),
-                attributes_schema: String::new(),
-                rpc_request_schema: String::new(),
-                rpc_response_schema: String::new(),
-                json_compatibility: true,
-                json_for_default_downlinks,
-            });
-            let profile = mqtt_profile(MqttTransport { payload, ..MqttTransport::default() });
-            let reply_to = reply_to(family, 1);
-            let answer = Box::new(ClientAnswer::Json("1".to_owned()));
-            let told = Downlink::ClientAnswer { reply_to, answer };
-            let mut page = Page::default();
-            let told = open(&profile).downlink(&told, &mut page).is_ok();
-            assert_eq!(told, expected, "{family:?} {json_for_default_downlinks}");
-        }
-    }
-}
-
-#[test]
 fn every_question_is_read() {
     for line in rows(include_str!("../../testdata/questions.tsv")) {
         let [topic, payload, expected] = columns(line);
         let mut link = Link::open(Arc::new(Dialect::default()), false);
-        let (mut decoder, mut readings) = (Decoder::new(), Readings::default());
+        let (mut reader, mut readings) = (Reader::new(), Readings::default());
         let (now, typing) = (Timestamp(1), Typing::default());
-        // Twice, since the decoder is used for one message after the other.
+        // Twice, since the reader is used for one message after the other.
         for _ in 0..2 {
             let bytes = payload.as_bytes();
-            let said = link.uplink(topic, bytes, now, &mut decoder, &mut readings, &typing);
+            let said = link.uplink(topic, bytes, now, &mut reader, &mut readings, &typing);
             let said = said.map_or_else(|it| it.reason.id().to_owned(), question);
             assert_eq!(said, expected, "{topic} {payload}");
         }
@@ -210,10 +180,10 @@ fn every_question_is_read() {
 #[test]
 fn bad_utf8_is_no_reason_to_refuse_an_answer() {
     let mut link = Link::open(Arc::new(Dialect::default()), false);
-    let (mut decoder, mut readings) = (Decoder::new(), Readings::default());
+    let (mut reader, mut readings) = (Reader::new(), Readings::default());
     let (now, typing) = (Timestamp(1), Typing::default());
     let bytes = b"a\xff";
-    let said = link.uplink("v2/r/res/1", bytes, now, &mut decoder, &mut readings, &typing);
+    let said = link.uplink("v2/r/res/1", bytes, now, &mut reader, &mut readings, &typing);
     assert_eq!(question(said.unwrap()), "answer 1 a\u{fffd}");
 }
 
@@ -285,34 +255,6 @@ fn own_topics_count_for_transport_type_mqtt_only() {
 }
 
 #[test]
-fn protobuf_profiles_take_json_where_it_is_asked_for() {
-    // Topic, with JSON compatibility, without.
-    let rows = [
-        ("v1/devices/me/telemetry", "telemetry", "payload.not_protobuf"),
-        ("v2/t", "telemetry", "payload.not_protobuf"),
-        ("v2/a", "attributes", "payload.not_protobuf"),
-        ("v2/t/j", "telemetry", "telemetry"),
-        ("v2/a/j", "attributes", "attributes"),
-        ("v2/t/p", "payload.not_protobuf", "payload.not_protobuf"),
-        ("v2/a/p", "payload.not_protobuf", "payload.not_protobuf"),
-    ];
-    for (topic, compatible, strict) in rows {
-        for (json_compatibility, expected) in [(true, compatible), (false, strict)] {
-            let payload = PayloadType::Protobuf(ProtobufPayload {
-                telemetry_schema: String::new(),
-                attributes_schema: String::new(),
-                rpc_request_schema: String::new(),
-                rpc_response_schema: String::new(),
-                json_compatibility,
-                json_for_default_downlinks: false,
-            });
-            let profile = mqtt_profile(MqttTransport { payload, ..MqttTransport::default() });
-            assert_eq!(said(&mut open(&profile), topic), expected, "{topic}");
-        }
-    }
-}
-
-#[test]
 fn the_profile_says_whether_invalid_bodies_are_acknowledged() {
     for ack_on_validation_exception in [false, true] {
         let mqtt = MqttTransport { ack_on_validation_exception, ..MqttTransport::default() };
@@ -354,9 +296,9 @@ fn said(link: &mut Link, topic: &str) -> &'static str {
 }
 
 fn uplink(link: &mut Link, topic: &str, payload: &str) -> Result<&'static str, Reject> {
-    let (mut decoder, mut readings) = (Decoder::new(), Readings::default());
+    let (mut reader, mut readings) = (Reader::new(), Readings::default());
     let (now, typing) = (Timestamp(1), Typing::default());
-    let said = link.uplink(topic, payload.as_bytes(), now, &mut decoder, &mut readings, &typing)?;
+    let said = link.uplink(topic, payload.as_bytes(), now, &mut reader, &mut readings, &typing)?;
     Ok(match said {
         Uplink::Telemetry(_) => "telemetry",
         Uplink::Attributes(_) => "attributes",

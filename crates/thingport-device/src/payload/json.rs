@@ -6,7 +6,7 @@
 
 mod question;
 
-pub(crate) use question::chunk_size;
+pub(crate) use question::{Asked, Wanted, chunk_size};
 
 use thingport_model::reading::Readings;
 use thingport_model::reason::Reason;

@@ -53,10 +53,12 @@ pub(crate) fn widened(value: f32) -> f64 {
     let exact = f64::from(value);
     let size = exact.abs();
     let scale = if size < 1.0 { 1e6 } else { 1e3 };
-    let scaled = (exact * scale).round();
+    // Rounded by hand: cheaper than asking the mathematics library, and bounded.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
+    let scaled = ((exact * scale + 0.5_f64.copysign(exact)) as i64) as f64;
     // At most six digits: no two such decimals are the same float, so this one is the shortest.
     if scaled.abs() < 1e6 {
-        let decimal = scaled / scale;
+        let decimal = (scaled / scale).copysign(exact);
         #[allow(clippy::cast_possible_truncation)]
         if (decimal as f32).to_bits() == value.to_bits() {
             return decimal;
@@ -66,6 +68,62 @@ pub(crate) fn widened(value: f32) -> f64 {
     // A float has at most nine digits, so its text fits.
     let _ = write!(shortest, "{value:E}");
     shortest.text().parse().unwrap_or(exact)
+}
+
+/// Appends the text of a double as [`write_double`] does; most have few digits and need no care.
+///
+/// [`write_double`]: thingport_model::value::write_double
+pub(crate) fn push_double(text: &mut String, value: f64) {
+    let size = value.abs();
+    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)]
+    let micros = if (1e-3..1e6).contains(&size) { (size * 1e6 + 0.5) as u64 } else { 0 };
+    #[allow(clippy::cast_precision_loss, clippy::float_cmp)]
+    let is_exact = micros > 0 && micros as f64 / 1e6 == size;
+    if !is_exact {
+        // Writing to a string does not fail.
+        let _ = thingport_model::value::write_double(text, value);
+        return;
+    }
+    if value < 0.0 {
+        text.push('-');
+    }
+    push_digits(text, micros / 1_000_000);
+    text.push('.');
+    let mut rest = micros % 1_000_000;
+    let mut digit = 100_000;
+    loop {
+        text.push(char::from(b'0' + u8::try_from(rest / digit).unwrap_or(0)));
+        rest %= digit;
+        if rest == 0 {
+            break;
+        }
+        digit /= 10;
+    }
+}
+
+/// Appends a whole number.
+pub(crate) fn push_long(text: &mut String, value: i64) {
+    if value < 0 {
+        text.push('-');
+    }
+    push_digits(text, value.unsigned_abs());
+}
+
+/// Appends the digits of a number.
+pub(crate) fn push_digits(text: &mut String, mut value: u64) {
+    let mut digits = [0; 20];
+    let mut begin = digits.len();
+    loop {
+        begin -= 1;
+        if let Some(digit) = digits.get_mut(begin) {
+            *digit = b'0' + u8::try_from(value % 10).unwrap_or(0);
+        }
+        value /= 10;
+        if value == 0 || begin == 0 {
+            break;
+        }
+    }
+    text.push_str(digits.get(begin..).and_then(|it| str::from_utf8(it).ok()).unwrap_or_default());
 }
 
 /// Whether the shortest text of a double surely has no more than 16 decimals and no exponent.
@@ -335,3 +393,72 @@ const EXACT_BELOW: f64 = 9_007_199_254_740_992.0;
 /// Powers of ten that doubles hold exactly.
 const POWERS_OF_TEN: [f64; 16] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use thingport_model::value::write_double;
+
+    #[test]
+    fn doubles_are_written_alike_quickly_and_with_care() {
+        let mut values = vec![
+            0.0, -0.0, 1.0, -1.5, 0.001, 0.000_999, 0.1, 0.123_456, 0.123_456_7, 21.5, 1e-7, 1e5,
+            999_999.999_999, 1e6, 9_999_999.5, 1e7, 1e300, 0.3, 0.1 + 0.2, 123_456.789, -0.5,
+        ];
+        // Numbers of few digits, and their neighbours.
+        for at in 1..2_000_u32 {
+            let value = f64::from(at * at) / 1e3;
+            values.extend([value, -value, value.next_up(), value.next_down(), value / 1e3]);
+        }
+        for value in values {
+            let (mut quick, mut careful) = (String::new(), String::new());
+            push_double(&mut quick, value);
+            write_double(&mut careful, value).unwrap();
+            assert_eq!(quick, careful);
+        }
+    }
+
+    #[test]
+    fn floats_become_the_double_of_their_shortest_text() {
+        let mut values = vec![0.0, -0.0, 0.1, 21.5, 1e10, 1e-10, 16_777_216.0, 0.3, f32::MIN_POSITIVE];
+        for at in 1..3_000_u16 {
+            let value = f32::from(at) * f32::from(at) / 1e3;
+            values.extend([value, -value, value.next_up(), value.next_down(), value / 1e3]);
+        }
+        for value in values {
+            let expected: f64 = format!("{value:E}").parse().unwrap();
+            assert_eq!(widened(value).to_bits(), expected.to_bits(), "{value:E}");
+        }
+    }
+
+    #[test]
+    fn doubles_are_typed_like_their_text() {
+        let (mut plain, typing) = (String::new(), Typing::default());
+        let mut values = vec![0.0, -0.0, 0.1 + 0.2, 1e-16, 1e-5, 1e7, 1e20, 12_345_678.9, 5e-324, 0.7];
+        for at in 1..2_000_u32 {
+            let value = f64::from(at * at) / 1e6;
+            values.extend([value, -value, value.next_up(), value.next_down(), value / 1e3]);
+        }
+        for value in values {
+            let mut text = String::new();
+            write_double(&mut text, value).unwrap();
+            let by_text = typed(&text, &typing, &mut plain);
+            let expanded = plain.clone();
+            let found = typed_double(value, &typing, &mut plain);
+            assert_eq!(found, by_text, "{text}");
+            assert!(found != Typed::Plain || plain == expanded, "{text}: {plain} {expanded}");
+        }
+    }
+
+    #[test]
+    fn digits_are_those_of_the_number() {
+        for value in [0, 1, 9, 10, 12_345, u64::MAX] {
+            let mut text = String::new();
+            push_digits(&mut text, value);
+            assert_eq!(text, value.to_string());
+        }
+        let mut text = String::new();
+        push_long(&mut text, i64::MIN);
+        assert_eq!(text, i64::MIN.to_string());
+    }
+}

@@ -4,6 +4,7 @@
 //! The files in `testdata/entities` hold the form still.
 
 mod extension;
+mod forwarding;
 
 use std::collections::BTreeMap;
 
@@ -489,8 +490,10 @@ struct MqttForm {
     telemetry_topic: String,
     attributes_topic: String,
     attributes_subscribe_topic: String,
-    /// None is JSON.
+    /// None is JSON, unless another form is named.
     protobuf: Option<ProtobufForm>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    form: Option<BodyForm>,
     sparkplug: bool,
     sparkplug_attribute_metrics: Option<Vec<String>>,
     ack_on_validation_exception: bool,
@@ -507,6 +510,14 @@ struct ProtobufForm {
     json_for_default_downlinks: bool,
 }
 
+/// A form of bodies that has no settings.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum BodyForm {
+    Cbor,
+    MessagePack,
+}
+
 impl MqttForm {
     fn of(model: &MqttTransport) -> Self {
         let model = model.clone();
@@ -514,9 +525,14 @@ impl MqttForm {
             telemetry_topic: model.telemetry_topic,
             attributes_topic: model.attributes_topic,
             attributes_subscribe_topic: model.attributes_subscribe_topic,
+            form: match model.payload {
+                PayloadType::Json | PayloadType::Protobuf(_) => None,
+                PayloadType::Cbor => Some(BodyForm::Cbor),
+                PayloadType::MessagePack => Some(BodyForm::MessagePack),
+            },
             protobuf: match model.payload {
-                PayloadType::Json => None,
                 PayloadType::Protobuf(payload) => Some(ProtobufForm::of(payload)),
+                PayloadType::Json | PayloadType::Cbor | PayloadType::MessagePack => None,
             },
             sparkplug: model.sparkplug,
             sparkplug_attribute_metrics: model.sparkplug_attribute_metrics,
@@ -525,12 +541,17 @@ impl MqttForm {
     }
 
     fn into_model(self) -> MqttTransport {
-        let payload = self.protobuf.map(ProtobufForm::into_model);
+        let payload = match (self.protobuf, self.form) {
+            (Some(protobuf), _) => PayloadType::Protobuf(protobuf.into_model()),
+            (None, Some(BodyForm::Cbor)) => PayloadType::Cbor,
+            (None, Some(BodyForm::MessagePack)) => PayloadType::MessagePack,
+            (None, None) => PayloadType::Json,
+        };
         MqttTransport {
             telemetry_topic: self.telemetry_topic,
             attributes_topic: self.attributes_topic,
             attributes_subscribe_topic: self.attributes_subscribe_topic,
-            payload: payload.map_or(PayloadType::Json, PayloadType::Protobuf),
+            payload,
             sparkplug: self.sparkplug,
             sparkplug_attribute_metrics: self.sparkplug_attribute_metrics,
             ack_on_validation_exception: self.ack_on_validation_exception,

@@ -4,9 +4,10 @@
 use core::cell::RefCell;
 
 use thingport_device::link::Page;
-use thingport_device::payload::json::Decoder;
+use thingport_device::reader::Reader;
 use thingport_model::reading::Readings;
 
+use super::tap::Tap;
 use crate::config::READ_BUFFER;
 use crate::tls::Room;
 
@@ -24,12 +25,14 @@ pub(super) struct Scratch {
 pub(super) struct Desk {
     /// Bytes to be written to the socket; emptied before each turn.
     pub(super) out: Vec<u8>,
-    /// Decodes payloads.
-    pub(super) decoder: Decoder,
+    /// Reads payloads.
+    pub(super) reader: Reader,
     /// Readings of the publication being handled.
     pub(super) readings: Readings,
     /// The message to a device being written.
     pub(super) page: Page,
+    /// What looks on during this turn; hardly ever anything.
+    pub(super) tap: Option<Box<Tap>>,
 }
 
 /// Lends this thread's buffers. A connection never runs another one, so they are free; should that
@@ -48,9 +51,10 @@ impl Scratch {
     fn new() -> Self {
         let desk = Desk {
             out: Vec::with_capacity(4096),
-            decoder: Decoder::new(),
+            reader: Reader::new(),
             readings: Readings::default(),
             page: Page::default(),
+            tap: None,
         };
         Self { read: vec![0; READ_BUFFER], desk, room: Room::default() }
     }

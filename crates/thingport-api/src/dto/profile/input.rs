@@ -226,9 +226,11 @@ impl PayloadInput {
         match self.transport_payload_type.as_deref() {
             None | Some("JSON") => Ok(PayloadType::Json),
             Some("PROTOBUF") => Ok(PayloadType::Protobuf(self.into_protobuf())),
-            Some(other) => {
-                Err(Refusal::bad_request(format!("{other:?} is not a payload type known here")))
-            }
+            Some("CBOR") => Ok(PayloadType::Cbor),
+            Some("MSGPACK") => Ok(PayloadType::MessagePack),
+            Some(other) => Err(Refusal::bad_request(format!(
+                "transportPayloadType is JSON, PROTOBUF, CBOR or MSGPACK, not {other:?}"
+            ))),
         }
     }
 

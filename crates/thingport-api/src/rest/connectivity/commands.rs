@@ -132,6 +132,7 @@ fn topic(profile: &DeviceProfile) -> String {
     let takes_json = match &mqtt.payload {
         PayloadType::Json => true,
         PayloadType::Protobuf(schemas) => schemas.json_compatibility,
+        PayloadType::Cbor | PayloadType::MessagePack => false,
     };
     if takes_json {
         let level = |level| if matches!(level, "+" | "#") { FILLED_IN } else { level };

@@ -13,6 +13,7 @@ use crate::payload::fault::Fault;
 use crate::payload::lexer::{Lexer, Place, Span, Text, Token};
 use crate::payload::nested::Nested;
 use crate::payload::number;
+use crate::payload::write::write_string;
 use crate::reject::{Reject, quoted};
 
 /// Which attributes are asked for: of the client scope, of the shared scope.
@@ -76,6 +77,38 @@ impl Decoder {
             secret: secret.map_or("", |it| texts.of(it)),
             duration_ms: duration_ms.filter(|ms| *ms > 0),
         })
+    }
+
+    /// Parameters that came as a text of their own, as compact JSON; base64 becomes a string (PB-033).
+    ///
+    /// # Errors
+    /// `PayloadNotJson` when they are neither.
+    pub(crate) fn params<'a>(&'a mut self, text: &str) -> Result<&'a str, Reject> {
+        if is_blank(text)? {
+            return Ok("null");
+        }
+        match self.any(text) {
+            Ok(span) => Ok(self.nested.slice(span)),
+            Err(_) if is_base64(text) => {
+                self.repaired.clear();
+                write_string(&mut self.repaired, text);
+                Ok(&self.repaired)
+            }
+            Err(reject) => Err(reject),
+        }
+    }
+
+    /// Any JSON value, compact.
+    fn any(&mut self, text: &str) -> Result<Span, Reject> {
+        let Self { unescaped, nested, .. } = self;
+        unescaped.clear();
+        nested.clear();
+        let mut lexer = Lexer::new(text);
+        open(&mut lexer)?;
+        let token = lexer.value(Place::Single, unescaped)?;
+        let span = nested.value(&mut lexer, unescaped, token, MEMBER_LEVEL)?;
+        lexer.end()?;
+        Ok(span)
     }
 
     /// A payload that is not interpreted, as text (RP-006, JS-004).
@@ -177,6 +210,11 @@ pub(crate) fn chunk_size(payload: &[u8]) -> Result<Option<u32>, Reject> {
         ))
     })?;
     Ok(u32::try_from(size).ok().filter(|size| *size > 0))
+}
+
+fn is_base64(text: &str) -> bool {
+    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+    text.len().is_multiple_of(4) && text.bytes().all(is_digit)
 }
 
 /// Whether there is nothing but white space and comments.

@@ -6,7 +6,6 @@ use core::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use thingport_model::reason::Reason;
-use thingport_model::value::write_double;
 
 use super::scan::{EXPANSION_MAX, Frames, Slot};
 use super::table::{Field, Kind, Label, Table};
@@ -14,7 +13,7 @@ use super::well_known;
 use super::wire::{Fault, Part, Raw, What, Wire};
 use crate::payload::duplicates;
 use crate::payload::lexer::Span;
-use crate::payload::number::widened;
+use crate::payload::number::{push_digits, push_double, push_long, widened};
 use crate::payload::write::write_string;
 use crate::reject::{Reject, quoted};
 
@@ -264,25 +263,32 @@ pub(super) fn scalar<'a>(
 }
 
 fn write_scalar(text: &mut String, scalar: Scalar<'_>) {
-    // Writing to a string does not fail.
-    let _ = match scalar {
-        Scalar::Bool(it) => write!(text, "{it}"),
-        Scalar::Long(it) => write!(text, "{it}"),
-        Scalar::Int64(it) => write!(text, "\"{it}\""),
-        Scalar::Uint64(it) => write!(text, "\"{it}\""),
-        Scalar::Double(it) if it.is_finite() => write_double(text, it),
-        Scalar::Double(it) => write!(text, "\"{}\"", not_finite(it)),
-        Scalar::String(it) => {
-            write_string(text, it);
-            Ok(())
+    match scalar {
+        Scalar::Bool(it) => text.push_str(if it { "true" } else { "false" }),
+        Scalar::Long(it) => push_long(text, it),
+        Scalar::Int64(it) => {
+            text.push('"');
+            push_long(text, it);
+            text.push('"');
         }
+        Scalar::Uint64(it) => {
+            text.push('"');
+            push_digits(text, it);
+            text.push('"');
+        }
+        Scalar::Double(it) if it.is_finite() => push_double(text, it),
+        Scalar::Double(it) => {
+            text.push('"');
+            text.push_str(not_finite(it));
+            text.push('"');
+        }
+        Scalar::String(it) => write_string(text, it),
         Scalar::Bytes(it) => {
             text.push('"');
             write_base64(text, it);
             text.push('"');
-            Ok(())
         }
-    };
+    }
 }
 
 /// Appends bytes as base64 with padding.
