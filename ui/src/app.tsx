@@ -37,6 +37,11 @@ const Device = lazy(() => import("./pages/device").then((module) => module.Devic
 const Refusals = lazy(() => import("./pages/refusals").then((module) => module.Refusals));
 const Certificates = lazy(() => import("./pages/certificates").then((module) => module.Certificates));
 const Node = lazy(() => import("./pages/node").then((module) => module.Node));
+const Customers = lazy(() => import("./pages/customers").then((module) => module.Customers));
+const Tenants = lazy(() => import("./pages/tenants").then((module) => module.Tenants));
+const Account = lazy(() => import("./pages/account").then((module) => module.Account));
+const Claim = lazy(() => import("./pages/claim").then((module) => module.Claim));
+const Firmware = lazy(() => import("./pages/firmware").then((module) => module.Firmware));
 
 export function App() {
   return (
@@ -65,6 +70,11 @@ function Shell() {
             <Route path="/refusals" component={Refusals} />
             <Route path="/certificates" component={Certificates} />
             <Route path="/node" component={Node} />
+            <Route path="/customers" component={Customers} />
+            <Route path="/tenants" component={Tenants} />
+            <Route path="/account" component={Account} />
+            <Route path="/claim" component={Claim} />
+            <Route path="/firmware" component={Firmware} />
             <Route default component={Nowhere} />
           </Router>
         </ErrorBoundary>
