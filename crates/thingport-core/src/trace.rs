@@ -8,6 +8,7 @@
 //! the morning.
 
 mod kept;
+mod people;
 mod record;
 mod scrub;
 

@@ -9,6 +9,7 @@ mod device;
 mod packages;
 mod poll;
 mod shared;
+mod tap;
 mod visit;
 
 pub use device::devices;

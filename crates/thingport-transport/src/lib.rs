@@ -20,4 +20,5 @@ mod shared;
 pub mod stream;
 mod timers;
 pub mod tls;
+mod traced;
 pub mod websocket;

@@ -5,3 +5,4 @@ pub(crate) mod connection;
 mod login;
 mod pending;
 mod scratch;
+mod tap;

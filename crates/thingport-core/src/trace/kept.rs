@@ -230,7 +230,7 @@ impl Trace {
         self.settle(
             |it| it.is_of(connection, of) && it.packet_id == packet_id && packet_id != 0,
             |record| {
-                record.answered = codes.iter().copied().take(CODES_MAX).collect();
+                record.answered = codes.iter().copied().map(u16::from).take(CODES_MAX).collect();
                 match (taken, record.verdict) {
                     (false, _) => record.verdict = Verdict::Refused,
                     (true, Verdict::Open) => record.verdict = Verdict::Accepted,
@@ -442,7 +442,7 @@ impl Record {
             + self.packet.weight()
             + meaning
             + reasons.sum::<usize>()
-            + self.answered.len()
+            + self.answered.len() * size_of::<u16>()
     }
 }
 

@@ -32,7 +32,7 @@ pub struct Record {
     /// What became of it.
     pub verdict: Verdict,
     /// Codes it was answered with, as they stood on the wire.
-    pub answered: Vec<u8>,
+    pub answered: Vec<u16>,
 }
 
 /// Which way a packet went.

@@ -6,10 +6,11 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Request};
+use axum::extract::{DefaultBodyLimit, Path, Request};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use thingport_core::client_calls::Question;
+use thingport_core::client_calls::{Question, about, words};
 use thingport_core::presence::Wants;
 use thingport_device::link::body_for_http;
 use thingport_device::payload::json::Decoder;
@@ -18,17 +19,18 @@ use thingport_model::downlink::{ClientAnswer, Downlink};
 use thingport_model::port::ledger::{AppendError, Receipt, committed};
 use thingport_model::reading::Readings;
 use thingport_model::reason::Reason;
-use thingport_model::uplink::{ClientCall, Uplink};
+use thingport_model::uplink::{CallAnswer, ClientCall, Uplink};
 
 use super::answer::Failed;
 use super::shared::{DeviceHttp, Http, NOWHERE, Remote};
 use super::visit::Visit;
-use super::{answer, packages, poll};
+use super::{answer, packages, poll, tap};
 use crate::mqtt;
 
 /// The routes of devices that have a token. To be served with the peer's address as [`ConnectInfo`];
 /// without a fallback, so that they can be merged with others.
 pub fn devices(http: DeviceHttp) -> Router {
+    let http = Arc::new(http);
     Router::new()
         .route("/api/v1/{token}/telemetry", post(telemetry))
         .route("/api/v1/{token}/attributes", post(attributes).get(poll::attributes))
@@ -40,7 +42,8 @@ pub fn devices(http: DeviceHttp) -> Router {
         .route("/api/v1/{token}/software", get(packages::software))
         // Each handler has a bound of its own for its body.
         .layer(DefaultBodyLimit::disable())
-        .with_state(Arc::new(http))
+        .layer(from_fn_with_state(Arc::clone(&http), tap::look_on))
+        .with_state(http)
 }
 
 /// `POST telemetry`
@@ -55,7 +58,7 @@ async fn attributes(http: Http, remote: Remote, path: Path<String>, request: Req
 
 async fn said(
     http: &DeviceHttp,
-    ConnectInfo(remote): Remote,
+    remote: Remote,
     token: &str,
     request: Request,
     is_telemetry: bool,
@@ -71,15 +74,17 @@ async fn said(
         decoder.attributes(&body, now, &http.typing, &mut readings)
     };
     decoded.map_err(|reject| visit.reject(&reject))?;
-    visit.charge(readings.len()).await?;
     let uplink = || {
         if is_telemetry { Uplink::Telemetry(&readings) } else { Uplink::Attributes(&readings) }
     };
+    visit.show(&uplink());
+    visit.charge(readings.len()).await?;
     let receipt = receive(&visit, uplink).await?;
     if let Some(receipt) = receipt {
         let kept = committed(&*http.node.ledger, receipt).await;
         kept.map_err(|error| visit.refuse(mqtt::answer::append(error), ""))?;
         http.node.metrics.acknowledged.add(1);
+        visit.show_commit();
     }
     Ok(answer::done())
 }
@@ -115,7 +120,7 @@ async fn call_answer(
 
 async fn answered(
     http: &DeviceHttp,
-    ConnectInfo(remote): Remote,
+    remote: Remote,
     (token, id): &(String, String),
     request: Request,
 ) -> Result<Response, Failed> {
@@ -127,6 +132,7 @@ async fn answered(
     let body = visit.body(request, RPC_BODY_MAX).await?;
     visit.charge(0).await?;
     let text = Decoder::new().text(&body).to_owned();
+    visit.show(&Uplink::CallAnswer(CallAnswer { id, body: &text }));
     http.node.metrics.questions.add(1);
     let kept = http.node.calls.answered(&visit.login, id, text).await;
     kept.map_err(|reason| visit.refuse(reason, ""))?;
@@ -141,7 +147,7 @@ async fn client_call(http: Http, remote: Remote, path: Path<String>, request: Re
 
 async fn asked(
     http: &DeviceHttp,
-    ConnectInfo(remote): Remote,
+    remote: Remote,
     token: &str,
     request: Request,
 ) -> Result<Response, Failed> {
@@ -156,8 +162,7 @@ async fn asked(
         None => {
             visit.charge(0).await?;
             let _waits = visit.wait_for(Wants::default())?;
-            let method: String =
-                question.method.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect();
+            let method = question.method.clone();
             let asking = node.client_calls.ask(&visit.login, question);
             let asked = tokio::select! {
                 asked = tokio::time::timeout(CLIENT_CALL_TIMEOUT, asking) => asked,
@@ -165,11 +170,15 @@ async fn asked(
             };
             match asked {
                 Ok(Ok(found)) => found,
-                Ok(Err(reason)) => {
-                    visit.record(reason, &format!("method {method}"));
-                    ClientAnswer::Error(reason.sentence().to_owned())
+                Ok(Err(failure)) => {
+                    visit.record(failure.reason, &about(&method, &failure));
+                    words(failure.reason)
                 }
-                Err(_) => return Err(Failed::TooLate),
+                Err(_) => {
+                    let failure = Reason::ClientCallNotAnswered.into();
+                    visit.record(Reason::ClientCallNotAnswered, &about(&method, &failure));
+                    return Err(Failed::TooLate);
+                }
             }
         }
     };
@@ -186,6 +195,7 @@ fn understood(
     let mut decoder = Decoder::new();
     let (method, params) = decoder.client_call(body).map_err(|reject| visit.reject(&reject))?;
     let call = ClientCall { reply_to: NOWHERE, method, params };
+    visit.show(&Uplink::ClientCall(call));
     let built_in = http.node.client_calls.built_in(&visit.login, call, http.granted);
     Ok((built_in, call.into()))
 }
@@ -197,7 +207,7 @@ async fn claim(http: Http, remote: Remote, path: Path<String>, request: Request)
 
 async fn claimed(
     http: &DeviceHttp,
-    ConnectInfo(remote): Remote,
+    remote: Remote,
     token: &str,
     request: Request,
 ) -> Result<Response, Failed> {
@@ -207,6 +217,7 @@ async fn claimed(
     let (secret, duration_ms) = {
         let mut decoder = Decoder::new();
         let claim = decoder.claim(&body).map_err(|reject| visit.reject(&reject))?;
+        visit.show(&Uplink::Claim(claim));
         (claim.secret.to_owned(), claim.duration_ms)
     };
     http.node.metrics.questions.add(1);
@@ -223,5 +234,3 @@ const RPC_BODY_MAX: usize = 64 * 1024;
 const ROOM_TIME: Duration = Duration::from_secs(10);
 /// How long a handler of client calls may take (CR-007).
 const CLIENT_CALL_TIMEOUT: Duration = Duration::from_secs(60);
-/// Most characters of a method that an incident shows.
-const SHOWN_MAX: usize = 48;

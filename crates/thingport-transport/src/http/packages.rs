@@ -1,11 +1,10 @@
 //! Firmware and software over HTTP (H-7). A package is streamed from its file, so that none is in memory
 //! however many devices download.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, Path};
+use axum::extract::Path;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -23,7 +22,7 @@ use super::visit::Visit;
 /// `GET firmware`
 pub(super) async fn firmware(
     http: Http,
-    ConnectInfo(remote): Remote,
+    remote: Remote,
     path: Path<String>,
     query: Members,
 ) -> Response {
@@ -34,7 +33,7 @@ pub(super) async fn firmware(
 /// `GET software`
 pub(super) async fn software(
     http: Http,
-    ConnectInfo(remote): Remote,
+    remote: Remote,
     path: Path<String>,
     query: Members,
 ) -> Response {
@@ -44,7 +43,7 @@ pub(super) async fn software(
 
 async fn package(
     http: &DeviceHttp,
-    remote: SocketAddr,
+    remote: Remote,
     token: &str,
     query: &[(String, String)],
     kind: PackageKind,

@@ -7,7 +7,7 @@ use core::task::Poll;
 use core::time::Duration;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Path};
+use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use thingport_core::attributes::AttributesWanted;
 use thingport_core::node::Node;
@@ -37,7 +37,7 @@ pub(super) async fn attributes(
 
 async fn found(
     http: &DeviceHttp,
-    ConnectInfo(remote): Remote,
+    remote: Remote,
     token: &str,
     query: &[(String, String)],
 ) -> Result<Response, Failed> {
@@ -89,7 +89,7 @@ pub(super) async fn calls(
 
 async fn waited(
     http: &DeviceHttp,
-    ConnectInfo(remote): Remote,
+    remote: Remote,
     token: &str,
     query: &[(String, String)],
     wants: Wants,

@@ -3,13 +3,16 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Query, State};
+use axum::extract::rejection::ExtensionRejection;
+use axum::extract::{ConnectInfo, FromRequestParts, Query, State};
+use axum::http::request::Parts;
 use thingport_core::client_calls::SessionBounds;
 use thingport_core::node::Node;
 use thingport_device::payload::Typing;
 use thingport_model::rpc::ReplyTo;
 use tokio::sync::Semaphore;
 
+use super::tap::Tap;
 use crate::drain::Drain;
 
 /// What the device API over HTTP works with.
@@ -33,8 +36,22 @@ impl DeviceHttp {
 
 /// What every route is given.
 pub(super) type Http = State<Arc<DeviceHttp>>;
-/// Who asks.
-pub(super) type Remote = ConnectInfo<SocketAddr>;
+/// Who asks, and who looks on.
+pub(super) struct Remote {
+    pub(super) address: SocketAddr,
+    /// None while nothing is traced.
+    pub(super) tap: Option<Arc<Tap>>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Remote {
+    type Rejection = ExtensionRejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ExtensionRejection> {
+        let ConnectInfo(address) = ConnectInfo::from_request_parts(parts, state).await?;
+        Ok(Self { address, tap: parts.extensions.get().cloned() })
+    }
+}
+
 /// Members of the query, in order.
 pub(super) type Members = Query<Vec<(String, String)>>;
 

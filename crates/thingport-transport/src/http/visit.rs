@@ -15,17 +15,20 @@ use thingport_device::reject::Reject;
 use thingport_model::credentials::CredentialsType;
 use thingport_model::profile::TransportType;
 use thingport_model::reason::Reason;
+use thingport_model::uplink::Uplink;
 use tokio::sync::SemaphorePermit;
 
 use super::PROTOCOL;
 use super::answer::Failed;
-use super::shared::DeviceHttp;
+use super::shared::{DeviceHttp, Remote};
+use super::tap::Tap;
 
 /// A request whose token was found.
 pub(super) struct Visit<'a> {
     pub(super) http: &'a DeviceHttp,
     pub(super) login: Arc<DeviceLogin>,
     remote: SocketAddr,
+    tap: Option<Arc<Tap>>,
 }
 
 /// A body, and its share of what all bodies may take.
@@ -47,7 +50,7 @@ impl<'a> Visit<'a> {
     /// activity (AC-012).
     pub(super) async fn begin(
         http: &'a DeviceHttp,
-        remote: SocketAddr,
+        Remote { address: remote, tap }: Remote,
         token: &str,
     ) -> Result<Self, Failed> {
         let node = &http.node;
@@ -60,12 +63,19 @@ impl<'a> Visit<'a> {
             Ok(login) => {
                 node.guard.succeeded(remote.ip());
                 node.activity.heard(login.device_id);
-                Ok(Self { http, login, remote })
+                if let Some(tap) = &tap {
+                    tap.found(node, &login, token, remote);
+                }
+                Ok(Self { http, login, remote, tap })
             }
             Err((reason, login)) => {
                 node.guard.failed(remote.ip(), reason, now_ms);
                 node.metrics.logins_refused.add(1);
                 record(http, login.as_deref(), remote, reason, "");
+                if let (Some(tap), Some(login)) = (&tap, &login) {
+                    tap.found(node, login, token, remote);
+                    tap.reason(reason, "");
+                }
                 Err(reason.into())
             }
         }
@@ -88,7 +98,12 @@ impl<'a> Visit<'a> {
         // Nobody closes it.
         let share = share.map_err(|_| Failed::from(Reason::Internal))?;
         match tokio::time::timeout(BODY_TIME, arrive(request, max)).await {
-            Ok(Ok(bytes)) => Ok(Body { bytes, _share: share }),
+            Ok(Ok(bytes)) => {
+                if let Some(tap) = &self.tap {
+                    tap.body(&bytes);
+                }
+                Ok(Body { bytes, _share: share })
+            }
             Ok(Err(reason)) => Err(self.refuse(reason, "")),
             Err(_) => Err(self.refuse(Reason::PacketTimeout, "the body of the request")),
         }
@@ -130,6 +145,23 @@ impl<'a> Visit<'a> {
 
     pub(super) fn record(&self, reason: Reason, detail: &str) {
         record(self.http, Some(&self.login), self.remote, reason, detail);
+        if let Some(tap) = &self.tap {
+            tap.reason(reason, detail);
+        }
+    }
+
+    /// Shows what the device says.
+    pub(super) fn show(&self, uplink: &Uplink<'_>) {
+        if let Some(tap) = &self.tap {
+            tap.means(uplink);
+        }
+    }
+
+    /// Shows that it is durable.
+    pub(super) fn show_commit(&self) {
+        if let Some(tap) = &self.tap {
+            tap.committed();
+        }
     }
 }
 
