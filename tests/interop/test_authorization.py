@@ -43,7 +43,7 @@ PARAMETERS = {
 }
 WORDS = {"{entityType}": "DEVICE", "{scope}": "SERVER_SCOPE", "{ttl}": "60", "{key}": "general", "{enabled}": "true",
          "{protocol}": "mqtts", "{type}": "FIRMWARE", "{otaPackageType}": "SOFTWARE",
-         "{deviceName}": "no-such-device"}
+         "{deviceName}": "no-such-device", "{requestId}": MISSING}
 
 
 @dataclass(frozen=True)
@@ -241,6 +241,9 @@ ROWS = [
     get("/api/uiSettings/helpBaseUrl", ""),
     get("/api/thingport/devices/{deviceId}/events", "TC", "device"),
     get("/api/thingport/devices/{deviceId}/presence", "TC", "device"),
+    get("/api/thingport/devices/{deviceId}/trace", "T", "device"),
+    post("/api/thingport/devices/{deviceId}/trace", "T", "device", body={"durationMs": 1_000}),
+    delete("/api/thingport/devices/{deviceId}/trace", "T", "device", "?forget=true", once=False),
     # By name, of the caller's own tenant: what claiming one's own and others' devices does is told elsewhere.
     post("/api/customer/device/{deviceName}/claim", "C", ok=(404,)),
     delete("/api/customer/device/{deviceName}/claim", "TC", ok=(404,), once=False),
@@ -248,6 +251,9 @@ ROWS = [
     get("/api/thingport/explain", "STC"),
     post("/api/thingport/explain", "STC", body={}, ok=(200, 400), writes=False),
     get("/api/thingport/reasons", "STC"),
+    get("/api/thingport/client-rpc", "", ok=(400,)),  # a WebSocket, whose credential comes later
+    post("/api/thingport/client-rpc/take", "T", body={"timeoutMs": 0}),
+    post("/api/thingport/client-rpc/{requestId}", "T", body={"answer": 1}, ok=(404,)),
     get("/api/thingport/certificates", "STC", query=PAGE),
     get("/api/ws", "", ok=(400,)),  # without the handshake
     get("/api/ws/plugins/telemetry", "", ok=(400,)),

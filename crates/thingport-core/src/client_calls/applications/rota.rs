@@ -105,14 +105,21 @@ impl Rota {
             let is_its = |entry: &&Entry| entry.held.is_some_and(|held| held.taker == taker);
             self.requests.values().filter(is_its).map(|entry| entry.request.id).collect()
         } else {
-            self.expected.insert(place.terms.profile, now_ms + EXPECTED_MS);
-            self.expected.retain(|_, until_ms| *until_ms > now_ms);
+            self.expect(place.terms.profile, now_ms);
             place.inbox.into_iter().collect()
         };
         for id in lost {
             self.release(id);
         }
         self.assign(now_ms);
+    }
+
+    fn expect(&mut self, profile: Option<DeviceProfileId>, now_ms: u64) {
+        self.expected.retain(|_, until_ms| *until_ms > now_ms);
+        // Profiles are what clients write, whether there are such or not.
+        if self.expected.len() < EXPECTED_MAX || self.expected.contains_key(&profile) {
+            self.expected.insert(profile, now_ms + EXPECTED_MS);
+        }
     }
 
     /// What was given to `taker` since it last asked.
@@ -176,14 +183,15 @@ impl Rota {
     }
 
     fn assign(&mut self, now_ms: u64) {
-        if !self.takers.values().any(Place::has_room) {
-            return;
-        }
+        let mut room: u32 = self.takers.values().map(Place::room).sum();
         let mut given = Vec::new();
         for (order, id) in &self.waiting {
+            if room == 0 {
+                break;
+            }
             let Some(entry) = self.requests.get_mut(id) else { continue };
             let profile = entry.request.profile_id;
-            let fit = self.takers.iter_mut().filter(|(_, it)| it.has_room() && it.takes(profile));
+            let fit = self.takers.iter_mut().filter(|(_, it)| it.room() > 0 && it.takes(profile));
             let lost_by = entry.lost_by;
             let least = |(number, it): &(&u64, &mut Place)| {
                 (lost_by == Some(**number), it.held, it.served, **number)
@@ -197,6 +205,7 @@ impl Rota {
             place.held += 1;
             place.inbox.push_back(*id);
             place.wake.notify_one();
+            room -= 1;
             given.push(*order);
         }
         for order in given {
@@ -206,8 +215,9 @@ impl Rota {
 }
 
 impl Place {
-    const fn has_room(&self) -> bool {
-        self.held < self.terms.window
+    /// How many more it may hold.
+    const fn room(&self) -> u32 {
+        self.terms.window.saturating_sub(self.held)
     }
 
     fn takes(&self, profile: DeviceProfileId) -> bool {
@@ -217,6 +227,9 @@ impl Place {
 
 /// How long whoever polled may be away until nobody is thought to take requests.
 const EXPECTED_MS: u64 = 30_000;
+
+/// Profiles whose takers are expected back.
+const EXPECTED_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests;

@@ -156,6 +156,17 @@ fn somebody_who_polls_is_expected_back_for_a_while() {
 }
 
 #[test]
+fn those_who_are_expected_are_not_many() {
+    let mut it = Told::default();
+    for n in 0..2 * u64::try_from(EXPECTED_MAX).expect("a number") {
+        let profile = Some(DeviceProfileId(Uuid::from_u128(u128::from(n))));
+        it.open(n, Terms { profile, ..terms(1, false) });
+        it.close(n);
+    }
+    assert_eq!(it.rota.expected.len(), EXPECTED_MAX);
+}
+
+#[test]
 fn a_request_nobody_waits_for_is_gone_wherever_it_is() {
     let mut it = Told::default();
     it.open(1, terms(2, true));
