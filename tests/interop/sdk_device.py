@@ -2,11 +2,14 @@
 
 A command names a method of the client with its arguments. With `callback` the method gets one under that name, and
 what it is told is the answer; with `heard` the method's own result is, and each telling comes as `heard`.
+
+`provision HOST PORT OPTIONS` instead asks to be provisioned, tells what came of it, and ends.
 """
 
 import json
 import sys
 import threading
+import time
 
 from tb_device_mqtt import TBDeviceMqttClient, TBPublishInfo
 
@@ -25,11 +28,19 @@ def plain(value):
     return value if isinstance(value, (bool, int, float, str, dict, list, type(None))) else str(value)
 
 
+def is_ready(client, deadline):
+    """Whether it has subscribed and knows its limits: its callback for connecting is set too late to be relied on."""
+    while not (client.is_connected() and client.rate_limits_received):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
 def main(host, port, token, options):
     client = TBDeviceMqttClient(host, int(port), token, **json.loads(options))
-    connected = threading.Event()
-    client.connect(callback=lambda *_: connected.set())
-    if not connected.wait(15):
+    client.connect()
+    if not is_ready(client, time.monotonic() + 15):
         return tell("error", "not connected")
     tell("ready", client.is_connected())
     for line in sys.stdin:
@@ -51,5 +62,12 @@ def main(host, port, token, options):
     client.stop()
 
 
+def provision(host, port, options):
+    tell("provisioned", TBDeviceMqttClient.provision(host, port=int(port), **json.loads(options)))
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:5])
+    if sys.argv[1] == "provision":
+        provision(*sys.argv[2:5])
+    else:
+        main(*sys.argv[1:5])

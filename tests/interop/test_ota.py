@@ -181,7 +181,6 @@ class TestAnnouncement:
         expected = {"fw_title": package["title"], "fw_version": "1.0", "fw_tag": "beta", "fw_size": len(IMAGE),
                     "fw_checksum": package["checksum"], "fw_checksum_algorithm": "SHA256"}
         assert client.message() == ("v1/devices/me/attributes", expected)
-        assert client.message()[1] == {"deleted": ["fw_url"]}
         assert shared(device) == expected
         until("it is initiated", lambda: device.latest().get("fw_state", [{}])[0].get("value") == "INITIATED")
         latest = {key: row[0]["value"] for key, row in device.latest(strict=True).items()}
@@ -191,8 +190,23 @@ class TestAnnouncement:
         assert states in (["QUEUED", "INITIATED"], ["INITIATED"])  # both may fall into one millisecond
         assign(tenant, device, firmwareId=None)
         told = client.message()[1]
-        assert sorted(told["deleted"]) == sorted([*expected, "fw_url"])
+        assert sorted(told["deleted"]) == sorted([*expected, "fw_url"]), "and nothing was told in between"
         assert shared(device) == {}
+
+    def test_what_the_package_before_had_goes_first(self, tenant, device, profile, paho_client):
+        """OT-001: the announcement is the last message, which is the one that ThingsBoard's own client keeps."""
+        client = paho_client(paho.MQTTv5, device.token)
+        client.connect()
+        client.subscribe("v1/devices/me/attributes")
+        elsewhere = new_package(tenant, profile, usesUrl=True, url="https://example.org/x")
+        assign(tenant, device, firmwareId=elsewhere)
+        assert client.message()[1]["fw_url"] == "https://example.org/x"
+        assign(tenant, device, firmwareId=filled(tenant, profile))
+        assert client.message()[1] == {"deleted": ["fw_url"]}
+        assert client.message()[1]["fw_size"] == len(IMAGE)
+        assign(tenant, device, firmwareId=elsewhere)
+        assert sorted(client.message()[1]["deleted"]) == ["fw_checksum", "fw_checksum_algorithm", "fw_size"]
+        assert client.message()[1]["fw_url"] == "https://example.org/x"
 
     def test_a_package_that_lies_elsewhere(self, tenant, device, profile):
         package = new_package(tenant, profile, "SOFTWARE", usesUrl=True, url="https://example.org/x")

@@ -9,7 +9,7 @@ use thingport_model::device::Device;
 use thingport_model::id::EntityRef;
 use thingport_model::ota::{Announcement, AnnouncementStage, Package, PackageContent, PackageKind};
 use thingport_model::port::entities::Write;
-use thingport_model::port::ledger::{Change, Ledger};
+use thingport_model::port::ledger::{Change, Keys, Ledger};
 use thingport_model::reading::Readings;
 use thingport_model::time::Timestamp;
 use thingport_model::value::ValueRef;
@@ -124,7 +124,9 @@ impl Packages {
         self.write_readings(ledger, device, &readings).await
     }
 
-    /// OT-001: what the package is; then that the update was initiated.
+    /// OT-001: what the package is; then that the update was initiated. What the package before had
+    /// goes first, and nobody hears of the end of what never was: ThingsBoard's own client takes the
+    /// last message for the announcement, so a deletion behind it costs the download its checksum.
     async fn tell(
         &self,
         ledger: &dyn Ledger,
@@ -133,8 +135,12 @@ impl Packages {
     ) -> Result<(), Error> {
         let (now, entity) = (self.clock.now(), device.id.entity());
         let (told, absent) = attributes(package, now);
+        let stale = ledger.attributes(entity, Scope::Shared, Keys::Named(absent)).await?;
+        if !stale.is_empty() {
+            let stale: Vec<String> = stale.into_iter().map(|it| it.key).collect();
+            self.attributes.remove(entity, Scope::Shared, &stale).await?;
+        }
         self.attributes.set(entity, Scope::Shared, &told).await?;
-        self.attributes.remove(entity, Scope::Shared, &absent).await?;
         let mut readings = Readings::default();
         push_state(&mut readings, now, package.kind, "INITIATED");
         self.write_readings(ledger, device, &readings).await
