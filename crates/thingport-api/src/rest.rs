@@ -3,11 +3,14 @@
 mod admin;
 mod auth;
 mod certificates;
+pub(crate) mod client_rpc;
 pub(crate) mod connectivity;
 mod credentials;
 mod customers;
 mod devices;
+mod entity_queries;
 mod events;
+mod forwarding;
 mod original;
 mod packages;
 mod profiles;
@@ -49,9 +52,12 @@ pub(crate) fn routes() -> Vec<Route> {
         telemetry::routes(),
         telemetry::attributes::routes(),
         relations::routes(),
+        entity_queries::routes(),
         rpc::routes(),
+        client_rpc::routes(),
         events::routes(),
         certificates::routes(),
+        forwarding::routes(),
         system::routes(),
     ];
     parts.into_iter().flatten().collect()

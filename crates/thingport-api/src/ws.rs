@@ -3,11 +3,15 @@
 //! A session is one task that reads commands and keeps time, one that writes, and one per subscription.
 //! They meet in the outbox, whose bound ends the session of a reader that is too slow.
 
+mod client_rpc;
 mod command;
 mod end;
+mod entities;
 mod entry;
 mod feed;
 mod outbox;
+mod trace;
+mod window;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,17 +23,23 @@ use axum::response::Response;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use thingport_core::allowance::{NoPlace, Place, UpdateAllowance};
-use tokio::sync::oneshot;
+use thingport_core::client_calls::applications::Terms;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::api::Api;
 use crate::auth::still_signed_in;
+use crate::dto::client_rpc::TakeInput;
 use crate::error::Refusal;
 use crate::extract::Params;
 use crate::route::{Route, Who, optional};
+use client_rpc::Application;
 use command::{BAD_REQUEST, Command, Incoming, NO_SUBSCRIPTION, Subscription, error};
 use end::{End, NO_PONG, POLICY, RESTART, TOO_LONG, UNEXPECTED, broken, end};
+use entities::command::{EntityCommand, RawCommand};
+use entities::wire::{self, Kind};
+use entities::{Desk, ENTITIES_WATCHED_MAX};
 use entry::{Entry, told_to_drain};
 use feed::Feed;
 use outbox::{Outbox, Waiting, outbox};
@@ -44,13 +54,51 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         path("/api/ws", "WebSocket: live readings and attributes, general format."),
         path("/api/ws/plugins/telemetry", "WebSocket: live readings and attributes, older format."),
+        Route::get("/api/thingport/client-rpc", open_for_application)
+            .who(Who::Public)
+            .about("WebSocket: an application takes what devices ask, and answers it.")
+            .query(&[
+                optional("token", "Access token; else the first message carries authCmd."),
+                optional("max", "Most requests held at once: 16 if absent, at most 256."),
+                optional("leaseMs", "How long they are held: 10000 if absent, 100 to 60000."),
+                optional("deviceProfileId", "Only requests of devices of this profile."),
+            ]),
     ]
 }
+
+/// What a session is for.
+#[derive(Clone, Copy)]
+enum Purpose {
+    /// Live updates for people.
+    Feeds,
+    /// Client calls for an application.
+    ClientCalls(Terms),
+}
+
+type Upgrade = Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>;
 
 async fn open(
     State(api): State<Arc<Api>>,
     params: Params,
-    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+    upgrade: Upgrade,
+) -> Result<Response, Refusal> {
+    begin(api, params, upgrade, Purpose::Feeds).await
+}
+
+async fn open_for_application(
+    State(api): State<Arc<Api>>,
+    params: Params,
+    upgrade: Upgrade,
+) -> Result<Response, Refusal> {
+    let terms = TakeInput::of(&params)?.terms(true)?;
+    begin(api, params, upgrade, Purpose::ClientCalls(terms)).await
+}
+
+async fn begin(
+    api: Arc<Api>,
+    params: Params,
+    upgrade: Upgrade,
+    purpose: Purpose,
 ) -> Result<Response, Refusal> {
     let upgrade = upgrade.map_err(|rejection| {
         Refusal::bad_request(format!("this path speaks WebSocket only: {rejection}"))
@@ -67,11 +115,16 @@ async fn open(
         .max_write_buffer_size(WRITE_BYTES_MAX)
         .max_message_size(read_max)
         .max_frame_size(read_max);
-    Ok(upgrade.on_upgrade(move |socket| Box::pin(converse(api, socket, entry))))
+    Ok(upgrade.on_upgrade(move |socket| Box::pin(converse(api, socket, entry, purpose))))
 }
 
 /// The whole life of a session.
-async fn converse(api: Arc<Api>, socket: WebSocket, entry: Option<Result<Entry, End>>) {
+async fn converse(
+    api: Arc<Api>,
+    socket: WebSocket,
+    entry: Option<Result<Entry, End>>,
+    purpose: Purpose,
+) {
     let (sink, mut stream) = socket.split();
     let (outbox, waiting) = outbox(api.config().ws.messages_max);
     let (close, closed) = oneshot::channel();
@@ -81,7 +134,12 @@ async fn converse(api: Arc<Api>, socket: WebSocket, entry: Option<Result<Entry, 
         None => Entry::by_message(&api, &mut stream).await,
     };
     let ended = match entered {
-        Ok((entry, commands)) => Session::open(api, entry, outbox, commands).run(&mut stream).await,
+        Ok((entry, commands)) => match purpose {
+            Purpose::Feeds => Session::open(api, entry, outbox, commands).run(&mut stream).await,
+            Purpose::ClientCalls(terms) => {
+                Application::open(api, entry, outbox).run(terms, &mut stream).await
+            }
+        },
         Err(ended) => ended,
     };
     // The writer is gone already when the client hung up.
@@ -99,6 +157,8 @@ struct Session {
     entry: Entry,
     feeds: HashMap<i64, Running>,
     allowance: Arc<UpdateAllowance>,
+    /// Entities that commands of the second generation may still watch.
+    room: Arc<Semaphore>,
 }
 
 impl Drop for Session {
@@ -112,6 +172,8 @@ struct Running {
     task: AbortHandle,
     /// None for a question that is answered and over.
     _place: Option<Place>,
+    /// What it does, if it is of the second generation.
+    entities: Option<Arc<EntityCommand>>,
 }
 
 impl Drop for Running {
@@ -127,7 +189,8 @@ impl Session {
         let now_ms = api.node().clock.monotonic_ms();
         let allowance = Arc::new(UpdateAllowance::of(&entry.rules.updates, now_ms));
         api.node().metrics.websockets.add(1);
-        let mut session = Self { api, outbox, entry, feeds: HashMap::new(), allowance };
+        let (feeds, room) = (HashMap::new(), Arc::new(Semaphore::new(ENTITIES_WATCHED_MAX)));
+        let mut session = Self { api, outbox, entry, feeds, allowance, room };
         commands.into_iter().for_each(|command| session.obey(command));
         session
     }
@@ -196,18 +259,24 @@ impl Session {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Unknown(unknown) => self.outbox.send(unknown.answer()),
-            Command::Series(it) | Command::Attributes(it) | Command::History(it)
+            Command::Entities(it) => self.watch_entities(&it),
+            Command::Count(it) => self.count_entities(&it),
+            Command::EndEntities(id) => drop(self.feeds.remove(&id)),
+            Command::Series(it)
+            | Command::Attributes(it)
+            | Command::History(it)
+            | Command::Trace(it)
                 if it.unsubscribes() =>
             {
                 self.unsubscribe(&it);
             }
             Command::Series(it) => self.subscribe(it, |feed| tokio::spawn(feed.series())),
             Command::Attributes(it) => self.subscribe(it, |feed| tokio::spawn(feed.attributes())),
-            Command::History(it) => {
-                if self.make_room(it.cmd_id) {
-                    self.begin(it, None, |feed| tokio::spawn(feed.history()));
-                }
-            }
+            Command::Trace(it) => self.subscribe(it, |feed| tokio::spawn(feed.trace())),
+            Command::History(it) => match self.room_for_one(it.cmd_id) {
+                Ok(()) => self.begin(it, None, |feed| tokio::spawn(feed.history())),
+                Err(text) => self.outbox.send(error(it.cmd_id, BAD_REQUEST, &text)),
+            },
         }
     }
 
@@ -226,9 +295,63 @@ impl Session {
         command: Subscription,
         start: impl FnOnce(Feed) -> tokio::task::JoinHandle<()>,
     ) {
-        if !self.make_room(command.cmd_id) {
-            return;
+        match self.place(command.cmd_id) {
+            Ok(place) => self.begin(command, Some(place), start),
+            Err(text) => self.outbox.send(error(command.cmd_id, BAD_REQUEST, &text)),
         }
+    }
+
+    /// A page of entities, in place of the command with the same id (W-17); without a query of its own
+    /// it changes what that one does.
+    fn watch_entities(&mut self, command: &RawCommand) {
+        let (id, kind) = (command.cmd_id, Kind::Entities);
+        let running = self.feeds.get(&id).and_then(|running| running.entities.clone());
+        let input = command.input().and_then(|input| input.command(running.as_deref()));
+        let place = input.map_err(|refusal| wire::refusal(id, kind, &refusal)).and_then(|it| {
+            let place =
+                self.place(id).map_err(|text| wire::refused(id, kind, BAD_REQUEST, &text))?;
+            Ok((Arc::new(it), place))
+        });
+        match place {
+            Err(refused) => self.outbox.send(refused),
+            Ok((command, place)) => {
+                let task = tokio::spawn(self.desk(id).entities(Arc::clone(&command)));
+                let (task, place) = (task.abort_handle(), Some(place));
+                self.feeds.insert(id, Running { task, _place: place, entities: Some(command) });
+            }
+        }
+    }
+
+    /// How many entities there are, in place of the command with the same id.
+    fn count_entities(&mut self, command: &RawCommand) {
+        let (id, kind) = (command.cmd_id, Kind::Count);
+        let begun = self.place(id).map_err(|text| wire::refused(id, kind, BAD_REQUEST, &text));
+        let begun = begun.and_then(|place| {
+            let task = command.input().and_then(|input| self.desk(id).count(&input));
+            let task = task.map_err(|refusal| wire::refusal(id, kind, &refusal))?;
+            Ok(Running { task: task.abort_handle(), _place: Some(place), entities: None })
+        });
+        match begun {
+            Ok(running) => drop(self.feeds.insert(id, running)),
+            Err(refused) => self.outbox.send(refused),
+        }
+    }
+
+    fn desk(&self, cmd_id: i64) -> Desk {
+        Desk {
+            api: Arc::clone(&self.api),
+            caller: self.entry.signed_in.caller,
+            outbox: self.outbox.clone(),
+            allowance: Arc::clone(&self.allowance),
+            room: Arc::clone(&self.room),
+            cmd_id,
+        }
+    }
+
+    /// Ends the command with this id and finds a place for another, within the bounds of the session
+    /// and of the tenant; or what is to be told.
+    fn place(&mut self, id: i64) -> Result<Place, String> {
+        self.room_for_one(id)?;
         let caller = self.entry.signed_in.caller;
         let take =
             |session: &Self| session.api.allowances.subscription(&caller, &session.entry.rules);
@@ -238,31 +361,25 @@ impl Session {
             self.feeds.retain(|_, running| !running.task.is_finished());
             place = take(self);
         }
-        match place {
-            Ok(place) => self.begin(command, Some(place), start),
-            Err(NoPlace { whom, max }) => {
-                let text = format!(
-                    "the tenant profile allows this {} {max} subscriptions, and there are as many",
-                    whom.name()
-                );
-                self.outbox.send(error(command.cmd_id, BAD_REQUEST, &text));
-            }
-        }
+        place.map_err(|NoPlace { whom, max }| {
+            format!(
+                "the tenant profile allows this {} {max} subscriptions, and there are as many",
+                whom.name()
+            )
+        })
     }
 
-    /// Ends the command with this id. False, and the client is told, when there are too many others.
-    fn make_room(&mut self, id: i64) -> bool {
+    /// Ends the command with this id, if there are not too many others.
+    fn room_for_one(&mut self, id: i64) -> Result<(), String> {
         self.feeds.remove(&id);
         let max = self.api.config().ws.subscriptions_max;
         if self.feeds.len() >= max {
             self.feeds.retain(|_, running| !running.task.is_finished());
         }
         if self.feeds.len() < max {
-            return true;
+            return Ok(());
         }
-        let text = format!("this session has {max} subscriptions already");
-        self.outbox.send(error(id, BAD_REQUEST, &text));
-        false
+        Err(format!("this session has {max} subscriptions already"))
     }
 
     fn begin(
@@ -275,7 +392,7 @@ impl Session {
         let (api, caller) = (Arc::clone(&self.api), self.entry.signed_in.caller);
         let (outbox, allowance) = (self.outbox.clone(), Arc::clone(&self.allowance));
         let task = start(Feed { api, caller, outbox, allowance, command }).abort_handle();
-        self.feeds.insert(id, Running { task, _place: place });
+        self.feeds.insert(id, Running { task, _place: place, entities: None });
     }
 }
 

@@ -21,6 +21,7 @@ pub mod error;
 pub mod explain;
 #[cfg(test)]
 mod fake;
+pub mod forwarding;
 pub mod guard;
 pub mod journal;
 pub mod limits;
@@ -29,6 +30,7 @@ pub mod node;
 pub mod packages;
 pub mod presence;
 pub mod provision;
+pub mod query;
 pub mod reception;
 pub mod registry;
 pub mod sessions;

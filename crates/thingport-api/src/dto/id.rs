@@ -93,6 +93,11 @@ impl IdInput {
         self.of_kind(PACKAGE).map(PackageId)
     }
 
+    /// The kind as it was sent, if it was.
+    pub(crate) fn kind_name(&self) -> Option<&str> {
+        self.entity_type.as_deref()
+    }
+
     /// The entity, whose kind must be said.
     pub(crate) fn entity(&self) -> Result<EntityRef, Refusal> {
         let kind = self.entity_type.as_deref();

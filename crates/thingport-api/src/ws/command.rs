@@ -5,6 +5,8 @@ use serde_json::{Map, Value, json};
 use thingport_model::time::Timestamp;
 use thingport_model::value::ValueRef;
 
+use super::entities::command::RawCommand;
+
 /// What one message of a client asks for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Incoming {
@@ -31,7 +33,14 @@ pub(crate) enum Command {
     History(Subscription),
     /// The trace of a device; our own.
     Trace(Subscription),
-    /// Something this server does not serve: answered with an error.
+    /// A page of entities, then what changes of them.
+    Entities(RawCommand),
+    /// How many entities there are, then whenever that changes.
+    Count(RawCommand),
+    /// Ends one of the two.
+    EndEntities(i64),
+    /// Something this server does not serve: answered with an error, or with nothing where there can
+    /// never be anything.
     Unknown(Unknown),
 }
 
@@ -162,18 +171,24 @@ fn read_command(
     members: Map<String, Value>,
 ) -> Result<Option<Command>, serde_json::Error> {
     let cmd_id = members.get("cmdId").and_then(Value::as_i64).unwrap_or(0);
-    let command = || serde_json::from_value(Value::Object(members));
+    let command = |members| serde_json::from_value::<Subscription>(Value::Object(members));
     Ok(Some(match kind {
-        "tsSubCmds" | "TIMESERIES" => Command::Series(command()?),
-        "attrSubCmds" | "ATTRIBUTES" => Command::Attributes(command()?),
-        "historyCmds" | "TIMESERIES_HISTORY" => Command::History(command()?),
-        "TRACE" => Command::Trace(command()?),
+        "tsSubCmds" | "TIMESERIES" => Command::Series(command(members)?),
+        "attrSubCmds" | "ATTRIBUTES" => Command::Attributes(command(members)?),
+        "historyCmds" | "TIMESERIES_HISTORY" => Command::History(command(members)?),
+        "TRACE" => Command::Trace(command(members)?),
         "TRACE_UNSUBSCRIBE" => Command::Trace(Subscription {
             unsubscribe: Some(true),
             // So that it does not end everything (W-18).
             entity_id: Some("one".to_owned()),
-            ..command()?
+            ..command(members)?
         }),
+        "entityDataCmds" | "ENTITY_DATA" => Command::Entities(RawCommand::new(cmd_id, members)),
+        "entityCountCmds" | "ENTITY_COUNT" => Command::Count(RawCommand::new(cmd_id, members)),
+        "entityDataUnsubscribeCmds"
+        | "ENTITY_DATA_UNSUBSCRIBE"
+        | "entityCountUnsubscribeCmds"
+        | "ENTITY_COUNT_UNSUBSCRIBE" => Command::EndEntities(cmd_id),
         ended if ended.ends_with("UNSUBSCRIBE") || ended.ends_with("UnsubscribeCmds") => {
             return Ok(None);
         }
@@ -182,31 +197,38 @@ fn read_command(
 }
 
 impl Unknown {
-    /// The answer (W-9), in the form of the command's generation.
+    /// The answer: that there is nothing, to what asks for alarms and notices of which there are none
+    /// here, so that nobody asks again; an error to everything else (W-9).
     pub(crate) fn answer(&self) -> String {
-        let text = format!("commands of the kind {:?} are not served here", self.kind);
-        match update_type(&self.kind) {
-            Some(update_type) => json!({
-                "cmdId": self.cmd_id, "errorCode": BAD_REQUEST, "errorMsg": text,
-                "data": null, "update": null, "cmdUpdateType": update_type,
-            })
-            .to_string(),
-            None => error(self.cmd_id, BAD_REQUEST, &text),
+        let nothing = match self.kind.as_str() {
+            "ALARM_DATA" | "alarmDataCmds" => json!({
+                "data": { "data": [], "totalPages": 0, "totalElements": 0, "hasNext": false },
+                "update": null, "allowedEntities": 0, "totalEntities": 0,
+                "cmdUpdateType": "ALARM_DATA",
+            }),
+            "ALARM_COUNT" | "alarmCountCmds" => {
+                json!({ "count": 0, "cmdUpdateType": "ALARM_COUNT_DATA" })
+            }
+            "ALARM_STATUS" | "alarmStatusCmds" => {
+                json!({ "active": false, "cmdUpdateType": "ALARM_STATUS" })
+            }
+            "NOTIFICATIONS" | "unreadSubCmds" => json!({
+                "notifications": [], "update": null, "totalUnreadCount": 0, "sequenceNumber": 0,
+                "cmdUpdateType": "NOTIFICATIONS",
+            }),
+            "NOTIFICATIONS_COUNT" | "unreadCountSubCmds" => json!({
+                "totalUnreadCount": 0, "sequenceNumber": 0, "cmdUpdateType": "NOTIFICATIONS_COUNT",
+            }),
+            other => {
+                let text = format!("commands of the kind {other:?} are not served here");
+                return error(self.cmd_id, BAD_REQUEST, &text);
+            }
+        };
+        let mut message = json!({ "cmdId": self.cmd_id, "errorCode": 0, "errorMsg": null });
+        if let (Value::Object(message), Value::Object(nothing)) = (&mut message, nothing) {
+            message.extend(nothing);
         }
-    }
-}
-
-/// How answers to second-generation commands are marked; none for kinds nobody knows.
-fn update_type(kind: &str) -> Option<&'static str> {
-    match kind {
-        "ENTITY_DATA" | "entityDataCmds" => Some("ENTITY_DATA"),
-        "ENTITY_COUNT" | "entityCountCmds" => Some("COUNT_DATA"),
-        "ALARM_DATA" | "alarmDataCmds" => Some("ALARM_DATA"),
-        "ALARM_COUNT" | "alarmCountCmds" => Some("ALARM_COUNT_DATA"),
-        "ALARM_STATUS" | "alarmStatusCmds" => Some("ALARM_STATUS"),
-        "NOTIFICATIONS" | "unreadSubCmds" => Some("NOTIFICATIONS"),
-        "NOTIFICATIONS_COUNT" | "unreadCountSubCmds" => Some("NOTIFICATIONS_COUNT"),
-        _ => None,
+        message.to_string()
     }
 }
 
@@ -343,12 +365,28 @@ mod tests {
     }
 
     #[test]
+    fn a_live_trace_is_asked_for_and_ended_alone() {
+        let text = r#"{"cmds":[{"type":"TRACE","cmdId":3,"entityId":"d","limit":9},
+            {"type":"TRACE_UNSUBSCRIBE","cmdId":3}]}"#;
+        let commands = Incoming::parse(text).expect("parses").commands;
+        let [Command::Trace(begin), Command::Trace(end)] = commands.as_slice() else {
+            panic!("{commands:?}")
+        };
+        assert_eq!(
+            (begin.cmd_id, begin.entity(), begin.limit()),
+            (3, Some(("DEVICE", "d")), Some(9))
+        );
+        assert!(!begin.unsubscribes() && end.unsubscribes());
+        assert!(end.entity().is_some(), "without an entity all would end (W-18)");
+    }
+
+    #[test]
     fn what_nobody_understands_is_an_error_and_what_is_unknown_has_an_answer() {
         for wrong in ["", "[]", "x", r#"{"cmds":5}"#, r#"{"tsSubCmds":[{"cmdId":"a"}]}"#] {
             assert!(Incoming::parse(wrong).is_err(), "{wrong}");
         }
-        let text = r#"{"cmds":[{"type":"ENTITY_DATA","cmdId":5},{"type":"ENTITY_DATA_UNSUBSCRIBE"},
-            {"cmdId":6}],"alarmDataCmds":[{"cmdId":7}],"entityDataUnsubscribeCmds":[{"cmdId":8}]}"#;
+        let text = r#"{"cmds":[{"type":"ALARM_COUNT","cmdId":5},{"type":"ALARM_DATA_UNSUBSCRIBE"},
+            {"cmdId":6}],"alarmDataCmds":[{"cmdId":7}],"unreadCountSubCmds":[{"cmdId":8}]}"#;
         let commands = Incoming::parse(text).expect("parses").commands;
         let answers: Vec<Value> = commands
             .iter()
@@ -358,14 +396,33 @@ mod tests {
             })
             .collect();
         let rows: Vec<_> = answers.iter().map(|it| (&it["cmdId"], &it["errorCode"])).collect();
-        assert_eq!(
-            rows,
-            [(&json!(5), &json!(2)), (&Value::Null, &json!(2)), (&json!(7), &json!(2))]
-        );
-        assert_eq!(
-            (&answers[0]["cmdUpdateType"], &answers[1]["subscriptionId"]),
-            (&json!("ENTITY_DATA"), &json!(6))
-        );
+        let (none, wrong) = (json!(0), json!(2));
+        let expected =
+            [(&json!(5), &none), (&Value::Null, &wrong), (&json!(7), &none), (&json!(8), &none)];
+        assert_eq!(rows, expected);
+        assert_eq!((&answers[0]["count"], &answers[3]["totalUnreadCount"]), (&json!(0), &json!(0)));
+        assert_eq!(answers[1]["subscriptionId"], 6);
+        assert_eq!(answers[2]["data"]["data"], json!([]));
+    }
+
+    #[test]
+    fn commands_of_the_second_generation_are_read_in_both_formats() {
+        let text = r#"{"cmds":[{"type":"ENTITY_DATA","cmdId":5},{"type":"ENTITY_COUNT","cmdId":6},
+            {"type":"ENTITY_DATA_UNSUBSCRIBE","cmdId":5}],"entityDataCmds":[{"cmdId":7}],
+            "entityCountCmds":[{"cmdId":8}],"entityDataUnsubscribeCmds":[{"cmdId":7}]}"#;
+        let commands = Incoming::parse(text).expect("parses").commands;
+        let shown: Vec<_> = commands
+            .iter()
+            .map(|command| match command {
+                Command::Entities(it) => ("entities", it.cmd_id),
+                Command::Count(it) => ("count", it.cmd_id),
+                Command::EndEntities(id) => ("end", *id),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let expected =
+            [("entities", 5), ("count", 6), ("end", 5), ("entities", 7), ("count", 8), ("end", 7)];
+        assert_eq!(shown, expected);
     }
 
     #[test]

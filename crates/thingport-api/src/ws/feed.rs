@@ -23,11 +23,11 @@ use super::command::{
     BAD_REQUEST, INTERNAL, NOT_ALLOWED, Subscription, TOO_MANY_UPDATES, Update, error, message,
 };
 use super::outbox::Outbox;
+use super::window::Wish;
 use crate::api::Api;
 use crate::dto::id::parse_entity;
 use crate::error::Refusal;
-use crate::rest::telemetry::calendar;
-use crate::rest::telemetry::query::{self, History, Select};
+use crate::rest::telemetry::query::{History, Select};
 
 /// What a subscription needs to work.
 pub(crate) struct Feed {
@@ -245,22 +245,13 @@ impl Feed {
     }
 
     fn select(&self, start: Timestamp, end: Timestamp) -> Result<Select, Refusal> {
-        let range = query::checked_range(start, end)?;
-        let aggregation = query::aggregation(self.command.aggregation())?;
-        let (unit, zone) = self.command.calendar();
-        let buckets_max = self.api.config().buckets_max;
-        match (aggregation, calendar::of(unit, zone)?, self.command.interval()) {
-            (Some(aggregation), Some(calendar), _) => {
-                Select::calendar(range, aggregation, &calendar, buckets_max)
-            }
-            (Some(aggregation), None, interval) if interval != 0 => {
-                Select::equal(range, aggregation, interval, buckets_max)
-            }
-            _ => {
-                let limit = query::limit(self.command.limit())?;
-                Ok(Select::Readings { range, limit, descending: true })
-            }
-        }
+        let wish = Wish {
+            aggregation: self.command.aggregation(),
+            calendar: self.command.calendar(),
+            interval: self.command.interval(),
+            limit: self.command.limit(),
+        };
+        wish.select(start, end, self.api.config().buckets_max)
     }
 
     /// The next change; none ends the subscription. A watch that gave up ends the session.

@@ -44,7 +44,8 @@ impl Running {
             Command::Series(it) => tokio::spawn(feed(it).series()),
             Command::Attributes(it) => tokio::spawn(feed(it).attributes()),
             Command::History(it) => tokio::spawn(feed(it).history()),
-            Command::Unknown(it) => panic!("{it:?}"),
+            Command::Trace(it) => tokio::spawn(feed(it).trace()),
+            other => panic!("{other:?}"),
         };
         Self { waiting, task }
     }
