@@ -42,6 +42,8 @@ const Tenants = lazy(() => import("./pages/tenants").then((module) => module.Ten
 const Account = lazy(() => import("./pages/account").then((module) => module.Account));
 const Claim = lazy(() => import("./pages/claim").then((module) => module.Claim));
 const Firmware = lazy(() => import("./pages/firmware").then((module) => module.Firmware));
+const Profiles = lazy(() => import("./pages/profiles").then((module) => module.Profiles));
+const Profile = lazy(() => import("./pages/profile").then((module) => module.Profile));
 
 export function App() {
   return (
@@ -67,6 +69,8 @@ function Shell() {
             <Route path="/" component={Start} />
             <Route path="/devices" component={Devices} />
             <Route path="/devices/:id/:tab?" component={Device} />
+            <Route path="/profiles" component={Profiles} />
+            <Route path="/profiles/:id/:part?" component={Profile} />
             <Route path="/refusals" component={Refusals} />
             <Route path="/certificates" component={Certificates} />
             <Route path="/node" component={Node} />

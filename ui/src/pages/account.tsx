@@ -8,10 +8,8 @@ import { moment } from "../lib/text";
 import type { Id } from "../lib/types";
 import { Ago, Badge, Button, Code, Dialog, Empty, Notice, Panel, Select, TextField } from "../parts/basic";
 import { Listing } from "../parts/listing";
-import { People } from "../parts/people";
+import { People, ROLES } from "../parts/people";
 import { say } from "../parts/toast";
-
-const ROLES: Record<string, string> = { SYS_ADMIN: "System administrator", TENANT_ADMIN: "Tenant administrator", CUSTOMER_USER: "Customer user" };
 
 export function Account() {
   return (
@@ -25,7 +23,7 @@ export function Account() {
         <Keys />
         {is("TENANT_ADMIN") && (
           <section class="stack">
-            <h2>Administrators</h2>
+            <h2>People</h2>
             <People path="/api/users" draft={{ authority: "TENANT_ADMIN" }} />
           </section>
         )}

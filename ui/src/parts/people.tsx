@@ -18,6 +18,8 @@ export interface Person {
   lastName: string | null;
 }
 
+export const ROLES: Record<string, string> = { SYS_ADMIN: "System administrator", TENANT_ADMIN: "Tenant administrator", CUSTOMER_USER: "Customer user" };
+
 interface PeopleProps {
   path: string;
   // What a new one is beside its address.
@@ -53,6 +55,7 @@ export function People({ path, draft }: PeopleProps) {
         columns={[
           { name: "Email", show: (row) => <b class="name wrap">{row.email}</b> },
           { name: "Name", wide: true, show: (row) => [row.firstName, row.lastName].filter(Boolean).join(" ") || <span class="faint">-</span> },
+          { name: "Role", wide: true, show: (row) => ROLES[row.authority] ?? row.authority },
           {
             name: "",
             show: (row) => (
