@@ -8,6 +8,7 @@ mod first_run;
 mod greeting;
 mod http;
 mod observe;
+mod outbound;
 mod serve;
 mod system;
 mod tls;
