@@ -5,6 +5,7 @@ pub(super) mod claims;
 pub(super) mod import;
 mod list;
 pub(super) mod presence;
+pub(super) mod trace;
 
 use std::sync::Arc;
 

@@ -27,6 +27,8 @@ struct Shared {
     /// Messages that may wait; 0 for as many as the queue holds.
     messages_max: AtomicUsize,
     overflow: Notify,
+    /// Somebody may have room again.
+    drained: Notify,
 }
 
 /// An empty outbox for at most `messages_max` messages.
@@ -64,6 +66,23 @@ impl Outbox {
         self.shared.overflow.notified().await;
     }
 
+    /// Returns once fewer than so many bytes wait, and few messages.
+    pub(crate) async fn room(&self, bytes: usize) {
+        loop {
+            // Before the look, so that no room is missed that is made meanwhile.
+            let drained = self.shared.drained.notified();
+            let max = match self.shared.messages_max.load(Ordering::Relaxed) {
+                0 => FEW_MESSAGES,
+                max => max.min(FEW_MESSAGES),
+            };
+            let few = self.shared.messages.load(Ordering::Relaxed) < max;
+            if few && self.shared.bytes.load(Ordering::Relaxed) < bytes {
+                return;
+            }
+            drained.await;
+        }
+    }
+
     fn push(&self, message: Message) {
         let length = bytes(&message);
         // One message of any size always fits an empty line.
@@ -85,6 +104,7 @@ impl Waiting {
         let message = self.queue.recv().await?;
         self.shared.bytes.fetch_sub(bytes(&message), Ordering::Relaxed);
         self.shared.messages.fetch_sub(1, Ordering::Relaxed);
+        self.shared.drained.notify_waiters();
         Some(message)
     }
 }
@@ -96,6 +116,8 @@ fn bytes(message: &Message) -> usize {
     }
 }
 
+/// Messages that may wait for one reader that is to have room.
+const FEW_MESSAGES: usize = 4;
 /// Bytes that may wait for one reader before the next message is one too many.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -114,6 +136,19 @@ mod tests {
             assert_eq!(waiting.next().await, Some(Message::text("b")));
         }
         assert!(outbox.overflowed().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn room_is_waited_for() {
+        let (outbox, mut waiting) = outbox(10);
+        assert!(outbox.room(1).now_or_never().is_some());
+        outbox.send("ab".into());
+        outbox.send("c".into());
+        let room = outbox.room(2);
+        tokio::pin!(room);
+        assert!(room.as_mut().now_or_never().is_none());
+        assert!(waiting.next().await.is_some());
+        assert!(room.now_or_never().is_some());
     }
 
     #[tokio::test]
