@@ -254,3 +254,16 @@ openssl x509 -req -in forged.csr -out forgedCert.pem -CA deviceCert.pem -CAkey d
     entry = unknown_certificate([tenant, sysadmin], other)
     assert "deviceCert" in str(entry) or chain in str(entry), entry
     assert tenant.get(f"/api/tenant/devices?deviceName={other}").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["http.http", "mqtt.mqtt", "mqtt.mqtts"])
+def test_the_commands_shown_for_a_device_work_as_they_are(shell, tenant, path):
+    """REST API section 13: what "check connectivity" shows, run unchanged: ports and host are this server's."""
+    device = tenant.new_device()
+    shown = tenant.ok("GET", f"/api/device-connectivity/{device.id}")
+    for part in path.split("."):
+        shown = shown[part]
+    status, said = shell.run("\n".join([shown] if isinstance(shown, str) else shown))
+    assert status == 0, said
+    values = f"/api/plugins/telemetry/DEVICE/{device.id}/values/timeseries"
+    until("the reading", lambda: tenant.ok("GET", values).get("temperature", [{}])[0].get("value") == "25")

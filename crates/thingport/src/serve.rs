@@ -24,6 +24,8 @@ use thingport_core::sessions::SessionRules;
 use thingport_device::payload::Typing;
 use thingport_device::payload::json::Decoder;
 use thingport_mqtt::limits::Bounds;
+use thingport_outbound::forward::Forwarder;
+use thingport_outbound::webhook::Webhooks;
 use thingport_store::config::LedgerConfig;
 use thingport_store::entities::SqliteEntities;
 use thingport_store::ledger::{LogLedger, Progress};
@@ -55,12 +57,12 @@ pub(crate) fn run(config: &Config, demo: bool) -> Result<(), Failure> {
     // gathers its first randomness for 55 ms): it is looked at when plain MQTT is served already.
     let given = config.tls.certificate.0.is_some();
     let tls = if given { open_tls(config)? } else { None };
-    let node = build(config)?;
+    let (node, webhooks) = build(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("the runtime cannot start: {error}")))?;
-    runtime.block_on(serve(config, demo, Arc::new(node), tls))
+    runtime.block_on(serve(config, demo, (Arc::new(node), webhooks), tls))
 }
 
 /// Whether a start would find the certificates it was given.
@@ -70,7 +72,7 @@ pub(crate) fn check(config: &Config) -> Result<(), Failure> {
 }
 
 /// Opens the stores and builds the house over them.
-fn build(config: &Config) -> Result<Node, Failure> {
+fn build(config: &Config) -> Result<(Node, Arc<Webhooks>), Failure> {
     // Whatever is made in the data directory is for its owner only: it holds the devices' tokens.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let dir = &config.storage.dir;
@@ -85,6 +87,7 @@ fn build(config: &Config) -> Result<Node, Failure> {
         commit_queue_max_bytes: config.storage.commit_queue_max.as_usize(),
         head_bytes_max: config.storage.head_memory_max.as_usize(),
         accept_loss: config.storage.accept_loss.0.clone(),
+        follow_bytes_max: config.forward.backlog_max.0,
         ..LedgerConfig::default()
     };
     let mut shown = Duration::ZERO;
@@ -123,11 +126,12 @@ fn build(config: &Config) -> Result<Node, Failure> {
     let packages = DirPackages::open(dir).map_err(|error| {
         Failure::new(format!("the packages in {} cannot be read: {error}", dir.display()))
     })?;
-    let mut node = Node::new(entities, ledger, clock, entropy, settings);
+    let mut node = Node::new(entities, Arc::clone(&ledger) as Arc<_>, clock, entropy, settings);
+    node.forwarding.set_trail(ledger);
     let chunk_max = u32::try_from(config.mqtt.packet_size_max.0).unwrap_or(u32::MAX);
     node.packages.set_files(Arc::new(packages), chunk_max);
-    outbound::open(config, &node)?;
-    Ok(node)
+    let webhooks = outbound::open(config, &node)?;
+    Ok((node, webhooks))
 }
 
 /// The server's certificate, unless no listener needs one. One that was given and cannot be used stops
@@ -163,7 +167,7 @@ fn unusable(problem: Problem) -> Failure {
 async fn serve(
     config: &Config,
     demo: bool,
-    node: Arc<Node>,
+    (node, webhooks): (Arc<Node>, Arc<Webhooks>),
     given: Option<Tls>,
 ) -> Result<(), Failure> {
     let drain = Arc::new(Drain::default());
@@ -224,6 +228,8 @@ async fn serve(
             web.serve_tls(listener, set_up).await;
         }
     });
+    let (forwarding, entropy) = (Arc::clone(&node.forwarding), Arc::clone(&node.entropy));
+    let forwarder = Forwarder::begin(forwarding, webhooks, entropy);
     let chores = Chores::begin(&node, tls.clone(), signal_of(SignalKind::hangup())?);
     greet(&Greeting {
         mqtt_at,
@@ -240,7 +246,7 @@ async fn serve(
     tracing::info!("stopping: no new packets, everything received is finished");
     drain.begin();
     api.drain();
-    let all = async { tokio::join!(mqtt, http, https) };
+    let all = async { tokio::join!(mqtt, http, https, forwarder.end()) };
     if tokio::time::timeout(DRAIN_MAX, all).await.is_err() {
         tracing::warn!("some connections did not finish in time and are cut off");
     }
