@@ -390,6 +390,17 @@ reasons! {
         "So many questions wait for the webhook of the device profile that another one was not sent.",
         "Make the webhook faster, or raise outbound.requests_max.";
 
+    // 47x: forwarding.
+    ForwardingFailed = 470, "forwarding.failed", Operator,
+        "A target that messages are forwarded to does not take them now; they are kept and tried again.",
+        "See at /api/thingport/forwarding what it answers, and check the target and its settings.";
+    ForwardingRefused = 471, "forwarding.refused", Operator,
+        "A target that messages are forwarded to refused a message of the device for good; it was set aside.",
+        "Check what the target accepts: size, form, and the topic that the device's name makes.";
+    ForwardingGivenUp = 472, "forwarding.given_up", Operator,
+        "A target fell so far behind that the oldest messages for it were given up.",
+        "Bring the target back or remove it from the device profile; raise forward.backlog_max for longer outages.";
+
     // 5xx: subscriptions.
     FilterUnknown = 500, "subscribe.filter_unknown", Device,
         "The topic filter is not one of the device API; filters are matched as whole strings.",

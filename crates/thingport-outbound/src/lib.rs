@@ -8,12 +8,14 @@
 //! roots of trust in memory. Where a URL may lead is the operator's word ([`reach`]), because people who
 //! may set a URL need not be people who may reach the machines beside this one.
 //!
-//! Start at [`webhook::Webhooks`], which posts; [`signature`] says how a receiver knows who did.
+//! Start at [`webhook::Webhooks`], which posts; [`forward`] hands over what devices say; [`signature`] says how a receiver knows who did.
 
 pub mod config;
+pub mod forward;
 mod lane;
 pub mod reach;
 mod resolve;
 pub mod rpc;
 pub mod signature;
+mod tls;
 pub mod webhook;

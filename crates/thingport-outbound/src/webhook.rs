@@ -17,7 +17,6 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::{ClientConfig, RootCertStore};
 use thingport_core::clock::{Clock, Entropy};
 use thingport_core::metrics::Metrics;
 use thingport_model::webhook::{Secret, WebhookUrl};
@@ -28,6 +27,7 @@ use crate::lane::Lanes;
 use crate::reach::Reach;
 use crate::resolve::{OutOfReach, Resolver, Unresolved};
 use crate::signature::signature;
+use crate::tls::client_config;
 
 /// Posts to receivers.
 pub struct Webhooks {
@@ -187,6 +187,10 @@ impl Webhooks {
         request.map_err(|error| PostError::Broken(error.to_string()))
     }
 
+    pub(crate) const fn config(&self) -> &OutboundConfig {
+        &self.config
+    }
+
     pub(crate) fn clock(&self) -> &dyn Clock {
         &*self.clock
     }
@@ -212,14 +216,7 @@ fn client(
     config: &OutboundConfig,
     reach: &Arc<Reach>,
 ) -> Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>> {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    // The roof has read them; one that is no authority's is left out here, and proves nobody.
-    roots.add_parsable_certificates(config.roots.iter().cloned());
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let versions = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .expect("the provider speaks both versions");
-    let tls = versions.with_root_certificates(roots).with_no_client_auth();
+    let tls = client_config(config);
     let mut http = HttpConnector::new_with_resolver(Resolver::new(Arc::clone(reach)));
     http.enforce_http(false);
     http.set_nodelay(true);

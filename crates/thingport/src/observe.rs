@@ -16,6 +16,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
+use thingport_core::forwarding::TargetState;
 use thingport_core::node::Node;
 use thingport_model::port::ledger::{LedgerState, LedgerStats};
 use thingport_model::reason::Reason;
@@ -222,6 +223,7 @@ impl Page {
     }
 
     fn reasons(&self, sheet: &mut Sheet<'_>) -> fmt::Result {
+        forwarding(sheet, &self.0)?;
         let it = &self.0.metrics;
         let reasons = it.reasons().map(|(reason, n)| (reason.id(), n));
         sheet.counters("incidents", "Refusals, rejections and disconnects.", "reason", reasons)?;
@@ -245,6 +247,34 @@ fn certificates(sheet: &mut Sheet<'_>, tls: &Tls) -> fmt::Result {
     sheet.counters("certificate_reloads", help, "result", results)?;
     let help = "1 while the certificate in the files cannot be used and a former one is served.";
     sheet.gauge("certificate_stale", help, u64::from(is_stale))
+}
+
+/// How far targets are; nothing without any.
+fn forwarding(sheet: &mut Sheet<'_>, node: &Node) -> fmt::Result {
+    let states = node.forwarding.states();
+    if states.is_empty() {
+        return Ok(());
+    }
+    let now = node.clock.now().ms();
+    let age_s = |it: &TargetState| {
+        let ms = it.lag.since.map_or(0, |since| now.saturating_sub(since.ms()));
+        u64::try_from(ms / 1000).unwrap_or(0)
+    };
+    sheet.targets("forward_lag_commits", "Commits not passed.", &states, true, |it| it.lag.commits)?;
+    sheet.targets("forward_lag_bytes", "Bytes of log not passed.", &states, true, |it| {
+        it.lag.bytes
+    })?;
+    sheet.targets("forward_lag_seconds", "Age of the oldest of them.", &states, true, age_s)?;
+    sheet.targets("forward_delivered", "Messages taken.", &states, false, |it| it.delivered)?;
+    sheet.targets("forward_failures", "Tries that failed.", &states, false, |it| it.failures)?;
+    sheet.targets("forward_set_aside", "Messages refused for good.", &states, false, |it| {
+        it.set_aside
+    })?;
+    sheet.targets("forward_orphaned", "Messages of deleted devices.", &states, false, |it| {
+        it.orphaned
+    })?;
+    let help = "Records given up for a target that was too far behind, at most.";
+    sheet.targets("forward_given_up", help, &states, false, |it| it.given_up)
 }
 
 fn storage(sheet: &mut Sheet<'_>, state: LedgerState, it: &LedgerStats) -> fmt::Result {
@@ -307,6 +337,31 @@ impl Sheet<'_> {
         let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         for (value, count) in rows {
             ConstCounter::new(count).encode(family.encode_family(&[(label, value)])?)?;
+        }
+        Ok(())
+    }
+
+    /// One row for each target of forwarding.
+    fn targets(
+        &mut self,
+        name: &str,
+        help: &str,
+        states: &[TargetState],
+        is_gauge: bool,
+        value: impl Fn(&TargetState) -> u64,
+    ) -> fmt::Result {
+        let kind = if is_gauge { MetricType::Gauge } else { MetricType::Counter };
+        let mut family = self.0.encode_descriptor(name, help, None, kind)?;
+        for it in states {
+            let (target, profile) = (it.target.spec.name.as_str(), it.target.profile_name.as_str());
+            let tenant = it.target.tenant_id.to_string();
+            let labels = [("target", target), ("profile", profile), ("tenant", tenant.as_str())];
+            let (labelled, value) = (family.encode_family(&labels)?, value(it));
+            if is_gauge {
+                ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(labelled)?;
+            } else {
+                ConstCounter::new(value).encode(labelled)?;
+            }
         }
         Ok(())
     }

@@ -71,7 +71,8 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     (TRANSPORT, &[MQTT, X509, DEVICE, CORE, MODEL], &[STORE]),
     (API, &[CORE, MODEL, UI], &[]),
     (UI, &[], &[]),
-    (OUTBOUND, &[CORE, MODEL], &[]),
+    // Brokers that are forwarded to are spoken to in the house's own MQTT.
+    (OUTBOUND, &[MQTT, CORE, MODEL], &[]),
     ("thingport", EVERY, &[]),
     ("xtask", &[], &[]),
     ("bench", &[MQTT, STORE, MODEL], &[]),

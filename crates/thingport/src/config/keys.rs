@@ -210,6 +210,14 @@ sections! {
         requests_max: u32 = "32" from "1" to "512";
     }
 
+    /// Forwarding of what devices say to targets that device profiles name.
+    forward: Forward {
+        /// How much of the ingest log is kept for targets that are behind, all together. What is older is
+        /// given up for those that need it, with an incident. More rides out longer outages and takes
+        /// that much more disk while one lasts; targets that keep up need none of it.
+        backlog_max: ByteSize = "1GiB" from "16MiB" to "10TiB";
+    }
+
     /// Logins of people and programs.
     auth: Auth {
         /// How long an access token is good. Shorter limits the harm of a stolen one. The default is

@@ -8,6 +8,7 @@ use thingport_core::registry::profiles::extension::{
 use thingport_model::profile::extension::{ClientRpc, ProfileExtension};
 use utoipa::ToSchema;
 
+use super::forwarding::{ForwardTargetInput, TargetBody};
 use super::input::said;
 use crate::error::Refusal;
 
@@ -19,6 +20,9 @@ pub(super) struct ExtensionBody {
     /// Who answers what devices ask and the server itself does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     client_rpc: Option<ClientRpcBody>,
+    /// Who else gets what devices say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    forwarding: Vec<TargetBody>,
 }
 
 /// Who answers client calls.
@@ -57,7 +61,7 @@ impl ExtensionBody {
             },
             ClientRpc::Application => ClientRpcBody::Application {},
         });
-        Some(Self { client_rpc })
+        Some(Self { client_rpc, forwarding: it.forwarding.iter().map(TargetBody::of).collect() })
     }
 }
 
@@ -69,6 +73,10 @@ pub(super) struct ExtensionInput {
     #[serde(default, deserialize_with = "said")]
     #[schema(value_type = Option<ClientRpcInput>)]
     client_rpc: Option<Option<ClientRpcInput>>,
+    /// Who else gets what devices say: all targets, at most 8; one that is not named goes.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<Vec<ForwardTargetInput>>)]
+    forwarding: Option<Option<Vec<ForwardTargetInput>>>,
 }
 
 /// Who answers client calls.
@@ -95,7 +103,7 @@ struct ClientRpcInput {
 }
 
 /// From a member that is absent, null, or there.
-fn from<T>(member: Option<Option<T>>) -> Said<T> {
+pub(super) fn from<T>(member: Option<Option<T>>) -> Said<T> {
     match member {
         None => Said::Unsaid,
         Some(None) => Said::Cleared,
@@ -115,7 +123,15 @@ pub(super) fn draft(sent: Option<Option<ExtensionInput>>) -> Result<ExtensionDra
         Said::Cleared => Said::Cleared,
         Said::Set(it) => Said::Set(it.into_draft()?),
     };
-    Ok(ExtensionDraft { client_rpc })
+    let forwarding = match from(sent.forwarding) {
+        Said::Unsaid => Said::Unsaid,
+        Said::Cleared => Said::Cleared,
+        Said::Set(targets) => {
+            let drafts = targets.into_iter().map(ForwardTargetInput::into_draft);
+            Said::Set(drafts.collect::<Result<_, _>>()?)
+        }
+    };
+    Ok(ExtensionDraft { client_rpc, forwarding })
 }
 
 impl ClientRpcInput {
@@ -163,7 +179,10 @@ mod tests {
     fn what_is_absent_null_or_there_is_told_apart() {
         let webhook = |secret, timeout_ms| {
             let webhook = WebhookDraft { url: "u".to_owned(), secret, timeout_ms, retries: None };
-            ExtensionDraft { client_rpc: Said::Set(ClientRpcDraft::Webhook(webhook)) }
+            ExtensionDraft {
+                client_rpc: Said::Set(ClientRpcDraft::Webhook(webhook)),
+                ..ExtensionDraft::default()
+            }
         };
         let rows = [
             ("{}", ExtensionDraft::default()),
@@ -172,7 +191,10 @@ mod tests {
             (r#"{"thingport":{"clientRpc":null}}"#, ExtensionDraft::cleared()),
             (
                 r#"{"thingport":{"clientRpc":{"type":"APP"}}}"#,
-                ExtensionDraft { client_rpc: Said::Set(ClientRpcDraft::Application) },
+                ExtensionDraft {
+                    client_rpc: Said::Set(ClientRpcDraft::Application),
+                    ..ExtensionDraft::default()
+                },
             ),
             (
                 r#"{"thingport":{"clientRpc":{"type":"WEBHOOK","url":"u","secretSet":true}}}"#,
@@ -201,8 +223,14 @@ mod tests {
         let url = WebhookUrl::parse("https://a/b").expect("a URL");
         let secret = Some(Secret::new("0123456789abcdef".to_owned()));
         let webhook = RpcWebhook { url, secret, timeout_ms: 1_000, retries: 2 };
-        let extension = ProfileExtension { client_rpc: Some(ClientRpc::Webhook(webhook)) };
-        let application = ProfileExtension { client_rpc: Some(ClientRpc::Application) };
+        let extension = ProfileExtension {
+            client_rpc: Some(ClientRpc::Webhook(webhook)),
+            ..ProfileExtension::default()
+        };
+        let application = ProfileExtension {
+            client_rpc: Some(ClientRpc::Application),
+            ..ProfileExtension::default()
+        };
         let rows = [
             (
                 &extension,

@@ -156,7 +156,8 @@ mod tests {
     const SECRET: &str = "0123456789abcdef";
 
     fn webhook(draft: WebhookDraft) -> ExtensionDraft {
-        ExtensionDraft { client_rpc: Said::Set(ClientRpcDraft::Webhook(draft)) }
+        let client_rpc = Said::Set(ClientRpcDraft::Webhook(draft));
+        ExtensionDraft { client_rpc, ..ExtensionDraft::default() }
     }
 
     fn draft() -> WebhookDraft {
@@ -183,7 +184,8 @@ mod tests {
         }
         let gone = settled(ExtensionDraft::cleared(), Some(&first)).expect("accepted");
         assert!(gone.is_empty());
-        let application = ExtensionDraft { client_rpc: Said::Set(ClientRpcDraft::Application) };
+        let client_rpc = Said::Set(ClientRpcDraft::Application);
+        let application = ExtensionDraft { client_rpc, ..ExtensionDraft::default() };
         let application = settled(application, Some(&first)).expect("accepted");
         assert_eq!(application.client_rpc, Some(ClientRpc::Application));
     }

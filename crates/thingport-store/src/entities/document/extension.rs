@@ -5,11 +5,15 @@ use thingport_model::port::error::PortError;
 use thingport_model::profile::extension::{ClientRpc, ProfileExtension, RpcWebhook};
 use thingport_model::webhook::{Secret, WebhookUrl};
 
+use super::forwarding::TargetForm;
+
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ExtensionForm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     client_rpc: Option<ClientRpcForm>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    forwarding: Vec<TargetForm>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -25,12 +29,14 @@ impl ExtensionForm {
         if extension.is_empty() {
             return None;
         }
-        Some(Self { client_rpc: extension.client_rpc.as_ref().map(ClientRpcForm::of) })
+        let client_rpc = extension.client_rpc.as_ref().map(ClientRpcForm::of);
+        Some(Self { client_rpc, forwarding: extension.forwarding.iter().map(TargetForm::of).collect() })
     }
 
     pub(super) fn into_model(self) -> Result<ProfileExtension, PortError> {
         let client_rpc = self.client_rpc.map(ClientRpcForm::into_model).transpose()?;
-        Ok(ProfileExtension { client_rpc })
+        let forwarding = self.forwarding.into_iter().map(TargetForm::into_model);
+        Ok(ProfileExtension { client_rpc, forwarding: forwarding.collect::<Result<_, _>>()? })
     }
 }
 
@@ -60,7 +66,7 @@ impl ClientRpcForm {
     }
 }
 
-fn known_url(text: &str) -> Result<WebhookUrl, PortError> {
+pub(super) fn known_url(text: &str) -> Result<WebhookUrl, PortError> {
     WebhookUrl::parse(text)
         .map_err(|problem| PortError::Corrupt(format!("a stored URL {}", problem.sentence())))
 }

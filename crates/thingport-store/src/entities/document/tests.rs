@@ -5,6 +5,10 @@ use thingport_model::id::{DeviceProfileId, NIL, PackageId, TenantId};
 use thingport_model::limit::{LimitKind, LimitScope};
 use thingport_model::ota::{AssignedPackages, PackageKind};
 use thingport_model::profile::TransportType;
+use thingport_model::profile::forwarding::{
+    BrokerUrl, Destination, ForwardKafka, ForwardKinds, ForwardMqtt, ForwardTarget, ForwardWebhook,
+    KafkaLogin, KafkaMechanism, KafkaSecurity, TopicTemplate,
+};
 use thingport_model::profile::extension::{ClientRpc, RpcWebhook};
 use thingport_model::webhook::{Secret, WebhookUrl};
 
@@ -65,6 +69,7 @@ fn rows() -> Vec<(&'static str, String)> {
         ("device_profile_default", ProfileDocument::from(&plain()).write().unwrap()),
         ("device_profile_mqtt", ProfileDocument::from(&rich()).write().unwrap()),
         ("device_profile_extended", ProfileDocument::from(&extended()).write().unwrap()),
+        ("device_profile_forwarding", ProfileDocument::from(&forwarding()).write().unwrap()),
     ]
 }
 
@@ -127,7 +132,49 @@ fn extension() -> ProfileExtension {
     let url = WebhookUrl::parse("https://hooks.example.com/rpc").unwrap();
     let secret = Some(Secret::new("0123456789abcdef".to_owned()));
     let webhook = RpcWebhook { url, secret, timeout_ms: 5_000, retries: 1 };
-    ProfileExtension { client_rpc: Some(ClientRpc::Webhook(webhook)) }
+    let client_rpc = Some(ClientRpc::Webhook(webhook));
+    ProfileExtension { client_rpc, ..ProfileExtension::default() }
+}
+
+fn forwarding() -> DeviceProfile {
+    let secret = || Secret::new("0123456789abcdef".to_owned());
+    let webhook = ForwardWebhook {
+        url: WebhookUrl::parse("https://hooks.example.com/in").unwrap(),
+        secret: Some(secret()),
+        timeout_ms: 10_000,
+        batch_max: 100,
+    };
+    let login = KafkaLogin {
+        mechanism: KafkaMechanism::ScramSha256,
+        user: "u".to_owned(),
+        password: secret(),
+    };
+    let kafka = ForwardKafka {
+        brokers: "a:9092,b:9092".to_owned(),
+        topic: "plant".to_owned(),
+        security: KafkaSecurity::Tls,
+        login: Some(login),
+    };
+    let mqtt = ForwardMqtt {
+        url: BrokerUrl::parse("mqtts://broker.example.com").unwrap(),
+        is_version_5: true,
+        topic: TopicTemplate::parse("plant/${deviceName}").unwrap(),
+        client_id: Some("c".to_owned()),
+        user: Some("u".to_owned()),
+        password: Some(secret()),
+    };
+    let target = |name: &str, destination| ForwardTarget {
+        name: name.to_owned(),
+        kinds: ForwardKinds { telemetry: true, attributes: name == "hook" },
+        destination,
+    };
+    let forwarding = vec![
+        target("hook", Destination::Webhook(webhook)),
+        target("bus", Destination::Kafka(kafka)),
+        target("site", Destination::Mqtt(mqtt)),
+    ];
+    let extension = ProfileExtension { forwarding, ..ProfileExtension::default() };
+    DeviceProfile { extension, ..plain() }
 }
 
 fn rich() -> DeviceProfile {
@@ -179,7 +226,7 @@ fn stored_texts_stay_as_they_are() {
 
 #[test]
 fn profiles_survive_their_stored_text() {
-    for profile in [plain(), rich(), extended()] {
+    for profile in [plain(), rich(), extended(), forwarding()] {
         let mut read =
             ProfileDocument::read(&ProfileDocument::from(&profile).write().unwrap()).unwrap();
         assert_eq!(read.mqtt(), profile.mqtt);
