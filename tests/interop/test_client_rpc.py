@@ -92,7 +92,7 @@ class Receiver:
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 with receiver.lock:
-                    receiver.got.append((self.path, dict(self.headers), body))
+                    receiver.got.append((self.path, {name.lower(): it for name, it in self.headers.items()}, body))
                     receiver.at_once += 1
                     receiver.most = max(receiver.most, receiver.at_once)
                 try:
@@ -237,8 +237,8 @@ def test_a_device_gets_what_its_webhook_answers(admin, connect, receiver, protoc
     path, headers, body = it.got[0]
     body = json.loads(body)
     assert path == "/hook?for=devices"
-    assert headers["Content-Type"] == "application/json"
-    assert "X-Thingport-Signature" not in {name.title() for name in headers}
+    assert headers["content-type"] == "application/json"
+    assert "x-thingport-signature" not in headers
     assert (body["method"], body["params"], body["deviceId"]) == ("getTime", {"zone": "UTC"}, device.id)
     assert body["deviceProfileId"] == device.body["deviceProfileId"]["id"]
     assert body["tenantId"] == device.body["tenantId"]["id"]
@@ -251,7 +251,6 @@ def test_over_https_and_signed(house, admin, connect, receiver, authority):
 
     def checked(it, body):
         _, headers, raw = it.got[-1]
-        headers = {name.lower(): value for name, value in headers.items()}
         members = dict(member.split("=", 1) for member in headers["x-thingport-signature"].split(","))
         signed = members["t"].encode() + b"." + raw
         due = hmac.new(SECRET.encode(), signed, hashlib.sha256).hexdigest()
@@ -386,14 +385,20 @@ def app_device(person):
 
 @pytest.fixture
 def listen(house):
-    """Opens WebSockets of applications."""
+    """Opens WebSockets of applications, which take requests from then on."""
     opened = []
 
-    def one(person, query="", by_query=True):
+    def one(person, query="", by_query=True, is_let_in=True):
         path = f"/api/thingport/client-rpc{query}"
         token = f"{'&' if query else '?'}token={person.token}" if by_query else ""
-        opened.append(Feed(house.url, path + token))
-        return opened[-1]
+        app = Feed(house.url, path + token)
+        opened.append(app)
+        if not by_query:
+            app.send({"authCmd": {"cmdId": 0, "token": person.token}})
+        if is_let_in:
+            # It is answered as soon as it takes requests.
+            assert "not understood" in app.ask("hello?")["refused"]["message"]
+        return app
 
     yield one
     for it in opened:
@@ -405,9 +410,7 @@ def test_an_application_answers_over_rest(tenancy, connect, pool, protocol):
     device = app_device(tenancy)
     client = connect(device, protocol)
     app = Application(tenancy)
-    taking = pool.submit(app.take)
-    # The application listens, or nobody would.
-    ready(tenancy, device, client, app, taking)
+    assert app.take(timeoutMs=0) == [], "from now on it is expected back"
     asking = pool.submit(ask, client, "unlock", {"door": 3}, 5)
     request = app.take()[0]
     assert (request["method"], request["params"], request["deviceId"]) == ("unlock", {"door": 3}, device.id)
@@ -418,25 +421,6 @@ def test_an_application_answers_over_rest(tenancy, connect, pool, protocol):
     asking = pool.submit(ask, client, "unlock", None, 6)
     assert app.answer(app.take()[0], "no such door", "error").status_code == 200
     assert asking.result() == (f"{V1[1]}6", {"error": "no such door"})
-
-
-def ready(person, device, client, app, taking):
-    """Asks until the application that is taking has got a request, and answers it."""
-    for number in range(100, 200):
-        client.publish(f"{V1[0]}{number}", {"method": "ready"})
-        topic, answer = None, None
-        if not taking.done():
-            try:
-                topic, answer = client.message(timeout=0.3)
-            except Exception:
-                pass
-        if answer is None:
-            request = taking.result()[0]
-            assert app.answer(request, "ready").status_code == 200
-            client.message()
-            return
-        assert "no application takes requests" in answer["error"]
-    raise AssertionError("the application was never there")
 
 
 def test_a_device_is_told_at_once_that_no_application_is_there(house, tenancy, connect):
@@ -453,8 +437,6 @@ def test_applications_share_the_work_over_websocket_and_rest(house, tenancy, con
     devices = [app_device(tenancy)]
     devices += [tenancy.new_device(deviceProfileId=devices[0].body["deviceProfileId"]) for _ in range(3)]
     first, second = listen(tenancy, "?max=2"), listen(tenancy, by_query=False)
-    second.send({"authCmd": {"cmdId": 0, "token": tenancy.token}})
-    until("both are there", lambda: house.metrics()[("thingport_websockets", "")] == 2)
     asking = [pool.submit(by_http, house, device, "m", n) for n, device in enumerate(devices)]
     got = {app: [app.next()["request"] for _ in range(2)] for app in (first, second)}
     assert sorted(request["params"] for taken in got.values() for request in taken) == [0, 1, 2, 3]
@@ -478,11 +460,9 @@ def test_applications_share_the_work_over_websocket_and_rest(house, tenancy, con
 def test_a_request_is_given_again_when_its_application_hangs_up_or_is_too_slow(house, tenancy, listen, pool):
     device = app_device(tenancy)
     first = listen(tenancy)
-    until("it is there", lambda: house.metrics()[("thingport_websockets", "")] == 1)
     asking = pool.submit(by_http, house, device, "m")
     request = first.next()["request"]
     second = listen(tenancy, "?leaseMs=200")
-    until("both are there", lambda: house.metrics()[("thingport_websockets", "")] == 2)
     first.close()
     assert second.next()["request"] == request, "the first one hung up"
     app = Application(tenancy)
@@ -495,7 +475,6 @@ def test_a_request_is_given_again_when_its_application_hangs_up_or_is_too_slow(h
 def test_an_application_may_take_requests_of_one_profile(house, tenancy, listen, pool):
     ours, others = app_device(tenancy), app_device(tenancy)
     app = listen(tenancy, f"?deviceProfileId={ours.body['deviceProfileId']['id']}")
-    until("it is there", lambda: house.metrics()[("thingport_websockets", "")] == 1)
     assert "no application takes requests" in by_http(house, others, "m").json()["error"]
     asking = pool.submit(by_http, house, ours, "m")
     app.send({"id": app.next()["request"]["id"], "answer": 1})
@@ -505,7 +484,6 @@ def test_an_application_may_take_requests_of_one_profile(house, tenancy, listen,
 def test_a_request_ends_with_its_device(house, tenancy, connect, listen):
     device = app_device(tenancy)
     app = listen(tenancy)
-    until("it is there", lambda: house.metrics()[("thingport_websockets", "")] == 1)
     with pytest.raises(requests.Timeout):
         by_http(house, device, "m", timeout=0.5)
     request = app.next()["request"]
@@ -517,7 +495,6 @@ def test_applications_of_others_neither_see_nor_answer(house, admin, tenancy, li
     """R4: another tenant's request does not exist; only tenant administrators speak for a tenant."""
     device = app_device(tenancy)
     app, stranger = listen(tenancy), Application(admin)
-    until("it is there", lambda: house.metrics()[("thingport_websockets", "")] == 1)
     asking = pool.submit(by_http, house, device, "m")
     request = app.next()["request"]
     assert stranger.take(timeoutMs=0) == []
@@ -527,8 +504,8 @@ def test_applications_of_others_neither_see_nor_answer(house, admin, tenancy, li
     user = new_user(tenancy, account)[0]
     assert user.post("/api/thingport/client-rpc/take", {"timeoutMs": 0}).status_code == 403
     assert Application(user).answer(request, "mine").status_code == 403
-    assert listen(user).next() == ("close", 1008)
-    assert listen(Person(house.url, "stray")).next() == ("close", 1011)
+    assert listen(user, is_let_in=False).next() == ("close", 1008)
+    assert listen(Person(house.url, "stray"), is_let_in=False).next() == ("close", 1011)
     app.send({"id": request["id"], "answer": "ours"})
     assert asking.result().json() == "ours"
 
