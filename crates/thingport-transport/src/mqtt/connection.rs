@@ -102,9 +102,9 @@ struct Open {
     /// Version and cipher suite of TLS, if there is TLS.
     tls: Option<Box<(&'static str, &'static str)>>,
     /// State of the devices' and profiles' changes this connection has seen.
-    epoch: u64,
+    epoch: u32,
     /// State of everybody's mail this connection has seen.
-    posts: u64,
+    posts: u32,
     /// What is looked up for it; none in the many connections that ask nothing now.
     questions: Option<Box<Questions>>,
     /// Of a session that outlives the connection.
@@ -113,7 +113,7 @@ struct Open {
 
 struct Refreshing {
     open: Open,
-    epoch: u64,
+    epoch: u32,
     found: Pin<Box<dyn Future<Output = Option<Arc<DeviceLogin>>> + Send>>,
 }
 
@@ -130,7 +130,7 @@ enum Then {
     /// Goes on reading.
     Read,
     /// Refuses a publication, once all that came before it are answered.
-    Reject { delivery: Delivery, detail: String },
+    Reject { delivery: Delivery, reason: Reason, detail: String },
     /// Answers SUBSCRIBE or UNSUBSCRIBE, once the session is durable.
     Answer { saved: Receiver<bool>, bytes: Vec<u8> },
 }

@@ -83,7 +83,7 @@ impl Connection {
         if is_stale() {
             return self.decide_again(caller, round, cx);
         }
-        let epoch = node.presence.epoch();
+        let epoch = low(node.presence.epoch());
         let mailbox = node.presence.open(login.device_id);
         if is_stale() {
             if node.presence.close(login.device_id, &mailbox) {
@@ -111,7 +111,7 @@ impl Connection {
             client_id,
             tls,
             epoch,
-            posts: NEVER_LOOKED,
+            posts: low(node.presence.posts()).wrapping_sub(1),
             questions: None,
             keeping: Keeping::of(&opened),
         });
@@ -154,7 +154,7 @@ impl Connection {
 
     pub(super) fn handle_mail(&mut self, cx: &mut Context<'_>, desk: &mut Desk) {
         let Stage::Open(open) = &mut self.stage else { return };
-        let posts = self.shared.node.presence.posts();
+        let posts = low(self.shared.node.presence.posts());
         if open.posts == posts {
             return;
         }
@@ -229,7 +229,7 @@ impl Connection {
 
     pub(super) fn must_refresh(&self) -> bool {
         match &self.stage {
-            Stage::Open(open) => open.epoch != self.shared.node.presence.epoch(),
+            Stage::Open(open) => open.epoch != low(self.shared.node.presence.epoch()),
             _ => false,
         }
     }
@@ -239,7 +239,7 @@ impl Connection {
             return;
         };
         let node = Arc::clone(&self.shared.node);
-        let (device, epoch) = (open.login.device_id, node.presence.epoch());
+        let (device, epoch) = (open.login.device_id, low(node.presence.epoch()));
         // When the store does not answer, the session goes on with what it knows.
         let known = Arc::clone(&open.login);
         let found =
@@ -301,5 +301,9 @@ impl Connection {
     }
 }
 
-/// Differs from every number of posts, so that the first look is taken.
-const NEVER_LOOKED: u64 = u64::MAX;
+/// Enough of a number that counts up to see that it went on: each connection keeps two of them.
+// Cut on purpose.
+#[allow(clippy::cast_possible_truncation)]
+const fn low(number: u64) -> u32 {
+    number as u32
+}
