@@ -69,6 +69,7 @@ impl Readings {
     ///
     /// The text of one batch is bounded by the packet it came from (at most some MiB), far below the
     /// 4 GiB a span can address; text beyond that would be cut off, never misread.
+    #[inline]
     pub fn push(&mut self, at: Timestamp, key: &str, value: ValueRef<'_>) {
         let key = self.keep(key);
         let value = match value {
@@ -107,6 +108,7 @@ impl Readings {
         })
     }
 
+    #[inline]
     fn keep(&mut self, text: &str) -> Span {
         let start = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
         self.text.push_str(text);

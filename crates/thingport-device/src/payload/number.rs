@@ -145,10 +145,12 @@ fn has_few_decimals(value: f64) -> bool {
 /// Whether a text is treated like a number (JS-034).
 pub(crate) fn is_castable(text: &str) -> bool {
     let unsigned = text.strip_prefix('-').unwrap_or(text).as_bytes();
+    // Most texts are none, and say so with their last byte.
+    if !unsigned.last().is_some_and(u8::is_ascii_digit) {
+        return false;
+    }
     let points = unsigned.iter().filter(|byte| **byte == b'.').count();
-    points <= 1
-        && unsigned.last().is_some_and(u8::is_ascii_digit)
-        && unsigned.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.')
+    points <= 1 && unsigned.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.')
 }
 
 /// The whole number of milliseconds a text stands for, cut towards zero (device API 4.3).

@@ -22,6 +22,13 @@ pub fn write_value(out: &mut String, value: ValueRef<'_>) {
 /// Appends a JSON string: compact, no HTML escaping, U+2028 and U+2029 escaped.
 pub fn write_string(out: &mut String, text: &str) {
     out.push('"');
+    // Nearly all texts; without a branch per byte, so that many bytes are looked at together.
+    let needs_care = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\' || byte == 0xE2;
+    if !text.bytes().fold(false, |found, byte| found | needs_care(byte)) {
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
     let mut written = 0;
     for (at, byte) in text.bytes().enumerate() {
         let is_separator = byte == 0xE2 && is_line_separator(text.as_bytes(), at);

@@ -12,7 +12,7 @@ use super::json::{Pen, Scalar, is_present, join, key_text, not_finite, raw_of, r
 use super::scan::{Frame, Frames, Slot};
 use super::schema::Schema;
 use super::table::{Field, Kind, Label, Message};
-use super::wire::Part;
+use super::wire::{Part, Raw};
 use crate::payload::sink::{Plain, Sink};
 use crate::payload::{Typing, json, number};
 use crate::reject::{Reject, quoted};
@@ -156,12 +156,29 @@ impl Record<'_> {
         if field.is_chained() {
             return self.composed(key, field, slot, part);
         }
-        let value = scalar(self.pen.table, field.kind, raw_of(slot), part)?;
-        self.put(key, value)
+        // The most frequent kinds without a detour.
+        match (field.kind, raw_of(slot)) {
+            (Kind::Double, Raw::Scalar(bits)) if f64::from_bits(bits).is_finite() => {
+                self.sink.double(key, f64::from_bits(bits))
+            }
+            (Kind::Int32, Raw::Scalar(bits)) => {
+                #[allow(clippy::cast_possible_truncation)]
+                let value = i64::from(bits as i32);
+                self.sink.put(key, ValueRef::Long(value))
+            }
+            (Kind::Bool, Raw::Scalar(bits)) => self.sink.put(key, ValueRef::Bool(bits != 0)),
+            (Kind::String, raw) => {
+                let text = part.sub(raw).text()?;
+                self.sink.text(key, text)
+            }
+            (kind, raw) => {
+                let value = scalar(self.pen.table, kind, raw, part)?;
+                self.put(key, value)
+            }
+        }
     }
 
     /// Adds a scalar as its JSON form would be added.
-    #[inline]
     fn put(&mut self, key: &str, value: Scalar<'_>) -> Result<(), Reject> {
         let Self { sink, pen, .. } = self;
         match value {

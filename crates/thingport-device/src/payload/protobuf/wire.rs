@@ -40,7 +40,7 @@ pub(crate) enum WireType {
 /// What is wrong with the bytes, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
-    at: usize,
+    at: u32,
     what: What,
 }
 
@@ -90,12 +90,12 @@ impl<'a> Part<'a> {
     #[inline]
     pub(crate) fn text(self) -> Result<&'a str, Fault> {
         str::from_utf8(self.bytes())
-            .map_err(|error| Fault { at: self.from + error.valid_up_to(), what: What::NotUtf8 })
+            .map_err(|error| fault(self.from + error.valid_up_to(), What::NotUtf8))
     }
 
     /// A fault at its begin.
     pub(crate) const fn fault(self, what: What) -> Fault {
-        Fault { at: self.from, what }
+        fault(self.from, what)
     }
 }
 
@@ -128,7 +128,7 @@ impl<'a> Wire<'a> {
         let at = self.position();
         let tag = u32::try_from(self.varint()?).unwrap_or(0);
         // Without a number, or with one above 2^29 - 1.
-        if tag >> 3 == 0 { Err(Fault { at, what: What::FieldNumber }) } else { Ok(tag) }
+        if tag >> 3 == 0 { Err(fault(at, What::FieldNumber)) } else { Ok(tag) }
     }
 
     /// The next varint.
@@ -159,7 +159,7 @@ impl<'a> Wire<'a> {
     }
 
     /// The value of the field whose tag was just read.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn value(&mut self, tag: u32) -> Result<Raw, Fault> {
         match WireType::of(tag) {
             Some(WireType::Varint) => Ok(Raw::Scalar(self.varint()?)),
@@ -175,6 +175,7 @@ impl<'a> Wire<'a> {
     }
 
     /// Eight bytes.
+    #[inline]
     pub(crate) fn fixed64(&mut self) -> Result<u64, Fault> {
         let (bytes, rest) =
             self.rest.split_first_chunk().ok_or_else(|| self.fault(What::Truncated))?;
@@ -183,6 +184,7 @@ impl<'a> Wire<'a> {
     }
 
     /// Four bytes.
+    #[inline]
     pub(crate) fn fixed32(&mut self) -> Result<u32, Fault> {
         let (bytes, rest) =
             self.rest.split_first_chunk().ok_or_else(|| self.fault(What::Truncated))?;
@@ -195,7 +197,7 @@ impl<'a> Wire<'a> {
         self.rest.is_empty()
     }
 
-    #[inline]
+    #[inline(always)]
     fn delimited(&mut self) -> Result<Raw, Fault> {
         let length = self.varint()?;
         let from = self.position();
@@ -232,7 +234,7 @@ impl<'a> Wire<'a> {
     /// A fault where reading has come to.
     #[cold]
     pub(crate) const fn fault(&self, what: What) -> Fault {
-        Fault { at: self.position(), what }
+        fault(self.position(), what)
     }
 }
 
@@ -287,11 +289,21 @@ impl From<Fault> for Reject {
     }
 }
 
+#[inline]
+const fn span(from: usize, to: usize) -> Raw {
+    Raw::Bytes(narrow(from), narrow(to))
+}
+
+#[cold]
+const fn fault(at: usize, what: What) -> Fault {
+    Fault { at: narrow(at), what }
+}
+
 /// Payloads are far below 4 GiB; a larger one would be cut off, never misread.
 #[inline]
-fn span(from: usize, to: usize) -> Raw {
-    let narrow = |at| u32::try_from(at).unwrap_or(u32::MAX);
-    Raw::Bytes(narrow(from), narrow(to))
+#[allow(clippy::cast_possible_truncation)]
+const fn narrow(at: usize) -> u32 {
+    if at > u32::MAX as usize { u32::MAX } else { at as u32 }
 }
 
 /// Deepest nesting of messages.
