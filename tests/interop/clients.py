@@ -168,9 +168,10 @@ def sdk_python():
 class Feed:
     """A WebSocket session of a person."""
 
-    def __init__(self, url, path="/api/ws/plugins/telemetry", token=None):
+    def __init__(self, url, path="/api/ws/plugins/telemetry", token=None, **options):
         query = f"?token={token}" if token is not None else ""
-        self.socket = websocket.create_connection(f"{url.replace('http', 'ws', 1)}{path}{query}", timeout=10)
+        address = f"{url.replace('http', 'ws', 1)}{path}{query}"
+        self.socket = websocket.create_connection(address, timeout=10, **options)
 
     def send(self, message):
         self.socket.send(message if isinstance(message, str) else json.dumps(message))
