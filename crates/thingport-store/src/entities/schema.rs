@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
 
 use super::fault::OpenError;
 
@@ -24,8 +24,7 @@ pub(super) fn gate(path: &Path) -> Result<Present, OpenError> {
     if !path.exists() {
         return Ok(Present::Nothing);
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = reader(path)?;
     let version = number(&connection, "user_version")?;
     check(number(&connection, "application_id")?, version)?;
     if version == 0 {
@@ -33,6 +32,21 @@ pub(super) fn gate(path: &Path) -> Result<Present, OpenError> {
     }
     let sql = "SELECT value FROM setting WHERE key = $1";
     Ok(Present::Ours(connection.query_one(sql, [IDENTITY], |row| row.get(0)).optional()?))
+}
+
+/// Only reads; but who was killed in a transaction left one that SQLite takes back, by writing, before it
+/// lets anybody read.
+fn reader(path: &Path) -> Result<Connection, OpenError> {
+    let open = |flags| Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+    let connection = open(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let seen: rusqlite::Result<i32> =
+        connection.pragma_query_value(None, "user_version", |row| row.get(0));
+    match seen {
+        Err(rusqlite::Error::SqliteFailure(failure, _)) if failure.code == ErrorCode::ReadOnly => {
+            Ok(open(OpenFlags::SQLITE_OPEN_READ_WRITE)?)
+        }
+        _ => Ok(connection),
+    }
 }
 
 /// Brings the tables to the newest form and gives them the identity of their data directory, in one

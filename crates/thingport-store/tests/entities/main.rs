@@ -85,3 +85,20 @@ fn a_newer_or_foreign_file_is_refused_untouched() {
         .unwrap();
     assert!(SqliteEntities::open(dir.path()).is_err());
 }
+
+#[tokio::test]
+async fn a_first_start_that_was_killed_in_its_first_transaction_is_begun_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let killed = dir.path().join("killed.db");
+    let journal = dir.path().join("killed.db-journal");
+    let writer = rusqlite::Connection::open(&killed).unwrap();
+    // A page beyond the cache is written to the file before its transaction ends.
+    let sql = "PRAGMA cache_size = 1; CREATE TABLE before (a); BEGIN; CREATE TABLE t (a); \
+               WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) \
+               INSERT INTO t SELECT randomblob(900) FROM n;";
+    writer.execute_batch(sql).unwrap();
+    std::fs::copy(&killed, dir.path().join(FILE)).unwrap();
+    std::fs::copy(&journal, dir.path().join(format!("{FILE}-journal"))).unwrap();
+    drop(writer);
+    SqliteEntities::open(dir.path()).unwrap();
+}
