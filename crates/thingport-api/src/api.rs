@@ -12,7 +12,7 @@ use thingport_core::registry::certificates::ServerCertificate;
 use thingport_model::id::TenantId;
 use thingport_model::reading::Readings;
 use thingport_model::time::Timestamp;
-use tokio::sync::{Mutex, OnceCell, Semaphore, watch};
+use tokio::sync::{Mutex, OnceCell, Semaphore, oneshot, watch};
 
 use crate::auth::password::Hashing;
 use crate::auth::policy::SecuritySettings;
@@ -161,18 +161,29 @@ impl Api {
 
     /// The OpenAPI document; empty before there is a router.
     ///
-    /// It is made when it is first asked for: most servers never are. And beside the runtime, by a
-    /// thread that ends soon, because what it is made of would leave 10 MB full of holes behind.
+    /// It is made when it is first asked for: most servers never are.
     pub(crate) async fn document(&self) -> Bytes {
-        self.document.get_or_init(|| self.make_document()).await.clone()
+        // Without a thread to make it there is none yet.
+        let made = self.document.get_or_try_init(|| self.make_document()).await;
+        made.cloned().unwrap_or_default()
     }
 
-    async fn make_document(&self) -> Bytes {
-        let Some(describe) = self.describe.get().copied() else { return Bytes::new() };
+    /// Makes it in a thread of its own, because what it is made of leaves 10 MB full of holes behind,
+    /// which go with the thread if nothing in them lives longer.
+    async fn make_document(&self) -> Result<Bytes, oneshot::error::RecvError> {
+        let Some(describe) = self.describe.get().copied() else { return Ok(Bytes::new()) };
         let version = self.config.version.clone();
-        let made = tokio::task::spawn_blocking(move || describe(&version));
-        // It fails only if making it panicked, which tests would have seen.
-        made.await.unwrap_or_default().into()
+        let (give, given) = oneshot::channel::<String>();
+        let (copied, is_copied) = std::sync::mpsc::channel::<()>();
+        let started = std::thread::Builder::new().name("describe".to_owned()).spawn(move || {
+            // Who asked may have gone.
+            let _ = give.send(describe(&version));
+            // It ends when the other side does.
+            let _ = is_copied.recv();
+        });
+        let document = Bytes::copy_from_slice(given.await?.as_bytes());
+        drop((started, copied));
+        Ok(document)
     }
 
     pub(crate) fn set_describe(&self, describe: Describe) {

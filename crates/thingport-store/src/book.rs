@@ -36,6 +36,16 @@ pub(crate) struct Position {
     pub(crate) index: u32,
 }
 
+/// What records added, counted once for many of them: those who apply and those who ask how much there
+/// is share a cache line.
+#[derive(Default)]
+struct Tally {
+    changes: u64,
+    points: u64,
+    /// Bytes of the head.
+    bytes: usize,
+}
+
 impl Position {
     /// One ascending number for both.
     pub(crate) const fn number(self) -> u64 {
@@ -84,49 +94,93 @@ impl Book {
         Ok(stored.and_then(|it| it.try_into().ok()).map_or(0, u64::from_le_bytes))
     }
 
-    /// Makes a committed record readable. False when it names something unknown.
-    pub(crate) fn apply(
+    /// Makes committed records readable, in order. What makes no sense is passed over.
+    pub(crate) fn apply_all<'a>(
+        &self,
+        records: impl Iterator<Item = (&'a [u8], Position)>,
+    ) -> Result<(), ShelfError> {
+        let mut tally = Tally::default();
+        let applied = self.apply_counted(records, &mut tally);
+        self.count(&tally);
+        applied
+    }
+
+    fn apply_counted<'a>(
+        &self,
+        records: impl Iterator<Item = (&'a [u8], Position)>,
+        tally: &mut Tally,
+    ) -> Result<(), ShelfError> {
+        let mut records = records.filter_map(|(bytes, at)| Some((Record::read(bytes)?, at)));
+        let mut next: Vec<(Record<'_>, Position)> = Vec::with_capacity(TOGETHER);
+        loop {
+            next.extend(records.by_ref().take(TOGETHER));
+            if next.is_empty() {
+                return Ok(());
+            }
+            if next.len() > FEW {
+                let entities = next.iter().filter_map(|(record, _)| record.entity());
+                self.head.touch(&entities.collect::<Vec<_>>());
+            }
+            for (record, position) in next.drain(..) {
+                self.apply(&record, position, tally)?;
+            }
+        }
+    }
+
+    fn apply(
         &self,
         record: &Record<'_>,
         position: Position,
-    ) -> Result<bool, ShelfError> {
-        self.changes.fetch_add(1, Ordering::Relaxed);
+        tally: &mut Tally,
+    ) -> Result<(), ShelfError> {
+        let grown = &mut tally.bytes;
+        tally.changes += u64::from(record.entity().is_some());
         match *record {
-            Record::EntityName { entity, name } => {
-                self.changes.fetch_sub(1, Ordering::Relaxed);
-                self.names.write().learn_entity(entity, name);
-            }
-            Record::KeyName { key, name } => {
-                self.changes.fetch_sub(1, Ordering::Relaxed);
-                self.names.write().learn_key(key, name);
+            Record::EntityName { .. } | Record::KeyName { .. } | Record::Closed => {
+                self.learn(record);
             }
             Record::Telemetry { entity, ttl_s, items } => {
-                let count = self.head.change(entity, |layer| layer.put(entity, ttl_s, items));
-                self.points.fetch_add(count, Ordering::Relaxed);
+                tally.points +=
+                    self.head.change(entity, grown, |layer| layer.put(entity, ttl_s, items));
             }
             Record::SetAttributes { entity, scope, items } => {
-                self.head.change(entity, |layer| layer.set_attributes(entity, scope, items));
+                self.head.change(entity, grown, |layer| layer.set_attributes(entity, scope, items));
             }
             Record::DeleteAttributes { entity, scope, keys } => {
-                self.head.change(entity, |layer| layer.delete_attributes(entity, scope, keys));
+                self.head
+                    .change(entity, grown, |layer| layer.delete_attributes(entity, scope, keys))
             }
             Record::DeleteTelemetry { entity, latest, range, keys } => {
                 for key in keys {
-                    self.delete(entity, key, range, latest)?;
+                    self.delete((entity, key), range, latest, grown)?;
                 }
             }
             Record::Incident { entity, body } => {
                 let max = self.incidents_max(entity);
-                self.head.change(entity, |layer| {
+                self.head.change(entity, grown, |layer| {
                     layer.add_incident(entity, position.number(), body, max);
                 });
             }
-            Record::Purge { entity } => self.head.change(entity, |layer| layer.purge(entity)),
-            Record::Closed => {
-                self.changes.fetch_sub(1, Ordering::Relaxed);
+            Record::Purge { entity } => {
+                self.head.change(entity, grown, |layer| layer.purge(entity));
             }
         }
-        Ok(true)
+        Ok(())
+    }
+
+    /// Takes over the name in a record, if it holds one.
+    pub(crate) fn learn(&self, record: &Record<'_>) {
+        match *record {
+            Record::EntityName { entity, name } => self.names.write().learn_entity(entity, name),
+            Record::KeyName { key, name } => self.names.write().learn_key(key, name),
+            _ => {}
+        }
+    }
+
+    fn count(&self, tally: &Tally) {
+        self.changes.fetch_add(tally.changes, Ordering::Relaxed);
+        self.points.fetch_add(tally.points, Ordering::Relaxed);
+        self.head.count(tally.bytes);
     }
 
     /// How many incidents of an entity are kept.
@@ -139,7 +193,7 @@ impl Book {
         let names = self.names.read();
         let Some(entity) = record.entity() else { return true };
         let known = |key: u32| names.key_name(key).is_some();
-        names.entity_name(entity).is_some()
+        names.knows_entity(entity)
             && match *record {
                 Record::Telemetry { items, .. } | Record::SetAttributes { items, .. } => {
                     items.into_iter().all(|(key, ..)| known(key))
@@ -152,20 +206,25 @@ impl Book {
 
     fn delete(
         &self,
-        entity: u32,
-        key: u32,
+        (entity, key): (u32, u32),
         range: TimeRange,
         mode: LatestAfterDelete,
+        grown: &mut usize,
     ) -> Result<(), ShelfError> {
         let before = self.latest_of(entity, key)?;
-        self.head.change(entity, |layer| layer.delete_range(entity, key, range));
+        self.head.change(entity, grown, |layer| layer.delete_range(entity, key, range));
         let hit = before.as_ref().is_some_and(|latest| range.contains(latest.at));
         let after = match mode {
             LatestAfterDelete::Remove if hit => None,
             LatestAfterDelete::Rewrite if hit => self.newest_of(entity, key)?,
             _ => before,
         };
-        self.head.change(entity, |layer| layer.know_latest(entity, key, after));
+        self.head.change(entity, grown, |layer| layer.know_latest(entity, key, after));
         Ok(())
     }
 }
+
+/// Records that are looked at together before they are applied.
+const TOGETHER: usize = 64;
+/// So few are not worth a look ahead.
+const FEW: usize = 8;

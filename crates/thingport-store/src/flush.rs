@@ -156,7 +156,7 @@ impl Output {
             chunks.extend(gone.into_iter().map(|key| (key, None)));
         }
         for (key, series) in own.series.iter() {
-            let id = series_id(entity, *key);
+            let id = series_id(entity, key);
             let stored = shelf.get(Space::Rows, &layout::row_key(id))?.filter(|_| !own.purged);
             let row =
                 stored.map_or_else(|| Ok(Row::default()), |bytes| readable(Row::read(&bytes)))?;
@@ -182,11 +182,11 @@ impl Output {
         row.latest = series.claim().over(row.latest.take());
         let mut new = series.points.clone();
         new.settle();
-        let gone = |at: i64| series.deleted.iter().any(|range| range.contains(Timestamp(at)));
+        let gone = |at: i64| series.deleted().iter().any(|range| range.contains(Timestamp(at)));
         row.tail.items.retain(|point| !gone(point.at));
         let late_count =
             new.items.partition_point(|point| row.sealed.is_some_and(|end| point.at <= end));
-        if late_count > 0 || row.sealed.is_some() && !series.deleted.is_empty() {
+        if late_count > 0 || row.sealed.is_some() && !series.deleted().is_empty() {
             let late = new.slice(0, late_count);
             new = new.slice(late_count, new.len());
             self.rewrite(shelf, id, series, &late, chunks)?;
@@ -222,8 +222,8 @@ impl Output {
         chunks: &mut BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     ) -> Result<(), ShelfError> {
         let times = late.items.iter().map(|point| point.at);
-        let from = times.clone().chain(series.deleted.iter().map(|it| it.start.ms())).min();
-        let to = times.chain(series.deleted.iter().map(|it| it.end.ms())).max();
+        let from = times.clone().chain(series.deleted().iter().map(|it| it.start.ms())).min();
+        let to = times.chain(series.deleted().iter().map(|it| it.end.ms())).max();
         let starts = concerned(shelf, id, from.unwrap_or(0), to.unwrap_or(0))?;
         if starts.is_empty() {
             self.write_pieces(id, late, chunks);
@@ -237,7 +237,7 @@ impl Output {
             used = end;
             let last = next.map_or(i64::MAX, |next| next - 1);
             let touched =
-                series.deleted.iter().any(|it| it.start.ms() <= last && it.end.ms() > *first);
+                series.deleted().iter().any(|it| it.start.ms() <= last && it.end.ms() > *first);
             if touched || !own.is_empty() {
                 self.rewrite_one(shelf, id, *first, series, &own, chunks)?;
             }
@@ -257,7 +257,7 @@ impl Output {
         let key = layout::chunk_key(id, first);
         let stored = shelf.get(Space::Chunks, &key)?.unwrap_or_default();
         let mut points = readable(chunk::decode(&stored))?;
-        let gone = |at: i64| series.deleted.iter().any(|range| range.contains(Timestamp(at)));
+        let gone = |at: i64| series.deleted().iter().any(|range| range.contains(Timestamp(at)));
         points.items.retain(|point| !gone(point.at));
         chunks.insert(key.to_vec(), None); // replaced below unless its first time changes
         self.write_pieces(id, &Points::merged(&points, late), chunks);

@@ -4,6 +4,7 @@
 //! and frozen to what is stored; each layer may also hide what lies below it (deletions, purges).
 //! Split in shards by entity, so that a question never stalls the writer for long.
 
+use core::num::NonZeroU32;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,17 +40,24 @@ pub(crate) struct Layer {
     bytes: usize,
 }
 
-/// Changes of one key of one entity.
-#[derive(Default)]
+/// Changes of one key of one entity. Every device has some of them, so they are kept small.
 pub(crate) struct Series {
+    key: u32,
+    /// One more than the place of the newest point since the last deletion.
+    newest: Option<NonZeroU32>,
     /// In order of arrival.
     pub(crate) points: Points,
+    /// Few series have any.
+    deletions: Option<Box<Deletions>>,
+}
+
+/// What was deleted of one key of one entity.
+#[derive(Default)]
+struct Deletions {
     /// Times whose readings below this layer are gone.
-    pub(crate) deleted: Vec<TimeRange>,
+    ranges: Vec<TimeRange>,
     /// The latest value as a deletion left it; what lies below does not matter then.
-    known: Option<Box<Option<Sample>>>,
-    /// The newest point since then.
-    newest: Option<u32>,
+    latest: Option<Option<Sample>>,
 }
 
 /// Changes of one entity.
@@ -92,25 +100,44 @@ impl Head {
         look(&self.shard(entity).read())
     }
 
-    /// Changes the active layer of an entity.
-    pub(crate) fn change<T>(&self, entity: u32, change: impl FnOnce(&mut Layer) -> T) -> T {
+    /// Changes the active layer of an entity. By how much it grew is added to `grown`, and has to be told
+    /// with [`Self::count`].
+    pub(crate) fn change<T>(
+        &self,
+        entity: u32,
+        grown: &mut usize,
+        change: impl FnOnce(&mut Layer) -> T,
+    ) -> T {
         let mut shard = self.shard(entity).write();
         let before = shard.active.bytes;
         let answer = change(&mut shard.active);
-        let grown = shard.active.bytes - before;
-        self.active_bytes.fetch_add(grown, Ordering::Relaxed);
+        *grown += shard.active.bytes - before;
         answer
+    }
+
+    /// The active layers grew by so much.
+    pub(crate) fn count(&self, bytes: usize) {
+        self.active_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Looks at what changes of these entities are about to touch. With a hundred thousand entities none
     /// of it is in the processor's cache; looking at many at once lets the fetches overlap, where
-    /// applying one change after the other would wait for each.
-    pub(crate) fn touch(&self, entities: impl Iterator<Item = u32>) {
-        let shards: Vec<_> = self.shards.iter().map(RwLock::read).collect();
-        let times = entities.map(|entity| {
-            let own = shards[entity as usize % SHARDS].active.entities.get(&entity);
-            own.map_or(0, |own| own.series.newest_times())
+    /// applying one change after the other would wait for each. Step by step for the same reason: what
+    /// one step fetches says where the next looks.
+    pub(crate) fn touch(&self, entities: &[u32]) {
+        let mut shards = [const { None }; SHARDS];
+        for entity in entities {
+            let place = *entity as usize % SHARDS;
+            shards[place].get_or_insert_with(|| self.shards[place].read());
+        }
+        let own = entities.iter().filter_map(|entity| {
+            let shard = shards[*entity as usize % SHARDS].as_ref()?;
+            shard.active.entities.get(entity)
         });
+        let own: Vec<&EntityLayer> = own.collect();
+        let keys = own.iter().map(|own| own.series.first_keys());
+        core::hint::black_box(keys.fold(0, u32::wrapping_add));
+        let times = own.iter().map(|own| own.series.newest_times());
         core::hint::black_box(times.fold(0, i64::wrapping_add));
     }
 
@@ -201,13 +228,13 @@ impl Layer {
         let series = self.series(entity, key);
         series.points.items.retain(|point| !range.contains(Timestamp(point.at)));
         series.newest = None;
-        series.deleted.push(range);
+        series.deletions.get_or_insert_default().ranges.push(range);
     }
 
     pub(crate) fn know_latest(&mut self, entity: u32, key: u32, latest: Option<Sample>) {
         let series = self.series(entity, key);
         series.newest = None;
-        series.known = Some(Box::new(latest));
+        series.deletions.get_or_insert_default().latest = Some(latest);
     }
 
     pub(crate) fn purge(&mut self, entity: u32) {
@@ -244,7 +271,7 @@ impl Layer {
 /// few. Many are found by an index.
 #[derive(Default)]
 pub(crate) struct SeriesSet {
-    all: Vec<(u32, Series)>,
+    all: Vec<Series>,
     // Boxed, because most entities have none and a pointer is all it may cost them.
     #[allow(clippy::box_collection)]
     index: Option<Box<HashMap<u32, u32, RandomState>>>,
@@ -255,38 +282,44 @@ impl SeriesSet {
         self.all.len()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &(u32, Series)> {
-        self.all.iter()
+    /// The series with their keys.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Series)> {
+        self.all.iter().map(|series| (series.key, series))
+    }
+
+    /// A number in which each of the first series takes part.
+    fn first_keys(&self) -> u32 {
+        self.all.iter().take(TOUCHED).fold(0, |sum, it| sum.wrapping_add(it.key))
     }
 
     /// A number in which the newest point of each of the first series takes part.
     fn newest_times(&self) -> i64 {
-        let newest = self.all.iter().take(TOUCHED).filter_map(|(_, it)| it.points.items.last());
+        let newest = self.all.iter().take(TOUCHED).filter_map(|it| it.points.items.last());
         newest.fold(0, |sum, point| sum.wrapping_add(point.at))
     }
 
     fn get(&self, key: u32) -> Option<&Series> {
-        Some(&self.all.get(self.find(key)?)?.1)
+        self.all.get(self.find(key)?)
     }
 
     /// The series of a key, made if needed.
     fn of(&mut self, key: u32) -> &mut Series {
         let place = self.find(key).unwrap_or_else(|| self.add(key));
-        &mut self.all[place].1
+        &mut self.all[place]
     }
 
     fn find(&self, key: u32) -> Option<usize> {
         match &self.index {
             Some(index) => index.get(&key).map(|place| *place as usize),
-            None => self.all.iter().position(|(known, _)| *known == key),
+            None => self.all.iter().position(|known| known.key == key),
         }
     }
 
     fn add(&mut self, key: u32) -> usize {
         let place = self.all.len();
-        self.all.push((key, Series::default()));
+        self.all.push(Series::new(key));
         if place == FEW {
-            let places = self.all.iter().zip(0..).map(|((key, _), place)| (*key, place));
+            let places = self.all.iter().zip(0..).map(|(series, place)| (series.key, place));
             self.index = Some(Box::new(places.collect()));
         } else if let Some(index) = &mut self.index {
             index.insert(key, place as u32);
@@ -296,16 +329,25 @@ impl SeriesSet {
 }
 
 impl Series {
+    fn new(key: u32) -> Self {
+        Self { key, newest: None, points: Points::default(), deletions: None }
+    }
+
+    /// Times whose readings below this layer are gone.
+    pub(crate) fn deleted(&self) -> &[TimeRange] {
+        self.deletions.as_ref().map_or(&[], |it| &it.ranges)
+    }
+
     fn put(&mut self, at: i64, ttl_s: u32, value: ValueRef<'_>) {
-        let index = self.points.len() as u32; // bounded by head_bytes_max
+        let is_newest = self.newest_point().is_none_or(|newest| at >= newest.at);
         self.points.push(at, ttl_s, value);
-        if self.newest_point().is_none_or(|newest| at >= newest.at) {
-            self.newest = Some(index);
+        if is_newest {
+            self.newest = NonZeroU32::new(self.points.len() as u32); // bounded by head_bytes_max
         }
     }
 
     fn newest_point(&self) -> Option<&Point> {
-        self.newest.and_then(|index| self.points.items.get(index as usize))
+        self.points.items.get(self.newest?.get() as usize - 1)
     }
 
     /// What this series says about its latest value.
@@ -314,7 +356,8 @@ impl Series {
             at: Timestamp(point.at),
             value: self.points.value(point).to_owned(),
         });
-        Claim { hides: false, known: self.known.as_deref().cloned(), newest }
+        let known = self.deletions.as_ref().and_then(|it| it.latest.clone());
+        Claim { hides: false, known, newest }
     }
 }
 
@@ -350,6 +393,9 @@ fn text_len(value: ValueRef<'_>) -> usize {
         ValueRef::Bool(_) | ValueRef::Long(_) | ValueRef::Double(_) => 0,
     }
 }
+
+/// What each device has several of must not grow without anybody's noticing.
+const _: () = assert!(size_of::<Series>() == 48 && size_of::<Point>() == 24);
 
 const SHARDS: usize = 16;
 /// Series of one entity that are looked at ahead.

@@ -44,6 +44,7 @@ mod latency;
 mod loss;
 mod open;
 mod readers;
+mod replay;
 mod thread;
 mod trail;
 mod writer;

@@ -41,6 +41,13 @@ impl Names {
         self.entities.get(number as usize).copied().flatten()
     }
 
+    /// Whether a number has a name. Mostly all given ones have, and then none needs to be looked at.
+    pub(crate) fn knows_entity(&self, number: u32) -> bool {
+        let is_complete = self.entity_numbers.len() == self.entities.len();
+        (number as usize) < self.entities.len()
+            && (is_complete || self.entity_name(number).is_some())
+    }
+
     pub(crate) fn key_name(&self, number: u32) -> Option<&Arc<str>> {
         self.keys.get(number as usize)?.as_ref()
     }

@@ -6,7 +6,9 @@ use thingport_model::value::ValueRef;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Points {
     pub(crate) items: Vec<Point>,
-    text: String,
+    // Boxed, because most series have none and a pointer is all it may cost them.
+    #[allow(clippy::box_collection)]
+    text: Option<Box<String>>,
 }
 
 /// One reading; a text lies in the [`Points`] it belongs to.
@@ -61,7 +63,7 @@ impl Points {
     }
 
     pub(crate) fn text_len(&self) -> usize {
-        self.text.len()
+        self.all_text().len()
     }
 
     pub(crate) fn push(&mut self, at: i64, ttl_s: u32, value: ValueRef<'_>) {
@@ -136,14 +138,19 @@ impl Points {
     }
 
     fn keep(&mut self, text: &str) -> u64 {
-        let start = self.text.len() as u64;
-        self.text.push_str(text);
+        let all = self.text.get_or_insert_default();
+        let start = all.len() as u64;
+        all.push_str(text);
         start << 32 | text.len() as u64
     }
 
     fn text(&self, bits: u64) -> &str {
         let (start, len) = ((bits >> 32) as usize, (bits & 0xffff_ffff) as usize);
-        self.text.get(start..start + len).unwrap_or_default()
+        self.all_text().get(start..start + len).unwrap_or_default()
+    }
+
+    fn all_text(&self) -> &str {
+        self.text.as_ref().map_or("", |text| text.as_str())
     }
 }
 

@@ -258,9 +258,9 @@ impl Book {
                     above = Above { points: Points::default(), deleted: Vec::new(), hidden: true };
                 }
                 let Some(series) = layer.one(entity, key) else { continue };
-                let gone = |at| series.deleted.iter().any(|range| range.contains(Timestamp(at)));
+                let gone = |at| series.deleted().iter().any(|range| range.contains(Timestamp(at)));
                 above.points.items.retain(|point| !gone(point.at));
-                above.deleted.extend(&series.deleted);
+                above.deleted.extend(series.deleted());
                 let inside =
                     series.points.items.iter().filter(|it| range.contains(Timestamp(it.at)));
                 let mut own = Points::default();
@@ -360,7 +360,7 @@ impl Book {
     fn keys_above(&self, entity: u32) -> Vec<u32> {
         self.head.view(entity, |shard| {
             let own = shard.layers().filter_map(|layer| layer.entities.get(&entity));
-            own.flat_map(|own| own.series.iter().map(|(key, _)| *key)).collect()
+            own.flat_map(|own| own.series.iter().map(|(key, _)| key)).collect()
         })
     }
 

@@ -14,21 +14,21 @@ use super::evidence::{Evidence, EvidenceError};
 use super::flusher::Flusher;
 use super::loss::{self, Loss};
 use super::readers::Readers;
+use super::replay::{ReplayError, replay};
 use super::thread::spawn;
 use super::trail::Desk;
 use super::writer::Writer;
 use super::{Clock, LogLedger, Shared, format, latency};
-use crate::book::{Book, Position};
+use crate::book::Book;
 use crate::config::LedgerConfig;
 use crate::disk::{Disk, RealDisk};
 use crate::line::{Batch, Line};
 use crate::log::mark::Marker;
-use crate::log::recovery::{self, Found, Known, RecoveryError};
+use crate::log::recovery::{Found, Known, RecoveryError};
 use crate::log::roster::{self, Roster};
 use crate::log::{Log, Yard, group};
 use crate::pace::Pace;
 use crate::premises;
-use crate::record::Record;
 use crate::shelf::{FjallShelf, Shelf, ShelfError};
 
 /// How far a start is.
@@ -281,11 +281,6 @@ fn sound(mut config: LedgerConfig) -> LedgerConfig {
     config
 }
 
-enum ReplayError {
-    Recovery(RecoveryError),
-    Shelf(ShelfError),
-}
-
 impl ReplayError {
     fn at(self, place: &str) -> OpenError {
         let place = place.to_owned();
@@ -298,36 +293,6 @@ impl ReplayError {
             },
             Self::Shelf(error) => OpenError::Corrupt { place, why: format!("{error:?}") },
         }
-    }
-}
-
-fn replay(
-    book: &Book,
-    disk: &dyn Disk,
-    known: Known,
-    config: &LedgerConfig,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Found, ReplayError> {
-    let (mut strange, mut failed) = (0, None);
-    let mut visit = |lsn, index, bytes: &[u8]| {
-        let record = Record::read(bytes).filter(|record| book.knows(record));
-        let Some(record) = record else {
-            strange += 1;
-            return;
-        };
-        if let Err(error) = book.apply(&record, Position { lsn, index }) {
-            failed.get_or_insert(error);
-        }
-    };
-    // Names stand twice, so a group may be twice what the line holds; one change may exceed it.
-    let group_max = group::stride(2 * config.commit_queue_max_bytes + MIB);
-    let mut report = |done, total| progress(Progress { done, total });
-    let found = recovery::recover(disk, known, group_max, &mut visit, &mut report);
-    let mut found = found.map_err(ReplayError::Recovery)?;
-    found.damaged += strange;
-    match failed {
-        Some(error) => Err(ReplayError::Shelf(error)),
-        None => Ok(found),
     }
 }
 
@@ -364,7 +329,6 @@ fn locked(place: &str, error: io::Error) -> OpenError {
     OpenError::Locked { place, pid: error.to_string().trim().parse().ok() }
 }
 
-const MIB: usize = 1024 * 1024;
 /// Names of somebody else's files that are shown.
 const NAMES_SHOWN: usize = 5;
 /// Segments to replay beyond which a start flushes at once.

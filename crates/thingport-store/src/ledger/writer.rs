@@ -141,22 +141,8 @@ impl Writer {
     }
 
     fn apply(&self, lsn: u64) -> Result<(), crate::shelf::ShelfError> {
-        let book = &self.shared.book;
         let records = trusted(&self.batch.changes).zip(0..);
-        let mut records = records.filter_map(|(bytes, index)| Some((Record::read(bytes)?, index)));
-        let mut next: Vec<(Record<'_>, u32)> = Vec::with_capacity(TOGETHER);
-        loop {
-            next.extend(records.by_ref().take(TOGETHER));
-            if next.is_empty() {
-                return Ok(());
-            }
-            if next.len() > FEW {
-                book.head.touch(next.iter().filter_map(|(record, _)| record.entity()));
-            }
-            for (record, index) in next.drain(..) {
-                book.apply(&record, Position { lsn, index })?;
-            }
-        }
+        self.shared.book.apply_all(records.map(|(it, index)| (it, Position { lsn, index })))
     }
 
     fn observe(&self) {
@@ -258,9 +244,5 @@ impl Drop for FailOnUnwind {
     }
 }
 
-/// Changes that are looked at together before they are applied.
-const TOGETHER: usize = 64;
-/// So few changes are not worth a look ahead.
-const FEW: usize = 8;
 /// How long the writer sleeps when nothing comes; also how soon a full disk is tried again.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -43,6 +43,41 @@ fn what_was_committed_is_there_after_a_power_cut() {
     assert_eq!(after.stats().damaged_records, 0);
 }
 
+/// Several hands put it back then, each some entities.
+#[test]
+fn a_long_log_is_put_back_whole_and_the_records_of_an_entity_in_order() {
+    let mut bed = Bed::new();
+    bed.config.segment_bytes = 8 * 1024 * 1024;
+    let ledger = bed.open();
+    let text = "x".repeat(1_000);
+    for round in 0..30 {
+        for number in 0..17_u32 {
+            let value = ValueRef::Long(round * 100 + i64::from(number));
+            let rows = [(round, "n", value), (round / 2, "t", ValueRef::String(&text))];
+            put_points(&ledger, device(number.into()), &rows);
+        }
+        let entity = device(round.unsigned_abs().into());
+        put(&ledger, Change::Purge { entity });
+        let (keys, range) = (["n".to_owned()], span(round - 3, round));
+        let (keys, latest) = (&keys[..], LatestAfterDelete::Rewrite);
+        put(&ledger, Change::DeleteTelemetry { entity: device(3), keys, range, latest });
+        put(&ledger, Change::Incident { entity: device(4), incident: &incident(round) });
+    }
+    let told = |ledger: &LogLedger| {
+        let of = |number: u128| {
+            let entity = device(number);
+            let points = ["n", "t"].map(|key| range(ledger, entity, key));
+            let incidents = block(ledger.incidents(entity, 100)).expect("readable");
+            (latest(ledger, entity), points, incidents)
+        };
+        let stats = ledger.stats();
+        (stats.changes, stats.points, stats.head_bytes, (0..17).map(of).collect::<Vec<_>>())
+    };
+    let after = bed.after_cut(0).open();
+    assert!(after.stats().head_bytes > 500_000 && after.stats().damaged_records == 0);
+    assert_eq!(told(&after), told(&ledger));
+}
+
 /// A start makes no whole segment before it serves, so the first ones are short; they are read back
 /// like whole ones, and never used again.
 #[test]
