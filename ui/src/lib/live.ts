@@ -10,8 +10,20 @@ export type Line = "off" | "connecting" | "live" | "broken";
 
 interface Subscription {
   command: Record<string, unknown>;
-  tell: (update: Update) => void;
+  // What ends it on the server.
+  end: Record<string, unknown>;
+  hear: (message: Message) => void;
   fail: (message: string) => void;
+}
+
+// An answer or an update; which members it has depends on the command.
+interface Message {
+  subscriptionId?: number;
+  cmdId?: number;
+  errorCode?: number;
+  errorMsg?: string;
+  data?: Update | null;
+  [name: string]: unknown;
 }
 
 const LONGEST_PAUSE_MS = 15_000;
@@ -34,22 +46,27 @@ export interface Wanted {
 
 // Calls `tell` with the present values, then with each change, until the returned function is called.
 export function watch(wanted: Wanted, tell: (update: Update) => void, fail: (message: string) => void = () => {}) {
-  const cmdId = nextId++;
   const telemetry = wanted.of === "TELEMETRY";
   const command = {
     type: telemetry ? "TIMESERIES" : "ATTRIBUTES",
-    cmdId,
     entityType: "DEVICE",
     entityId: wanted.deviceId,
     scope: telemetry ? "LATEST_TELEMETRY" : wanted.of,
     ...(wanted.keys ? { keys: wanted.keys.join(",") } : {}),
   };
-  subscriptions.set(cmdId, { command, tell, fail });
-  if (socket?.readyState === WebSocket.OPEN) say({ cmds: [command] });
+  return subscribe(command, { ...command, unsubscribe: true }, (message) => message.data && tell(message.data), fail);
+}
+
+// Any other command that has updates: `end` is the command that ends it.
+export function subscribe(command: Record<string, unknown>, end: Record<string, unknown>, hear: (message: Message) => void, fail: (message: string) => void) {
+  const cmdId = nextId++;
+  const subscription = { command: { ...command, cmdId }, end: { ...end, cmdId }, hear, fail };
+  subscriptions.set(cmdId, subscription);
+  if (socket?.readyState === WebSocket.OPEN && line.value === "live") say({ cmds: [subscription.command] });
   else open();
   return () => {
     subscriptions.delete(cmdId);
-    if (socket?.readyState === WebSocket.OPEN) say({ cmds: [{ ...command, unsubscribe: true }] });
+    if (socket?.readyState === WebSocket.OPEN && line.value === "live") say({ cmds: [subscription.end] });
     if (subscriptions.size === 0) setTimeout(closeIfIdle, 2_000);
   };
 }
@@ -70,10 +87,10 @@ function open() {
     if (socket !== opened || opened.readyState !== WebSocket.OPEN) return;
     if (!held) return opened.close();
     say({ authCmd: { cmdId: 0, token: held }, cmds: [...subscriptions.values()].map((each) => each.command) });
+    line.value = "live";
   };
   opened.onmessage = (event) => {
     failures = 0;
-    line.value = "live";
     hear(JSON.parse(String(event.data)));
   };
   opened.onclose = () => {
@@ -89,11 +106,11 @@ function open() {
   };
 }
 
-function hear(message: { subscriptionId?: number; errorCode?: number; errorMsg?: string; data?: Update | null }) {
-  const subscription = subscriptions.get(message.subscriptionId ?? -1);
+function hear(message: Message) {
+  const subscription = subscriptions.get(message.subscriptionId ?? message.cmdId ?? -1);
   if (!subscription) return;
   if (message.errorCode) subscription.fail(message.errorMsg ?? "The subscription was refused.");
-  else if (message.data) subscription.tell(message.data);
+  else subscription.hear(message);
 }
 
 function closeIfIdle() {

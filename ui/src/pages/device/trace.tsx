@@ -1,0 +1,275 @@
+// Every packet of the device as a conversation: what it sent on the left, what it was told on the right, and on
+// each the verdict. Off by default; it ends by itself.
+
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { download, get, post, remove } from "../../lib/api";
+import { subscribe } from "../../lib/live";
+import { useDeed, useLoad, useNow } from "../../lib/load";
+import { bytes, clock, plural, span } from "../../lib/text";
+import { Badge, Bones, Button, Choice, Empty, Failed, LiveSign, Notice, Panel, Select } from "../../parts/basic";
+import type { TabProps } from "../device";
+
+interface State {
+  running: boolean;
+  startedAt: number | null;
+  until: number | null;
+  dropped: number;
+}
+
+interface Reason {
+  id: string;
+  fault: string;
+  sentence: string;
+  remedy: string;
+  detail: string;
+}
+
+interface Settled {
+  number: number;
+  verdict: { outcome: "none" | "open" | "accepted" | "committed" | "refused"; at: number | null };
+  reasons: Reason[];
+  answered: number[];
+}
+
+interface Packet extends Settled {
+  at: number;
+  connection: number | null;
+  direction: "in" | "out" | "none";
+  protocol: string;
+  kind: string;
+  size: number | null;
+  fields: Record<string, unknown>;
+  payload: { size: number; base64: string; text: string | null; decoded: unknown; cut: boolean; redacted: boolean } | null;
+  meaning: { endpoint: string; requestId: number | null; method: string | null; readings: { key: string; type: string; value: unknown; ts: number }[]; readingsCount: number } | null;
+}
+
+// What the page keeps, the newest.
+const KEPT_MAX = 2_000;
+
+const DURATIONS = [
+  { value: "600000", label: "10 minutes" },
+  { value: "3600000", label: "1 hour" },
+  { value: "86400000", label: "1 day" },
+];
+
+const WHICH = [
+  { value: "all", label: "All" },
+  { value: "in", label: "From the device" },
+  { value: "out", label: "To the device" },
+  { value: "refused", label: "Refused" },
+];
+
+export function Trace({ device }: TabProps) {
+  const path = `/api/thingport/devices/${device.id.id}/trace`;
+  const [state, setState] = useState<State>();
+  const [duration, setDuration] = useState("3600000");
+  const [which, setWhich] = useState("all");
+  const [text, setText] = useState("");
+  const [paused, setPaused] = useState(false);
+  const { busy, error, run } = useDeed();
+  const { packets, missed, refused } = useTrace(device.id.id, state?.startedAt ?? null, setState, paused);
+  const now = useNow();
+  const first = useLoad((signal) => get<State>(path, { limit: 0 }, signal), [path]);
+  useEffect(() => first.value && setState(first.value), [first.value]);
+  const begin = () => run(async () => setState(await post<State>(path, { durationMs: Number(duration) })));
+  const end = () =>
+    run(async () => {
+      await remove(path);
+      setState(await get<State>(path, { limit: 0 }));
+    });
+  const shown = useMemo(() => packets.filter((each) => fits(each, which, text.toLowerCase())), [packets, which, text]);
+  if (first.error && !state) return <Failed error={first.error} again={first.again} />;
+  if (!state) return <Bones />;
+  return (
+    <Panel
+      title={
+        <span class="row">
+          Trace
+          {state.running ? <Badge tone="good">{`runs for another ${span((state.until ?? now) - now)}`}</Badge> : <Badge>off</Badge>}
+        </span>
+      }
+      actions={
+        state.running ? (
+          <>
+            <LiveSign />
+            <Button small icon={paused ? "play" : "pause"} onClick={() => setPaused(!paused)}>
+              {paused ? "Go on" : "Pause"}
+            </Button>
+            <Button small busy={busy} onClick={() => void end()}>
+              End
+            </Button>
+          </>
+        ) : (
+          <>
+            <Select bare label="For how long" value={duration} options={DURATIONS} onPick={setDuration} />
+            <Button small kind="first" busy={busy} onClick={() => void begin()}>
+              Begin
+            </Button>
+          </>
+        )
+      }
+      flush
+    >
+      {(error || refused) && <div class="body"><Notice tone="bad">{error ?? refused}</Notice></div>}
+      {state.startedAt === null && (
+        <Empty title="This device is not traced">
+          While it is, each packet in and out is recorded with its time, its fields and what became of it. Passwords and tokens are left out, and nothing is written to disk.
+        </Empty>
+      )}
+      {state.startedAt !== null && (
+        <>
+          <div class="body row">
+            <Choice label="Which packets" value={which} options={WHICH} onPick={setWhich} />
+            <input class="input grow" type="search" aria-label="Search in packets" placeholder="Topic, key or text" value={text} onInput={(event) => setText(event.currentTarget.value)} />
+            <Button small icon="download" onClick={() => void download(`${path}?format=jsonl`, `${device.name}.jsonl`)}>
+              Download
+            </Button>
+          </div>
+          {(state.dropped > 0 || missed > 0) && <p class="body faint">{plural(Math.max(state.dropped, missed), "older packet")} had to make room.</p>}
+          {shown.length === 0 && <Empty title={packets.length ? "No packet matches" : "No packet yet"}>{state.running && !packets.length && "As soon as the device says something, it appears here."}</Empty>}
+          <ol class="talk" aria-label="Packets, the newest first">
+            {shown.slice(-400).reverse().map((each) => (
+              <Bubble key={each.number} packet={each} />
+            ))}
+          </ol>
+        </>
+      )}
+    </Panel>
+  );
+}
+
+function fits(packet: Packet, which: string, text: string): boolean {
+  const kind = which === "all" || (which === "refused" ? packet.verdict.outcome === "refused" || packet.reasons.length > 0 : packet.direction === which);
+  return kind && (!text || JSON.stringify([packet.kind, packet.fields, packet.payload?.text, packet.meaning, packet.reasons]).toLowerCase().includes(text));
+}
+
+// The packets of the trace. While it is paused they are collected and not shown.
+function useTrace(deviceId: string, startedAt: number | null, setState: (state: State) => void, paused: boolean) {
+  const [packets, setPackets] = useState<Packet[]>([]);
+  const [missed, setMissed] = useState(0);
+  const [refused, setRefused] = useState<string>();
+  const held = useRef<Packet[]>([]);
+  const still = useRef(paused);
+  still.current = paused;
+  useEffect(() => {
+    if (!paused) setPackets([...held.current]);
+  }, [paused]);
+  useEffect(() => {
+    if (startedAt === null) return undefined;
+    let frame = 0;
+    held.current = [];
+    setRefused(undefined);
+    const end = subscribe(
+      { type: "TRACE", entityId: deviceId },
+      { type: "TRACE_UNSUBSCRIBE" },
+      (message) => {
+        const { trace, records, settled, missed: more } = message as unknown as { trace: State; records: Packet[]; settled: Settled[]; missed: number };
+        const known = new Set(held.current.map((each) => each.number));
+        const all = [...held.current, ...records.filter((each) => !known.has(each.number))].slice(-KEPT_MAX);
+        const verdicts = new Map(settled.map((each) => [each.number, each]));
+        held.current = all.map((each) => (verdicts.has(each.number) ? { ...each, ...verdicts.get(each.number)! } : each));
+        setState(trace);
+        if (more) setMissed((before) => before + more);
+        frame ||= requestAnimationFrame(() => {
+          frame = 0;
+          if (!still.current) setPackets(held.current);
+        });
+      },
+      setRefused,
+    );
+    return () => {
+      cancelAnimationFrame(frame);
+      end();
+    };
+  }, [deviceId, startedAt]);
+  return { packets, missed, refused };
+}
+
+const VERDICTS: Record<Settled["verdict"]["outcome"], [tone: "good" | "bad" | "info" | "", text: string] | null> = {
+  none: null,
+  open: ["info", "under way"],
+  accepted: ["good", "accepted"],
+  committed: ["good", "on disk"],
+  refused: ["bad", "refused"],
+};
+
+function Bubble({ packet }: { packet: Packet }) {
+  const [view, setView] = useState("text");
+  const verdict = VERDICTS[packet.verdict.outcome];
+  const topic = packet.fields["topic"] ?? packet.fields["path"];
+  const fields = Object.entries(packet.fields).filter(([name]) => name !== "topic" && name !== "path");
+  return (
+    <li class={`bubble ${packet.direction}`}>
+      <div class="row">
+        <b>{packet.kind}</b>
+        {topic !== undefined && <code class="wrap grow">{String(topic)}</code>}
+        {verdict && (
+          <Badge tone={verdict[0]}>
+            {verdict[1]}
+            {packet.verdict.at !== null && ` after ${packet.verdict.at - packet.at} ms`}
+          </Badge>
+        )}
+        {packet.answered.length > 0 && <span class="faint mono">{packet.answered.map((code) => `0x${code.toString(16).padStart(2, "0")}`).join(" ")}</span>}
+        <time class="faint mono">{clock(packet.at)}</time>
+      </div>
+      {fields.length > 0 && (
+        <p class="faint mono wrap">{fields.map(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`).join("  ")}</p>
+      )}
+      {packet.payload && packet.payload.size > 0 && (
+        <div class="stack tight">
+          <pre class="code mono flat">{payloadAs(packet.payload, view)}</pre>
+          <div class="row faint">
+            <Choice label="Show the payload as" value={view} options={VIEWS} onPick={setView} />
+            <span>{bytes(packet.payload.size)}</span>
+            {packet.payload.cut && <span>cut</span>}
+            {packet.payload.redacted && <span>secrets left out</span>}
+          </div>
+        </div>
+      )}
+      {packet.meaning && (
+        <p class="dim">
+          {packet.meaning.endpoint}
+          {packet.meaning.requestId !== null && ` ${packet.meaning.requestId}`}
+          {packet.meaning.method && ` ${packet.meaning.method}`}
+          {packet.meaning.readings.length > 0 && ": "}
+          {packet.meaning.readings.map((each) => (
+            <span key={each.key} class="reading">
+              <b>{each.key}</b> <span class="mono">{JSON.stringify(each.value)}</span> <small>{each.type.toLowerCase()}</small>
+            </span>
+          ))}
+          {packet.meaning.readingsCount > packet.meaning.readings.length && ` and ${packet.meaning.readingsCount - packet.meaning.readings.length} more`}
+        </p>
+      )}
+      {packet.reasons.map((each) => (
+        <Notice key={each.id + each.detail} tone={each.fault === "nobody" ? "" : "bad"}>
+          <b>{each.sentence}</b> {each.detail} <span class="dim">{each.remedy}</span>
+        </Notice>
+      ))}
+    </li>
+  );
+}
+
+const VIEWS = [
+  { value: "text", label: "Text" },
+  { value: "json", label: "Decoded" },
+  { value: "hex", label: "Hex" },
+];
+
+function payloadAs(payload: NonNullable<Packet["payload"]>, view: string): string {
+  if (view === "json" && payload.decoded !== null) return JSON.stringify(payload.decoded, null, 2);
+  if (view !== "hex" && payload.text !== null) return payload.text;
+  return hex(payload.base64);
+}
+
+// Sixteen bytes a line: offset, numbers, what of it is text.
+function hex(base64: string): string {
+  const all = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+  const lines = [];
+  for (let at = 0; at < all.length; at += 16) {
+    const part = [...all.slice(at, at + 16)];
+    const numbers = part.map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
+    const signs = part.map((byte) => (byte > 31 && byte < 127 ? String.fromCharCode(byte) : ".")).join("");
+    lines.push(`${at.toString(16).padStart(4, "0")}  ${numbers.padEnd(47)}  ${signs}`);
+  }
+  return lines.join("\n");
+}
