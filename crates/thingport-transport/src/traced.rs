@@ -37,7 +37,7 @@ pub(crate) fn meaning(uplink: &Uplink<'_>) -> Meaning {
 /// JSON text of what is said, where its payload may not be shown.
 pub(crate) fn decoded(uplink: &Uplink<'_>) -> Option<String> {
     let Uplink::Claim(claim) = uplink else { return None };
-    let duration = claim.duration_ms.map_or("null".to_owned(), |ms| ms.to_string());
+    let duration = claim.duration_ms.map_or_else(|| "null".to_owned(), |ms| ms.to_string());
     Some(format!("{{\"secretKey\":\"{REDACTED}\",\"durationMs\":{duration}}}"))
 }
 

@@ -42,7 +42,7 @@ pub fn devices(http: DeviceHttp) -> Router {
         .route("/api/v1/{token}/software", get(packages::software))
         // Each handler has a bound of its own for its body.
         .layer(DefaultBodyLimit::disable())
-        .layer(from_fn_with_state(Arc::clone(&http), tap::look_on))
+        .layer(from_fn_with_state(Arc::clone(&http.node), tap::look_on))
         .with_state(http)
 }
 
@@ -160,7 +160,7 @@ async fn asked(
         // CR-021: uncounted.
         Some(found) => found,
         None => {
-            visit.charge(0).await?;
+            visit.charge_uncounted().await?;
             let _waits = visit.wait_for(Wants::default())?;
             let method = question.method.clone();
             let asking = node.client_calls.ask(&visit.login, question);
@@ -213,7 +213,7 @@ async fn claimed(
 ) -> Result<Response, Failed> {
     let visit = Visit::begin(http, remote, token).await?;
     let body = visit.body(request, RPC_BODY_MAX).await?;
-    visit.charge(0).await?;
+    visit.charge_uncounted().await?;
     let (secret, duration_ms) = {
         let mut decoder = Decoder::new();
         let claim = decoder.claim(&body).map_err(|reject| visit.reject(&reject))?;

@@ -20,7 +20,6 @@ use thingport_model::reason::Reason;
 use thingport_model::uplink::Uplink;
 
 use super::PROTOCOL;
-use super::shared::DeviceHttp;
 use crate::traced;
 
 /// What looks on at one request.
@@ -44,11 +43,11 @@ struct Showing {
 
 /// Lets every request be looked at while anything is traced.
 pub(super) async fn look_on(
-    State(http): State<Arc<DeviceHttp>>,
+    State(node): State<Arc<Node>>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    if !http.node.traces.any() {
+    if !node.traces.any() {
         return next.run(request).await;
     }
     let tap = Arc::new(Tap::of(&request));

@@ -11,6 +11,7 @@ use thingport_core::node::Node;
 use thingport_core::provision::asks_for_it;
 use thingport_core::registry::{DeviceLogin, Generation};
 use thingport_core::sessions::SessionWish;
+use thingport_core::trace::REDACTED;
 use thingport_model::attempt::Attempt;
 use thingport_model::credentials::CredentialsType;
 use thingport_model::downlink::Downlink;
@@ -22,7 +23,7 @@ use thingport_mqtt::packet::connect::Connect;
 use thingport_mqtt::version::Version;
 use tokio::task::JoinError;
 
-use super::tap::{ConnectFields, connect_fields};
+use super::tap::{ConnectFields, Login, connect_fields};
 
 /// What a CONNECT said, kept while the credentials are looked up.
 pub(super) struct Caller {
@@ -73,23 +74,23 @@ impl Caller {
         }
     }
 
-    pub(super) fn user_name(&self) -> Option<&str> {
-        self.user_name.as_deref()
+    /// What a trace may show of it with credentials of this type, and what not.
+    pub(super) fn shown(&self, kind: CredentialsType) -> Login<'_> {
+        let user_name = self.user_name.as_deref();
+        let is_name = kind == CredentialsType::MqttBasic;
+        let token = user_name.filter(|_| kind == CredentialsType::AccessToken);
+        let password = self.password.as_deref().and_then(|it| core::str::from_utf8(it).ok());
+        Login {
+            client_id: &self.client_id,
+            user_name: user_name.map(|name| if is_name { name } else { REDACTED }),
+            has_password: self.password.is_some(),
+            secrets: token.into_iter().chain(password).collect(),
+        }
     }
 
-    pub(super) const fn has_password(&self) -> bool {
-        self.password.is_some()
-    }
-
+    /// What a trace would show besides.
     pub(super) fn take_fields(&mut self) -> ConnectFields {
         self.fields.take().map(|fields| *fields).unwrap_or_default()
-    }
-
-    /// What nobody may read of it, with credentials of this type.
-    pub(super) fn secrets(&self, kind: CredentialsType) -> impl Iterator<Item = &str> {
-        let is_token = kind == CredentialsType::AccessToken;
-        let password = self.password.as_deref().and_then(|it| core::str::from_utf8(it).ok());
-        self.user_name().filter(|_| is_token).into_iter().chain(password)
     }
 
     /// Version and cipher suite of TLS, if there is TLS.
@@ -172,7 +173,7 @@ async fn take_over(node: &Node, caller: &Caller, login: &DeviceLogin) {
 async fn pace(node: &Node, login: Arc<DeviceLogin>) -> Result<Arc<DeviceLogin>, Refused> {
     let now_ms = node.clock.monotonic_ms();
     let Some(quota) = node.limits.of_device(&login, now_ms) else { return Ok(login) };
-    match quota.charge(0, now_ms) {
+    match quota.charge_uncounted(now_ms) {
         Ok(bite) => {
             let wait_ms = bite.and_then(|bite| bite.wait_ms).unwrap_or(0);
             tokio::time::sleep(Duration::from_millis(wait_ms)).await;
@@ -181,8 +182,8 @@ async fn pace(node: &Node, login: Arc<DeviceLogin>) -> Result<Arc<DeviceLogin>, 
         Err(bite) => Err(Refused {
             device: Some(login),
             detail: bite.to_string(),
-            tried: "the credentials fit, a rate limit does not".to_owned(),
-            ..Reason::RateLimited.into()
+            tried: "the credentials fit, a limit does not".to_owned(),
+            ..bite.reason().into()
         }),
     }
 }

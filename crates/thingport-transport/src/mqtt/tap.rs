@@ -7,9 +7,8 @@
 use std::sync::Arc;
 
 use thingport_core::trace::{
-    Direction, Meaning, Noted, Packet, Payload, REDACTED, Shown, Trace, Verdict, Why,
+    Direction, Meaning, Noted, Packet, Payload, Shown, Trace, Verdict, Why,
 };
-use thingport_model::credentials::CredentialsType;
 use thingport_model::port::ledger::Receipt;
 use thingport_model::time::Timestamp;
 use thingport_model::uplink::Uplink;
@@ -22,7 +21,6 @@ use thingport_mqtt::packet::publish::PublishPacket;
 use thingport_mqtt::property::{Properties, PropertyId, PropertyValue};
 use thingport_mqtt::version::Version;
 
-use super::login::{Caller, protocol};
 use crate::traced;
 
 /// What looks on while one connection has its turn.
@@ -31,6 +29,8 @@ pub(super) struct Tap {
     /// None before the login.
     connection: Option<u64>,
     version: Version,
+    /// How people call the version.
+    protocol: &'static str,
     /// What came of the packet being handled; none between packets.
     found: Option<Found>,
 }
@@ -55,6 +55,16 @@ struct Shape {
     verdict: Verdict,
 }
 
+/// Who a CONNECT says it is.
+pub(super) struct Login<'a> {
+    pub(super) client_id: &'a str,
+    /// None where there was none; not what may not be read.
+    pub(super) user_name: Option<&'a str>,
+    pub(super) has_password: bool,
+    /// What may not be read, here or later.
+    pub(super) secrets: Vec<&'a str>,
+}
+
 /// The facts of a CONNECT that login does not need.
 pub(super) type ConnectFields = Vec<(&'static str, Shown)>;
 
@@ -75,34 +85,36 @@ pub(super) fn connect_fields(connect: &Connect<'_>) -> ConnectFields {
 }
 
 impl Tap {
-    pub(super) const fn new(trace: Arc<Trace>, connection: Option<u64>, version: Version) -> Self {
-        Self { trace, connection, version, found: None }
+    pub(super) const fn new(
+        trace: Arc<Trace>,
+        connection: Option<u64>,
+        version: Version,
+        protocol: &'static str,
+    ) -> Self {
+        Self { trace, connection, version, protocol, found: None }
     }
 
     /// Shows the CONNECT of a client whose device is known, and learns what may not be shown of it.
     pub(super) fn connected(
         &self,
-        caller: &mut Caller,
-        kind: CredentialsType,
-        line: ConnectFields,
+        login: &Login<'_>,
+        others: ConnectFields,
         at: Timestamp,
         why: Option<Why>,
     ) {
-        caller.secrets(kind).for_each(|secret| self.trace.learn_secret(secret));
-        let mut fields = vec![("clientId", text(&caller.client_id))];
-        if let Some(user_name) = caller.user_name() {
-            let is_name = kind == CredentialsType::MqttBasic;
-            fields.push(("userName", text(if is_name { user_name } else { REDACTED })));
+        login.secrets.iter().for_each(|secret| self.trace.learn_secret(secret));
+        let mut fields = vec![("clientId", text(login.client_id))];
+        if let Some(user_name) = login.user_name {
+            fields.push(("userName", text(user_name)));
         }
-        fields.push(("hasPassword", Shown::Flag(caller.has_password())));
-        fields.extend(caller.take_fields());
-        fields.extend(line);
+        fields.push(("hasPassword", Shown::Flag(login.has_password)));
+        fields.extend(others);
         let refused = why.is_some();
         self.note(Noted {
             at,
             connection: self.connection,
             direction: Direction::In,
-            protocol: protocol(Some(self.version)),
+            protocol: self.protocol,
             packet: Packet { kind: "CONNECT", fields, ..Packet::default() },
             packet_id: 0,
             receipt: None,
@@ -165,7 +177,7 @@ impl Tap {
         let own = if is_violation {
             // What came behind it was not read. An acknowledgement hardly breaks a rule.
             let own = shapes.iter().position(|it| !is_silent(it.packet.kind));
-            own.unwrap_or(shapes.len().saturating_sub(1))
+            own.unwrap_or_else(|| shapes.len().saturating_sub(1))
         } else {
             shapes.len().saturating_sub(1)
         };
@@ -178,7 +190,7 @@ impl Tap {
     }
 
     /// Packets that the session handled by itself.
-    pub(super) fn arrived_silently(&mut self, bytes: &[u8], at: Timestamp) {
+    pub(super) fn arrived_silently(&self, bytes: &[u8], at: Timestamp) {
         self.client_shapes(bytes).into_iter().for_each(|shape| self.came(shape, None, at));
     }
 
@@ -227,7 +239,7 @@ impl Tap {
             at,
             connection: self.connection,
             direction,
-            protocol: protocol(Some(self.version)),
+            protocol: self.protocol,
             packet,
             packet_id,
             receipt: None,

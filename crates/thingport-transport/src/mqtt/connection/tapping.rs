@@ -1,9 +1,11 @@
 //! What a traced connection shows of itself. One that is not traced has no tap, and does nothing here.
 
+use std::sync::Arc;
+
 use thingport_core::admit::Refused;
 use thingport_core::presence::Mailbox;
 use thingport_core::registry::DeviceLogin;
-use thingport_core::trace::{Shown, Why};
+use thingport_core::trace::{Shown, Trace, Why};
 use thingport_model::port::ledger::Receipt;
 use thingport_model::reason::Reason;
 use thingport_mqtt::session::Event;
@@ -21,7 +23,7 @@ impl Connection {
         }
         let open = self.open().filter(|open| open.mailbox.is_traced())?;
         let trace = self.shared.node.traces.running(open.login.device_id)?;
-        Some(Box::new(Tap::new(trace, Some(open.mailbox.number().0), self.version())))
+        Some(Box::new(self.new_tap(trace, Some(open.mailbox.number().0))))
     }
 
     /// Shows what is written, and what happened besides.
@@ -41,9 +43,9 @@ impl Connection {
     ) {
         let node = &self.shared.node;
         let Some(trace) = node.traces.opened(login.device_id, mailbox) else { return };
-        let tap = Tap::new(trace, Some(mailbox.number().0), self.version());
-        let line = self.line_fields(caller);
-        tap.connected(caller, login.kind, line, node.clock.now(), None);
+        let tap = self.new_tap(trace, Some(mailbox.number().0));
+        let fields = self.connect_fields(caller);
+        tap.connected(&caller.shown(login.kind), fields, node.clock.now(), None);
         desk.tap = Some(Box::new(tap));
     }
 
@@ -51,10 +53,10 @@ impl Connection {
     pub(super) fn show_refusal(&self, caller: &mut Caller, refused: &Refused, desk: &mut Desk) {
         let (node, Some(login)) = (&self.shared.node, &refused.device) else { return };
         let Some(trace) = node.traces.running(login.device_id) else { return };
-        let tap = Tap::new(trace, None, self.version());
-        let line = self.line_fields(caller);
+        let tap = self.new_tap(trace, None);
+        let fields = self.connect_fields(caller);
         let why = Why { reason: refused.reason, detail: refused.detail.clone() };
-        tap.connected(caller, login.kind, line, node.clock.now(), Some(why));
+        tap.connected(&caller.shown(login.kind), fields, node.clock.now(), Some(why));
         desk.tap = Some(Box::new(tap));
     }
 
@@ -76,8 +78,8 @@ impl Connection {
     }
 
     /// Packets were handled that nobody had to hear of.
-    pub(super) fn show_silent_packets(&self, bytes: &[u8], desk: &mut Desk) {
-        if let Some(tap) = &mut desk.tap {
+    pub(super) fn show_silent_packets(&self, bytes: &[u8], desk: &Desk) {
+        if let Some(tap) = &desk.tap {
             tap.arrived_silently(bytes, self.shared.node.clock.now());
         }
     }
@@ -107,13 +109,16 @@ impl Connection {
         }
     }
 
-    /// How the client is connected.
-    fn line_fields(&self, caller: &Caller) -> ConnectFields {
+    fn new_tap(&self, trace: Arc<Trace>, connection: Option<u64>) -> Tap {
+        Tap::new(trace, connection, self.version(), login::protocol(self.session.version()))
+    }
+
+    /// What a CONNECT said besides, and how the client is connected.
+    fn connect_fields(&self, caller: &mut Caller) -> ConnectFields {
         let text = |text: &str| Shown::Text(text.to_owned());
-        let mut fields = vec![
-            ("transport", text(self.carrier().name())),
-            ("remote", text(&self.remote.to_string())),
-        ];
+        let mut fields = caller.take_fields();
+        fields.push(("transport", text(self.carrier().name())));
+        fields.push(("remote", text(&self.remote.to_string())));
         if let Some((version, cipher)) = caller.tls() {
             fields.push(("tls", text(&format!("{version} {cipher}"))));
         }
