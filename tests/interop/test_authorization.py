@@ -43,7 +43,7 @@ PARAMETERS = {
 }
 WORDS = {"{entityType}": "DEVICE", "{scope}": "SERVER_SCOPE", "{ttl}": "60", "{key}": "general", "{enabled}": "true",
          "{protocol}": "mqtts", "{type}": "FIRMWARE", "{otaPackageType}": "SOFTWARE",
-         "{deviceName}": "no-such-device", "{requestId}": MISSING}
+         "{deviceName}": "no-such-device", "{requestId}": MISSING, "{relationType}": "Contains"}
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,16 @@ DATA = "/api/plugins/telemetry/{entityType}/{entityId}"
 KEYS = "/api/plugins/telemetry/{deviceId}/{scope}"
 ADMINISTERS = {"customer": 403}  # of a user: a colleague may look and not touch
 CALL = {"method": "m", "params": 1, "persistent": True}
+RELATION = "?fromType=DEVICE&fromId={deviceId}&relationType=Contains&toType=CUSTOMER&toId={customerId}"
+FROM = "{entityType}/{entityId}"
 NOT_A_GUEST = {"guest": 403}
 NOT_A_CUSTOMER = {"customer": 403, "neighbour": 403, "guest": 403}
+
+
+def relation_of(it, kind):
+    return {"from": {"entityType": "DEVICE", "id": it.device}, "type": kind, "typeGroup": "COMMON",
+            "to": {"entityType": "CUSTOMER", "id": it.customer}}
+
 
 ROWS = [
     # People and their logins.
@@ -231,6 +239,24 @@ ROWS = [
     get("/api/rpc/persistent/{rpcId}", "TC", "rpc"),
     get("/api/rpc/persistent/device/{deviceId}", "TC", "device", PAGE),
     delete("/api/rpc/persistent/{rpcId}", "T", "rpc"),
+    # Relations, and questions about many entities, which find what the caller may see and nothing else.
+    get("/api/relation", "TC", "device", RELATION),
+    post("/api/relation", "TC", body=lambda it: relation_of(it, "Silently"), own=ACCESS["device"]),
+    post("/api/v2/relation", "TC", body=lambda it: relation_of(it, "Loudly"), own=ACCESS["device"]),
+    delete("/api/relation", "TC", "device", RELATION),
+    delete("/api/v2/relation", "TC", "device", RELATION),
+    delete("/api/relations", "TC", "device", "?entityType=DEVICE&entityId={deviceId}"),
+    get("/api/relations", "TC", "device", "?fromType=DEVICE&fromId={deviceId}"),
+    get("/api/relations/info", "TC", "device", "?toType=DEVICE&toId={deviceId}"),
+    *[get(f"/api/relations/{rest}", "TC", "device") for rest in (
+        f"from/{FROM}", f"to/{FROM}", f"info/from/{FROM}", f"info/to/{FROM}",
+        f"from/{FROM}/{{relationType}}", f"to/{FROM}/{{relationType}}")],
+    *[post(path, "TC", body=lambda it: {"parameters": {
+        "rootId": it.device, "rootType": "DEVICE", "direction": "FROM", "maxLevel": 1}},
+        own=ACCESS["device"], writes=False) for path in ("/api/relations", "/api/relations/info")],
+    *[post(f"/api/entitiesQuery/{path}", "TC", writes=False, body={
+        "entityFilter": {"type": "entityType", "entityType": "DEVICE"}, "pageLink": {"page": 0, "pageSize": 1}})
+      for path in ("find", "count", "find/keys")],
     # The installation, and what this server alone has.
     get("/api/admin/settings/{key}", "S"),
     post("/api/admin/settings", "S", body={"key": "general", "jsonValue": {}}),
@@ -255,6 +281,7 @@ ROWS = [
     post("/api/thingport/client-rpc/take", "T", body={"timeoutMs": 0}),
     post("/api/thingport/client-rpc/{requestId}", "T", body={"answer": 1}, ok=(404,)),
     get("/api/thingport/certificates", "STC", query=PAGE),
+    post("/api/thingport/certificates/inspect", "ST", body={"certificate": "none"}, ok=(400,), writes=False),
     get("/api/ws", "", ok=(400,)),  # without the handshake
     get("/api/ws/plugins/telemetry", "", ok=(400,)),
     get("/v3/api-docs", ""),
@@ -276,6 +303,8 @@ def objects(people):
         "deviceProfileId": device.body["deviceProfileId"], "type": "FIRMWARE", "title": fresh("image"), "version": "1",
         "usesUrl": True, "url": "https://example.org/image"})
     call = people.tenant.ok("POST", f"/api/rpc/oneway/{device.id}", CALL | {"timeout": 3_600_000})
+    people.tenant.ok("POST", "/api/relation", relation_of(
+        SimpleNamespace(device=device.id, customer=people.customer_id), "Contains"))
     return SimpleNamespace(
         package=package["id"]["id"], rpc=call["rpcId"],
         device=device.id, profile=device.body["deviceProfileId"]["id"], customer=people.customer_id,
@@ -323,14 +352,14 @@ def cells():
 
 
 def path_of(row, objects, which):
-    path = row.path
+    path = row.path + row.query
     for name, word in WORDS.items():
         path = path.replace(name, word)
     for name, kind in PARAMETERS.items():
         there = getattr(objects, kind)
         varied = {"own": there, "missing": MISSING, "malformed": "not-a-uuid"}[which]
         path = path.replace(name, varied if kind == row.kind else there)
-    return path + row.query
+    return path
 
 
 @pytest.mark.parametrize("row, who, which", list(cells()))
@@ -381,6 +410,33 @@ def test_lists_show_own_things_alone(people, objects):
     for who in ("neighbour", "guest"):
         page = getattr(people, who).ok("GET", "/api/users?pageSize=1000&page=0")["data"]
         assert objects.user not in [row["id"]["id"] for row in page]
+
+
+def test_questions_find_own_things_alone(people, objects):
+    """Neither entities nor relations of others, whatever way they are asked for."""
+    device = {"entityType": "DEVICE", "id": objects.device}
+    filters = [
+        {"type": "singleEntity", "singleEntity": device},
+        {"type": "entityList", "entityType": "DEVICE", "entityList": [objects.device]},
+        {"type": "entityType", "entityType": "DEVICE"},
+        {"type": "relationsQuery", "direction": "TO", "maxLevel": 1,
+         "rootEntity": {"entityType": "CUSTOMER", "id": objects.customer}},
+    ]
+    for who in ("tenant", "customer", "neighbour", "stranger", "guest"):
+        person = getattr(people, who)
+        for one in filters:
+            query = {"entityFilter": one, "pageLink": {"page": 0, "pageSize": 1000}}
+            found = person.ok("POST", "/api/entitiesQuery/find", query)["data"]
+            found = objects.device in [row["entityId"]["id"] for row in found]
+            assert found == (who in ("tenant", "customer")), f"{who} {one}"
+        answer = person.get(f"/api/relations/to/CUSTOMER/{objects.customer}")
+        assert (answer.status_code == 200) == (who in ("tenant", "customer")), who
+    mine = {"from": {"entityType": "USER", "id": objects.user}, "type": "Contains", "typeGroup": "COMMON",
+            "to": {"entityType": "TENANT", "id": objects.tenant}}
+    people.tenant.ok("POST", "/api/relation", mine)
+    listed = f"/api/relations/from/USER/{objects.user}"
+    assert len(people.tenant.ok("GET", listed)) == 1
+    assert people.customer.ok("GET", listed) == [], "the customer may not see the other end"
 
 
 def test_bodies_cannot_reach_another_tenant(people, objects):

@@ -64,11 +64,13 @@ pub(super) fn put(connection: &Connection, it: &Relation) -> Result<(), PortErro
         values.extend(rest);
         return run(connection, sql, &values).map(drop);
     }
-    let sql = format!(
-        "UPDATE relation SET additional_info = $7, version = $8 WHERE {OF_KEY} AND version = $9"
-    );
-    values.extend([&it.additional_info as &dyn ToSql, &it.version, &known]);
-    match run(connection, &sql, &values)? {
+    let sql = "UPDATE relation SET additional_info = $1, version = $2 WHERE from_id = $3 \
+               AND from_kind = $4 AND type_group = $5 AND name = $6 AND to_kind = $7 \
+               AND to_id = $8 AND version = $9";
+    let mut all: Vec<&dyn ToSql> = vec![&it.additional_info, &it.version];
+    all.extend(values);
+    all.push(&known);
+    match run(connection, sql, &all)? {
         0 => Err(PortError::Conflict(stale(connection, &columns)?)),
         _ => Ok(()),
     }
@@ -104,17 +106,19 @@ fn of_entity(
     limit: u32,
 ) -> Result<Vec<Relation>, PortError> {
     let (id, kind) = end_columns(filter.end);
-    let named = if filter.name.is_some() { "AND name = $5" } else { "" };
+    // Parameters are numbered in the order in which they first stand in the text.
+    let (named, limited) = if filter.name.is_some() { ("AND name = $4", "$5") } else { ("", "$4") };
     let sql = format!(
         "SELECT * FROM relation WHERE {id} = $1 AND {kind} = $2 AND type_group = $3 {named} \
-         ORDER BY from_kind, from_id, name, to_kind, to_id LIMIT $4"
+         ORDER BY from_kind, from_id, name, to_kind, to_id LIMIT {limited}"
     );
     let entity = filter.entity;
     let (kind, group) = (entity.kind as u8, filter.group as u8);
-    let mut values: Vec<&dyn ToSql> = vec![entity.id.as_bytes(), &kind, &group, &limit];
+    let mut values: Vec<&dyn ToSql> = vec![entity.id.as_bytes(), &kind, &group];
     if let Some(name) = &filter.name {
         values.push(name);
     }
+    values.push(&limit);
     many(connection, &sql, &values, relation)
 }
 
