@@ -174,12 +174,12 @@ impl Api {
         let Some(describe) = self.describe.get().copied() else { return Ok(Bytes::new()) };
         let version = self.config.version.clone();
         let (give, given) = oneshot::channel::<String>();
-        let (copied, is_copied) = std::sync::mpsc::channel::<()>();
+        let (copied, is_copied) = oneshot::channel::<()>();
         let started = std::thread::Builder::new().name("describe".to_owned()).spawn(move || {
             // Who asked may have gone.
             let _ = give.send(describe(&version));
             // It ends when the other side does.
-            let _ = is_copied.recv();
+            let _ = is_copied.blocking_recv();
         });
         let document = Bytes::copy_from_slice(given.await?.as_bytes());
         drop((started, copied));

@@ -13,7 +13,6 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use thingport_model::id::PackageFileId;
 use thingport_model::port::error::PortError;
@@ -154,10 +153,9 @@ impl Drop for Unfinished {
 impl Workers {
     fn start(name: &str, count: usize) -> io::Result<Self> {
         let (jobs, waiting) = jobs::line(JOBS_WAITING_MAX);
-        let waiting = Arc::new(Mutex::new(waiting));
         let mut threads = Vec::with_capacity(count);
         for _ in 0..count {
-            let waiting = Arc::clone(&waiting);
+            let waiting = waiting.clone();
             let thread = std::thread::Builder::new().name(name.to_owned());
             threads.push(thread.spawn(move || work(&waiting))?);
         }
@@ -194,14 +192,9 @@ impl Drop for Workers {
     }
 }
 
-fn work(waiting: &Mutex<Waiting<Job>>) {
-    loop {
-        // The lock is held while waiting: one thread waits for a job, the others for the lock.
-        let job = waiting.lock().next();
-        match job {
-            Some(job) => job(),
-            None => return,
-        }
+fn work(waiting: &Waiting<Job>) {
+    while let Some(job) = waiting.next() {
+        job();
     }
 }
 

@@ -1,10 +1,8 @@
 //! The threads that answer questions, each with its own connection that cannot write.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags};
 use thingport_model::port::error::PortError;
 use tokio::sync::oneshot;
@@ -25,11 +23,10 @@ impl Readers {
     /// Starts the threads on a database that exists already.
     pub(super) fn start(path: &Path) -> Result<Self, OpenError> {
         let (questions, waiting) = jobs::line(READS_WAITING_MAX);
-        let waiting = Arc::new(Mutex::new(waiting));
         let mut threads = Vec::with_capacity(READERS);
         for _ in 0..READERS {
             let connection = connect(path)?;
-            let waiting = Arc::clone(&waiting);
+            let waiting = waiting.clone();
             let thread = std::thread::Builder::new()
                 .name("entities-read".to_owned())
                 .stack_size(STACK_BYTES)
@@ -78,14 +75,9 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-fn work(connection: &Connection, waiting: &Mutex<Waiting<Question>>) {
-    loop {
-        // The lock is held while waiting: one thread waits for a question, the others for the lock.
-        let question = waiting.lock().next();
-        match question {
-            Some(question) => question(connection),
-            None => return,
-        }
+fn work(connection: &Connection, waiting: &Waiting<Question>) {
+    while let Some(question) = waiting.next() {
+        question(connection);
     }
 }
 

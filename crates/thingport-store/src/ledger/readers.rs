@@ -44,9 +44,8 @@ type Question = Box<dyn FnOnce(&Book) + Send>;
 impl Readers {
     pub(super) fn start(shared: &Arc<Shared>) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
         let (sender, receiver) = jobs::line(shared.config.reads_waiting_max);
-        let receiver = Arc::new(Mutex::new(receiver));
         let threads = (0..shared.config.readers.max(1)).map(|number| {
-            let (shared, receiver) = (Arc::clone(shared), Arc::clone(&receiver));
+            let (shared, receiver) = (Arc::clone(shared), receiver.clone());
             spawn(&format!("ledger-reader-{number}"), move || run(&shared, &receiver))
         });
         let threads = threads.collect::<Result<_, _>>()?;
@@ -118,10 +117,8 @@ impl Drop for Turn<'_> {
     }
 }
 
-fn run(shared: &Shared, questions: &Mutex<Waiting<Question>>) {
-    loop {
-        let next = questions.lock().next();
-        let Some(question) = next else { return };
+fn run(shared: &Shared, questions: &Waiting<Question>) {
+    while let Some(question) = questions.next() {
         question(&shared.book);
     }
 }
