@@ -207,10 +207,13 @@ impl Connection {
         for _ in 0..TURNS_MAX {
             self.poll_decision(cx, now_ms, desk);
             self.poll_stalled(cx, desk);
+            let was_free = self.stalled.is_none();
             let went_on =
                 self.handle_kept(now_ms, desk) | self.poll_read(cx, now_ms, read, room, desk);
             self.poll_committed(cx, desk);
-            if !went_on && !self.can_go_on() && !self.is_due_to_reject() {
+            // What has to happen first now is asked once, so that it wakes this task.
+            let is_to_be_asked = was_free && self.stalled.is_some();
+            if !went_on && !self.can_go_on() && !self.is_due_to_reject() && !is_to_be_asked {
                 return self.finish_turn(cx, now_ms, room, desk);
             }
         }
