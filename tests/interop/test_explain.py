@@ -263,3 +263,18 @@ def test_the_board_lists_what_expires_soonest_first(secured, chain, tmp_path):
     assert board(tenant, more=f"&before={mine['notAfter'] + 1}")["data"] == rows[:rows.index(mine) + 1]
     assert tenant.get("/api/thingport/certificates?pageSize=0&page=0").status_code == 400
     assert tenant.get("/api/thingport/certificates").status_code == 400
+
+
+def test_a_pasted_certificate_is_read_before_it_is_saved(tenant, tmp_path):
+    _, path = self_signed(tmp_path, "/CN=pasted meter", 10)
+    look = "/api/thingport/certificates/inspect"
+    sight = tenant.ok("POST", look, {"certificate": path.read_text()})
+    assert (sight["subject"], sight["issuer"]) == ("CN=pasted meter", "CN=pasted meter")
+    assert (sight["key"], sight["state"], sight["isSelfSigned"], sight["count"]) == ("P-256", "EXPIRING", True, 1)
+    device = tenant.new_device()
+    record = tenant.ok("GET", f"/api/device/{device.id}/credentials")
+    record |= {"credentialsType": "X509_CERTIFICATE", "credentialsId": None, "credentialsValue": path.read_text()}
+    assert tenant.ok("POST", "/api/device/credentials", record)["credentialsId"] == sight["fingerprint"]
+    for text in ["", "no certificate", (tmp_path / "key.pem").read_text()]:
+        answer = tenant.post(look, {"certificate": text})
+        assert answer.status_code == 400 and len(answer.json()["message"]) > 20

@@ -13,7 +13,10 @@ export interface CertificateSight {
   notAfter: number | null;
   key: string;
   fingerprint: string;
-  remarks: string[];
+  isCa: boolean;
+  isSelfSigned: boolean;
+  // How many were pasted; the first counts.
+  count: number;
 }
 
 export function CertificatePeek({ text }: { text: string }) {
@@ -22,7 +25,7 @@ export function CertificatePeek({ text }: { text: string }) {
   if (!settled) return null;
   if (sight.error) return <Notice tone={sight.error instanceof ApiError && sight.error.status === 400 ? "bad" : "warn"}>{sight.error.message}</Notice>;
   if (!sight.value) return null;
-  const { subject, issuer, serial, notBefore, notAfter, key, fingerprint, remarks } = sight.value;
+  const { subject, issuer, serial, notBefore, notAfter, key, fingerprint, isCa, isSelfSigned, count } = sight.value;
   const over = notAfter !== null && notAfter < Date.now();
   return (
     <div class="stack">
@@ -30,24 +33,23 @@ export function CertificatePeek({ text }: { text: string }) {
         <dt>Subject</dt>
         <dd>{subject || "-"}</dd>
         <dt>Issuer</dt>
-        <dd>{issuer === subject ? "itself (self-signed)" : issuer || "-"}</dd>
+        <dd>{isSelfSigned ? "itself (self-signed)" : issuer || "-"}</dd>
         <dt>Valid</dt>
         <dd>
           {notBefore === null ? "?" : moment(notBefore, false)} to {notAfter === null ? "?" : moment(notAfter, false)}
         </dd>
         <dt>Key</dt>
-        <dd>{key}</dd>
+        <dd>
+          {key}
+          {isCa && ", of a CA: it may sign others"}
+        </dd>
         <dt>Serial</dt>
         <dd class="mono">{serial}</dd>
         <dt>Credentials id</dt>
         <dd class="mono">{fingerprint}</dd>
       </dl>
       {over && <Notice tone="warn">It has expired. A device that proves its key is let in all the same; only chains are held to their dates.</Notice>}
-      {remarks.map((each) => (
-        <Notice key={each} tone="warn">
-          {each}
-        </Notice>
-      ))}
+      {count > 1 && <Notice>{count} certificates were pasted. The first one counts; it is shown here.</Notice>}
     </div>
   );
 }

@@ -1,7 +1,7 @@
-//! A row of the certificate board (our own endpoint).
+//! A row of the certificate board, and what a pasted certificate is (our own endpoints).
 
-use serde::Serialize;
-use thingport_core::registry::certificates::{BoardRow, Holder, Validity};
+use serde::{Deserialize, Serialize};
+use thingport_core::registry::certificates::{BoardRow, Holder, Sight, Validity};
 use thingport_model::time::Timestamp;
 use utoipa::ToSchema;
 
@@ -66,6 +66,67 @@ impl CertificateBody {
             key: it.key,
             fingerprint: it.fingerprint.to_string(),
             sha256: it.sha256.with_colons(),
+        }
+    }
+}
+
+/// A certificate as somebody pasted it.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[schema(as = CertificateInput)]
+pub(crate) struct SightInput {
+    /// PEM with or without its frame, or a chain.
+    pub(crate) certificate: String,
+}
+
+/// What a pasted certificate is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = CertificateSight)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SightBody {
+    /// Whose it is.
+    subject: String,
+    /// Who signed it.
+    issuer: String,
+    /// Hexadecimal.
+    serial: String,
+    /// Milliseconds.
+    not_before: Option<i64>,
+    /// Milliseconds.
+    not_after: Option<i64>,
+    /// `RSA 2048`, `P-256`, ...
+    key: String,
+    /// What a device that has it gets as credentials id.
+    fingerprint: String,
+    /// Over the DER bytes, as other programs show it.
+    sha256: String,
+    /// `VALID`, `EXPIRING`, `EXPIRED` or `NOT_YET_VALID`.
+    #[schema(value_type = String)]
+    state: &'static str,
+    /// Whether it may sign others.
+    is_ca: bool,
+    is_self_signed: bool,
+    /// How many certificates were pasted; the first counts.
+    count: usize,
+}
+
+impl SightBody {
+    pub(crate) fn of(sight: Sight, now: Timestamp) -> Self {
+        let row = BoardRow { holder: Holder::Server, certificate: sight.certificate };
+        let state = state(row.validity(now));
+        let it = row.certificate;
+        Self {
+            subject: it.subject,
+            issuer: it.issuer,
+            serial: it.serial,
+            not_before: it.not_before.map(Timestamp::ms),
+            not_after: it.not_after.map(Timestamp::ms),
+            key: it.key,
+            fingerprint: it.fingerprint.to_string(),
+            sha256: it.sha256.with_colons(),
+            state,
+            is_ca: sight.is_ca,
+            is_self_signed: sight.is_self_signed,
+            count: sight.count,
         }
     }
 }

@@ -11,6 +11,8 @@ use thingport_model::profile::{DeviceProfile, Provisioning};
 use thingport_model::time::Timestamp;
 use thingport_model::user::Authority;
 use thingport_x509::certificate::Certificate;
+use thingport_x509::chain::is_self_signed;
+use thingport_x509::error::NotACertificate;
 use thingport_x509::input::{read_chain, read_one};
 
 use super::Registry;
@@ -88,6 +90,36 @@ impl BoardRow {
             Validity::Valid
         }
     }
+}
+
+/// What somebody pasted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sight {
+    /// What the first certificate says; it counts as the device's own.
+    pub certificate: PresentedCertificate,
+    /// Whether it may sign others.
+    pub is_ca: bool,
+    /// Whether it signed itself.
+    pub is_self_signed: bool,
+    /// How many there are, that one included.
+    pub count: usize,
+}
+
+/// Reads what somebody pasted, as registering it would.
+///
+/// # Errors
+/// [`Error::Invalid`] with what was pasted instead of a certificate.
+pub fn inspect(text: &str) -> Result<Sight, Error> {
+    let unread = |error: NotACertificate| Error::Invalid(error.to_string());
+    let first = read_one(text.as_bytes()).map_err(unread)?;
+    // A single one without its frame is no chain.
+    let count = read_chain(text.as_bytes()).map_or(1, |chain| chain.len());
+    Ok(Sight {
+        certificate: facts(first.der()),
+        is_ca: first.facts().is_ca(),
+        is_self_signed: is_self_signed(&first),
+        count,
+    })
 }
 
 impl Registry {
