@@ -139,6 +139,10 @@ bounds! {
     ActivityOwed = "activity_owed_max",
     /// Claims that devices allowed; the oldest of the tenant with the most goes.
     Claims = "claims_max",
+    /// Uploads of packages at once; the next one is refused.
+    Uploads = "uploads_max",
+    /// Downloads of packages remembered of one connection; the oldest is forgotten.
+    Downloads = "downloads_per_connection_max",
     /// Devices traced at once; the next trace is refused.
     Traces = "traces_max",
     /// The same of one tenant; the next trace is refused.

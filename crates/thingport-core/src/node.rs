@@ -207,6 +207,7 @@ impl Node {
                 Arc::clone(&registry),
                 Arc::clone(&attributes),
                 Arc::clone(&clock),
+                Arc::clone(&metrics),
                 litter,
             ),
             attributes,

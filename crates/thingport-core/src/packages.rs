@@ -25,6 +25,7 @@ use crate::access::Caller;
 use crate::attributes::Attributes;
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::metrics::{Bound, Metrics};
 use crate::registry::{DeviceLogin, Registry};
 
 use announce::Pace;
@@ -35,6 +36,7 @@ pub struct Packages {
     registry: Arc<Registry>,
     attributes: Arc<Attributes>,
     clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
     files: Arc<dyn PackageFiles>,
     chunk_max: u32,
     pace: Mutex<Pace>,
@@ -92,12 +94,14 @@ impl Packages {
         registry: Arc<Registry>,
         attributes: Arc<Attributes>,
         clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
         litter: Arc<AtomicBool>,
     ) -> Self {
         Self {
             registry,
             attributes,
             clock,
+            metrics,
             files: Arc::new(memory::MemoryPackageFiles::default()),
             chunk_max: CHUNK_MAX,
             pace: Mutex::default(),
@@ -129,7 +133,7 @@ impl Packages {
         if request.size.is_some_and(|size| size > self.chunk_max) {
             return Err(PackageError::PayloadTooLarge);
         }
-        let Download { size, package, .. } = downloads.of(request);
+        let Download { size, package, .. } = downloads.of(request, &self.metrics);
         let package = match package {
             Some(pinned) => pinned,
             None => downloads.pin(request, self.assigned(login, request.kind).await?),
@@ -290,13 +294,14 @@ impl Packages {
 impl Downloads {
     /// Whether a request is the first of its download, which alone counts as a message (OT-020). Of many
     /// downloads on one connection the oldest is forgotten.
-    pub fn begin(&self, request: PackageRequest) -> bool {
+    pub fn begin(&self, request: PackageRequest, metrics: &Metrics) -> bool {
         let name = (request.kind, request.request);
         let mut begun = self.begun.lock();
         if begun.iter().any(|download| download.name == name) {
             return false;
         }
         if begun.len() >= DOWNLOADS_MAX {
+            metrics.count_bound(Bound::Downloads);
             begun.remove(0);
         }
         begun.push(Download { name, size: None, package: None });
@@ -304,8 +309,8 @@ impl Downloads {
     }
 
     /// The download of a request, which may name another size.
-    fn of(&self, request: PackageRequest) -> Download {
-        self.begin(request);
+    fn of(&self, request: PackageRequest, metrics: &Metrics) -> Download {
+        self.begin(request, metrics);
         self.with(request, |download| {
             download.size = request.size.or(download.size);
             download.clone()
@@ -331,7 +336,7 @@ impl Downloads {
     }
 }
 
-/// Downloads remembered of one connection.
+/// `downloads_per_connection_max`: downloads remembered of one connection; the oldest is forgotten.
 const DOWNLOADS_MAX: usize = 8;
 /// `uploads_max`: uploads at once; the next one is refused.
 const UPLOADS_MAX: usize = 16;

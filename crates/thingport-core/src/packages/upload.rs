@@ -10,6 +10,7 @@ use super::Packages;
 use super::checksum::Checksum;
 use crate::access::Caller;
 use crate::error::Error;
+use crate::metrics::Bound;
 use crate::registry::packages::must_be_empty;
 
 /// Data on their way into a package. Dropped unfinished they leave nothing.
@@ -44,6 +45,7 @@ impl Packages {
         must_be_empty(&package)?;
         let room = self.registry.package_room(caller).await?;
         let place = self.uploads.try_acquire().map_err(|_| {
+            self.metrics.count_bound(Bound::Uploads);
             Error::Busy("too many packages are uploaded at once; try again in a moment".to_owned())
         })?;
         let file = self.registry.new_package_file();

@@ -145,7 +145,11 @@ impl Questions {
 /// Questions.
 impl Connection {
     pub(super) fn handle_question(&mut self, asked: Asked, delivery: Delivery, desk: &mut Desk) {
-        let charged = if self.is_counted(&asked) { self.charge(0) } else { Ok(None) };
+        let charged = match asked {
+            _ if !self.is_counted(&asked) => Ok(None),
+            Asked::Attributes { .. } | Asked::CallAnswer { .. } => self.charge(0),
+            _ => self.charge_uncounted(),
+        };
         match charged {
             Ok(None) => self.take_question(asked, delivery, desk),
             Ok(Some(bite)) => {
@@ -162,7 +166,10 @@ impl Connection {
     fn is_counted(&mut self, asked: &Asked) -> bool {
         match asked {
             Asked::BuiltIn { .. } => false,
-            Asked::Package(request) => self.downloads().is_some_and(|it| it.begin(*request)),
+            Asked::Package(request) => {
+                let downloads = self.downloads();
+                downloads.is_some_and(|it| it.begin(*request, &self.shared.node.metrics))
+            }
             _ => true,
         }
     }
