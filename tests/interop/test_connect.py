@@ -125,14 +125,14 @@ def test_acceptance_says_what_is_granted(wire, device):
         for clean in (True, False):
             assert wire(version).ask(connect(version, "a", device.token, clean=clean)).raw.hex() == "20020000"
     answer = wire(V5).ask(connect(V5, "a", device.token, clean=False,
-                                  properties=[(w.SESSION_EXPIRY, 3600)]), CONNACK)
-    assert answer.session_present == 0
+                                  properties=[(w.SESSION_EXPIRY, 0xFFFFFFFF)]), CONNACK)
+    assert answer.session_present == 1
     stated = answer.properties
     assert stated[w.PACKET_SIZE_MAX] == 65536
     assert stated[w.RECEIVE_MAXIMUM] == 100
     assert stated[w.ALIAS_MAXIMUM] == 16
     assert stated[w.SHARED] == 0
-    assert stated[w.SESSION_EXPIRY] == 0, "S-1: nothing is kept, and the client is told"
+    assert stated[w.SESSION_EXPIRY] == 7 * 24 * 3600, "S-1: for so long at most, and the client is told"
     assert w.ASSIGNED_CLIENT_ID not in stated and w.SERVER_KEEP_ALIVE not in stated
 
 

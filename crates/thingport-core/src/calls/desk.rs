@@ -136,8 +136,9 @@ impl Desk {
         self.metrics.calls_pending.add(state.pending as u64);
         drop(state);
         for device in devices {
+            // What was delivered waits for its answer, until the device subscribes anew.
             self.visit(device, |line, scene| {
-                line.wanted(scene.present, scene.tokens, scene.out);
+                line.polled(scene.present, scene.tokens, scene.out);
             });
         }
     }
