@@ -26,6 +26,7 @@ const PUBLIC: &[&str] = &[
     "GET /api/noauth/activate",
     "GET /api/noauth/resetPassword",
     "GET /api/noauth/userPasswordPolicy",
+    "GET /api/thingport/client-rpc",
     "GET /api/uiSettings/helpBaseUrl",
     "GET /api/ws",
     "GET /api/ws/plugins/telemetry",
