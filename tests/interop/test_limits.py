@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import requests
 
 import wire as w
 from rest import Person, fresh, new_user
@@ -461,3 +462,77 @@ def test_a_connect_that_is_too_large_is_refused_at_its_header(subject):
         connection.send(b"\x10\xff\xff\xff\x7f")
         assert connection.packet(5) is None
     assert time.monotonic() - started < 3
+
+
+# Monthly quotas: RL-030 to RL-032 --------------------------------------------------------------------
+
+# quota, values of each message, how many pass, what the incident says
+QUOTAS = [
+    ({"maxTransportMessages": 3}, 2, 3, "3 messages a month for all devices of the tenant"),
+    ({"maxTransportDataPoints": 5}, 2, 3, "5 telemetry data points a month for all devices of the tenant"),
+]
+
+
+@pytest.mark.parametrize("version", [V311, V5])
+@pytest.mark.parametrize("quota, values, count, named", QUOTAS)
+def test_a_tenant_that_used_up_its_month_is_refused_as_by_a_rate_limit(subject, limited, wire, version, quota, values,
+                                                                       count, named):
+    """RL-030, RL-031: telemetry, CONNECT and HTTP, until the quota grows."""
+    tenant = limited(**quota)
+    device, other = tenant.admin.new_device(), tenant.admin.new_device()
+    connection = wire(version, device.token)
+    assert all(passes(connection, n + 1, values) for n in range(count))
+    send(connection, 99, values)
+    if version == V5:
+        assert connection.expect(PUBACK).code == 0x97
+        assert connection.expect(DISCONNECT).code == 0x96
+    assert connection.packet() is None
+    event = tenant.admin.event("limit.month", device)
+    assert (event["detail"], event["fault"]) == (named, "operator") and "tenant profile" in event["remedy"]
+    with Wire(subject.mqtt, version) as late:
+        assert late.ask(connect(version, user=other.token), CONNACK).code == (0x9F if version == V5 else 3)
+    answer = requests.post(f"{subject.url}/api/v1/{other.token}/telemetry", data='{"a":1}', timeout=10)
+    assert answer.status_code == 429
+    # The tenant itself is told once, without anybody asking a device.
+    tenant.admin.event("limit.month", device=None)
+    tenant.change({name: 100 for name in quota})
+    assert passes(wire(version, other.token), 1, values)
+
+
+def test_what_asks_and_answers_counts_and_what_logs_in_does_not(limited, wire):
+    """RL-032: subscriptions and questions count as messages; logins, pings and built-in questions do not."""
+    tenant = limited(maxTransportMessages=4)
+    device = tenant.admin.new_device()
+    for _ in range(5):
+        connection = wire(V5, device.token)
+        assert connection.is_alive()
+    for number in range(5):
+        connection.ask(publish("v1/devices/me/rpc/request/1", '{"method":"getSessionLimits"}', 1, 9, V5), PUBACK)
+        connection.send(w.packet(PUBACK << 4, connection.expect(w.PUBLISH).body[30:32]))
+    connection.ask(w.subscribe(1, [("v1/devices/me/attributes", 1)], V5), SUBACK)
+    assert connection.ask(publish("v1/devices/me/attributes/request/1", "{}", 1, 2, V5), PUBACK).code == 0
+    connection.expect(w.PUBLISH)
+    assert passes(connection, 3) and passes(connection, 4)
+    send(connection, 5)
+    assert connection.expect(PUBACK).code == 0x97
+
+
+@pytest.mark.process
+def test_a_month_goes_on_over_a_restart(own):
+    """Four fifths are told; what was counted is written behind, and read again."""
+    server = own().start()
+    tenant = Tenant(Person.login(server.url, "sysadmin@thingsboard.org", "sysadmin"), {"maxTransportMessages": 5})
+    device = tenant.admin.new_device()
+    with Wire(server.mqtt, V5) as connection:
+        connection.login(device.token)
+        assert all(passes(connection, n + 1) for n in range(4))
+    assert tenant.admin.event("limit.month_near")["detail"].startswith("4 of 5 messages")
+    server.terminate()
+    server.restart()
+    with Wire(server.mqtt, V5) as connection:
+        connection.login(device.token)
+        # The first device after a start may be heard while what was counted before is read.
+        said = 0
+        while passes(connection, 9):
+            said += 1
+        assert said in (1, 2)

@@ -9,6 +9,7 @@
 //! longer is refused. So a device that is a little too fast runs at exactly its limit.
 
 mod bucket;
+mod month;
 
 use core::fmt;
 use std::collections::HashMap;
@@ -17,21 +18,28 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use thingport_model::id::EntityRef;
 use thingport_model::limit::{LimitKind, LimitScope, RateLimit, RateWindow};
+use thingport_model::port::ledger::Ledger;
+use thingport_model::reason::Reason;
+use thingport_model::time::Timestamp;
 
+use crate::journal::Journal;
 use crate::metrics::{Bound, Metrics};
 use crate::registry::DeviceLogin;
 pub(crate) use bucket::Bucket;
 use bucket::Short;
+use month::{Account, Accounts};
 
 /// Every bucket that is in use or not full.
 pub struct Limits {
     table: Mutex<Table>,
+    months: Accounts,
     metrics: Arc<Metrics>,
 }
 
 /// What one connection is held to, in the order of RL-006.
 #[derive(Debug)]
 pub struct Quota {
+    month: Option<Arc<Account>>,
     scopes: [(LimitScope, Option<Arc<Buckets>>); 2],
 }
 
@@ -43,9 +51,19 @@ pub struct Bite {
     /// What it counts.
     pub kind: LimitKind,
     /// The part of it that bit.
-    pub window: RateWindow,
-    /// How long until it would allow; none when what was asked for can never pass (RL-007).
+    pub rule: Rule,
+    /// How long until it would allow; none when what was asked for can never pass (RL-007), or not in
+    /// this month.
     pub wait_ms: Option<u64>,
+}
+
+/// What a limit says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// So many in so long a time.
+    Rate(RateWindow),
+    /// So many in a month.
+    Month(u64),
 }
 
 /// The three buckets of one scope.
@@ -63,7 +81,7 @@ impl Limits {
     /// Nothing was used up yet.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { table: Mutex::default(), metrics }
+        Self { table: Mutex::default(), months: Accounts::default(), metrics }
     }
 
     /// What a device is held to for its own messages; none when nothing limits it. To be asked again
@@ -88,20 +106,53 @@ impl Limits {
         };
         let scopes =
             [of(LimitScope::Tenant, login.tenant_id.entity()), of(own, login.device_id.entity())];
-        let limits_something = scopes.iter().any(|(_, buckets)| buckets.is_some());
-        limits_something.then(|| Box::new(Quota { scopes }))
+        let month = self.months.of(login.tenant_id, limits.monthly);
+        let limits_something = month.is_some() || scopes.iter().any(|(_, it)| it.is_some());
+        limits_something.then(|| Box::new(Quota { month, scopes }))
+    }
+
+    /// Writes what tenants used of their months, and tells people of quotas that are near or reached. To be
+    /// called every few seconds, soon after [`Self::month_opened`], and at the end.
+    pub async fn keep_months(&self, ledger: &dyn Ledger, journal: &Journal, now: Timestamp) {
+        self.months.round(ledger, journal, now).await;
+    }
+
+    /// Waits until a tenant with a monthly quota is heard, of whose month it is not known yet how much it
+    /// has used.
+    pub async fn month_opened(&self) {
+        self.months.opened().await;
     }
 }
 
 impl Quota {
     /// Takes the tokens of one message with `points` values: one telemetry message and its points, or one
     /// regular message when it has none (RL-005). Some: the tokens are promised, and the sender must not
-    /// be listened to for [`Bite::wait_ms`]. Tokens taken before a refusal stay taken (RL-006).
+    /// be listened to for [`Bite::wait_ms`]. Tokens taken before a refusal stay taken (RL-006). What passes
+    /// counts for the tenant's month.
     ///
     /// # Errors
-    /// The limit that refuses: the wait would be longer than [`PATIENCE_MS`].
+    /// The limit that refuses: the wait would be longer than [`PATIENCE_MS`], or the month is used up.
     pub fn charge(&self, points: usize, now_ms: u64) -> Result<Option<Bite>, Bite> {
-        let points = points as u64;
+        let passed = self.take(points as u64, now_ms)?;
+        if let Some(month) = &self.month {
+            month.count(points as u64);
+        }
+        Ok(passed)
+    }
+
+    /// As [`Self::charge`] for a regular message that counts for no month: logins, claims, client calls
+    /// and downloads (RL-032).
+    ///
+    /// # Errors
+    /// As [`Self::charge`].
+    pub fn charge_uncounted(&self, now_ms: u64) -> Result<Option<Bite>, Bite> {
+        self.take(0, now_ms)
+    }
+
+    fn take(&self, points: u64, now_ms: u64) -> Result<Option<Bite>, Bite> {
+        if let Some(month) = &self.month {
+            month.check()?;
+        }
         let telemetry = [(LimitKind::TelemetryMessages, 1), (LimitKind::TelemetryPoints, points)];
         let steps: &[_] = if points > 0 { &telemetry } else { &[(LimitKind::Messages, 1)] };
         let mut slowest: Option<Bite> = None;
@@ -113,7 +164,7 @@ impl Quota {
                 let bite = |Short { window, wait_ms }| Bite {
                     scope: *scope,
                     kind: *kind,
-                    window,
+                    rule: Rule::Rate(window),
                     wait_ms,
                 };
                 let waits = taken.map_err(bite)?.map(bite);
@@ -130,17 +181,36 @@ impl Bite {
     pub fn is_slowing(&self) -> bool {
         self.wait_ms.is_some_and(|ms| ms <= PATIENCE_MS)
     }
+
+    /// Why a message is refused that it bit.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self.rule {
+            Rule::Rate(_) => Reason::RateLimited,
+            Rule::Month(_) => Reason::QuotaReached,
+        }
+    }
 }
 
 /// Names the limit as it is configured, for whom and for what it holds.
 impl fmt::Display for Bite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scope, kind, window, wait_ms } = self;
-        write!(f, "{window} {} for {}", kind.of_what(), scope.whose())?;
-        match wait_ms {
-            Some(_) if self.is_slowing() => Ok(()),
-            Some(ms) => write!(f, "; it would have passed in {} s", ms.div_ceil(1000)),
-            None => f.write_str("; one message with more than that never passes"),
+        let (of_what, whose) = (self.kind.of_what(), self.scope.whose());
+        match (self.rule, self.wait_ms) {
+            (Rule::Month(max), _) => write!(f, "{max} {of_what} a month for {whose}"),
+            (Rule::Rate(window), Some(_)) if self.is_slowing() => {
+                write!(f, "{window} {of_what} for {whose}")
+            }
+            (Rule::Rate(window), Some(ms)) => {
+                let seconds = ms.div_ceil(1000);
+                write!(f, "{window} {of_what} for {whose}; it would have passed in {seconds} s")
+            }
+            (Rule::Rate(window), None) => {
+                write!(
+                    f,
+                    "{window} {of_what} for {whose}; one message with more than that never passes"
+                )
+            }
         }
     }
 }

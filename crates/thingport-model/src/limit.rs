@@ -194,9 +194,33 @@ pub fn limit_member(scope: LimitScope, kind: LimitKind) -> String {
     format!("transport{}{}RateLimit", scope.name(), kind.name())
 }
 
-/// All rate limits of a tenant profile that concern devices. Unlimited by default (RL-001).
+/// How much all devices of a tenant may say in a calendar month (RL-030); 0 is unlimited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MonthlyQuota {
+    /// `maxTransportMessages` of the tenant profile.
+    pub messages: u64,
+    /// `maxTransportDataPoints` of the tenant profile.
+    pub points: u64,
+}
+
+impl MonthlyQuota {
+    /// The member of the tenant profile's data that holds the messages.
+    pub const MESSAGES: &str = "maxTransportMessages";
+    /// The member of the tenant profile's data that holds the points.
+    pub const POINTS: &str = "maxTransportDataPoints";
+
+    /// Whether nothing is limited.
+    #[must_use]
+    pub const fn is_unlimited(self) -> bool {
+        self.messages == 0 && self.points == 0
+    }
+}
+
+/// All limits of a tenant profile that concern what devices say. Unlimited by default (RL-001).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RateLimits {
+    /// How much they may say in a month.
+    pub monthly: MonthlyQuota,
     // Boxed on purpose: few tenants have limits, and profiles travel by value.
     limits: Box<[[RateLimit; LimitKind::ALL.len()]; LimitScope::ALL.len()]>,
 }
@@ -229,7 +253,8 @@ impl RateLimits {
     /// Whether nothing is limited.
     #[must_use]
     pub fn is_unlimited(&self) -> bool {
-        self.limits.as_flattened().iter().all(RateLimit::is_unlimited)
+        self.monthly.is_unlimited()
+            && self.limits.as_flattened().iter().all(RateLimit::is_unlimited)
     }
 }
 

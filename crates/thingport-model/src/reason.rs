@@ -492,6 +492,12 @@ reasons! {
     TooManyPolls = 802, "limit.polls", Device,
         "Too many HTTP requests of devices wait for something already.",
         "Wait with few requests at a time for one device, or let the devices use MQTT.";
+    QuotaReached = 803, "limit.month", Operator,
+        "The tenant has used up its quota of this month.",
+        "Raise maxTransportMessages or maxTransportDataPoints in the tenant profile, or wait for the next month (UTC).";
+    QuotaNear = 804, "limit.month_near", Operator,
+        "The tenant has used four fifths of its quota of this month.",
+        "Raise maxTransportMessages or maxTransportDataPoints in the tenant profile before devices are refused.";
     SessionNotKept = 810, "session.not_kept", Server,
         "So many sessions are kept already that the one of this device is not.",
         "Raise mqtt.sessions_kept_max, or let devices that need none ask for clean sessions.";

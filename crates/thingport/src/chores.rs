@@ -26,6 +26,7 @@ impl Chores {
             tokio::spawn(keep_sessions(Arc::clone(node))),
             tokio::spawn(recall_activity(Arc::clone(node))),
             tokio::spawn(keep_activity(Arc::clone(node))),
+            tokio::spawn(keep_months(Arc::clone(node))),
             tokio::spawn(keep_certificates(tls, hangup)),
         ])
     }
@@ -81,6 +82,17 @@ async fn keep_activity(node: Arc<Node>) {
                 node.activity.welcome(breath).await;
             }
         }
+    }
+}
+
+/// Keeps account of what tenants used of their monthly quotas.
+async fn keep_months(node: Arc<Node>) {
+    loop {
+        tokio::select! {
+            () = node.limits.month_opened() => {}
+            () = tokio::time::sleep(MONTHS_ROUND) => {}
+        }
+        node.limits.keep_months(&*node.ledger, &node.journal, node.clock.now()).await;
     }
 }
 
@@ -159,6 +171,8 @@ const NEWCOMERS_GATHER: Duration = Duration::from_millis(100);
 const CALLS_LOOK: Duration = Duration::from_secs(60);
 /// How often sessions whose time is over are looked for.
 const SESSIONS_LOOK: Duration = Duration::from_secs(1);
+/// How much of a month's count a crash may forget.
+const MONTHS_ROUND: Duration = Duration::from_secs(5);
 /// How often calls that ended long ago are looked for.
 const CALLS_FORGET: Duration = Duration::from_secs(600);
 /// How often the files of certificates are looked at.

@@ -49,6 +49,7 @@ use crate::observe;
 use crate::outbound;
 use crate::system::{SystemClock, SystemEntropy, take_descriptors, wall_now};
 use crate::tls::{self, Problem, Tls};
+use crate::workbench::Dialects;
 
 /// Runs until told to stop.
 pub(crate) fn run(config: &Config, demo: bool) -> Result<(), Failure> {
@@ -267,6 +268,9 @@ async fn open_api(
         .map_err(|error| Failure::new(format!("the key that signs tokens: {error:?}")))?;
     let api = Api::new(Arc::clone(node), api_config(config, listeners), keys, decoder());
     let api = api.with_server_certificates(server_certificates(tls.cloned()));
+    let dialects = Dialects::new(Typing::default());
+    node.registry.check_payloads_with(dialects.clone());
+    let api = api.with_workbench(dialects);
     let api = Arc::new(api.with_ca_pem(ca_pem(tls.cloned())));
     api.recall()
         .await
@@ -286,6 +290,7 @@ async fn close(node: &Node, chores: Chores) -> Result<(), Failure> {
     }
     chores.end();
     node.activity.finish().await;
+    node.limits.keep_months(&*node.ledger, &node.journal, node.clock.now()).await;
     node.journal.flush();
     let closed = node.ledger.close().await;
     closed.map_err(|error| Failure::new(format!("closing the ledger: {error}")))

@@ -54,13 +54,20 @@ fn limits() -> Limits {
     Limits::new(Arc::new(Metrics::default()))
 }
 
+fn window(bite: &Bite) -> RateWindow {
+    match bite.rule {
+        Rule::Rate(window) => window,
+        Rule::Month(max) => panic!("a quota of {max} a month"),
+    }
+}
+
 /// How many messages with `points` values pass at `now_ms`, and the limit that stops the next one.
 fn passing(quota: &Quota, points: usize, now_ms: u64) -> (usize, String) {
     for n in 0..100_000 {
         match quota.charge(points, now_ms) {
             Ok(None) => {}
             Ok(Some(_)) => return (n, "slowed".to_owned()),
-            Err(bite) => return (n, format!("{:?} {:?} {}", bite.scope, bite.kind, bite.window)),
+            Err(bite) => return (n, format!("{:?} {:?} {}", bite.scope, bite.kind, window(&bite))),
         }
     }
     (100_000, String::new())

@@ -5,6 +5,7 @@
 
 mod extension;
 mod forwarding;
+mod url;
 
 use std::collections::BTreeMap;
 
@@ -13,13 +14,13 @@ use serde::{Deserialize, Serialize};
 use thingport_model::credentials::DeviceCredentials;
 use thingport_model::device::Device;
 use thingport_model::id::PackageFileId;
-use thingport_model::limit::{RateLimit, RateLimits, limit_member};
+use thingport_model::limit::{MonthlyQuota, RateLimit, RateLimits, limit_member};
 use thingport_model::ota::{ChecksumAlgorithm, Package, PackageContent, PackageData, PackageUrl};
 use thingport_model::port::error::PortError;
 use thingport_model::profile::extension::ProfileExtension;
 use thingport_model::profile::{
-    ChainStrictness, DeviceProfile, MqttTransport, PayloadType, ProtobufPayload, Provisioning,
-    X509Chain,
+    ChainStrictness, DeviceProfile, MqttTransport, PayloadType, ProtobufPayload, ProtobufRoots,
+    Provisioning, X509Chain,
 };
 use thingport_model::tenant::{Address, Customer, Tenant, TenantProfile};
 use thingport_model::time::Timestamp;
@@ -115,7 +116,7 @@ pub(super) struct TenantProfileDocument {
     pub(super) users_max: u64,
     #[serde(default)]
     pub(super) package_bytes_max: u64,
-    /// Texts of the rate limits that are set, by the member that holds them.
+    /// Texts of the rate limits and monthly quotas that are set, by the member that holds them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     rate_limits: BTreeMap<String, String>,
 }
@@ -131,6 +132,14 @@ impl TenantProfileDocument {
                 limits.set(scope, kind, limit);
             }
         }
+        let quota = |member| match self.rate_limits.get(member) {
+            Some(text) => text.parse().map_err(|it| PortError::Corrupt(format!("{text:?}: {it}"))),
+            None => Ok(0),
+        };
+        limits.monthly = MonthlyQuota {
+            messages: quota(MonthlyQuota::MESSAGES)?,
+            points: quota(MonthlyQuota::POINTS)?,
+        };
         Ok(limits)
     }
 }
@@ -157,7 +166,10 @@ fn limit_texts(limits: &RateLimits) -> BTreeMap<String, String> {
     let texts = limits.iter().filter_map(|(scope, kind, limit)| {
         Some((limit_member(scope, kind), limit.text()?.to_owned()))
     });
-    texts.collect()
+    let MonthlyQuota { messages, points } = limits.monthly;
+    let quotas = [(MonthlyQuota::MESSAGES, messages), (MonthlyQuota::POINTS, points)];
+    let quotas = quotas.into_iter().filter(|(_, max)| *max > 0);
+    texts.chain(quotas.map(|(member, max)| (member.to_owned(), max.to_string()))).collect()
 }
 
 /// Beside the columns of `person`.
@@ -508,6 +520,28 @@ struct ProtobufForm {
     rpc_response_schema: String,
     json_compatibility: bool,
     json_for_default_downlinks: bool,
+    #[serde(default, skip_serializing_if = "RootsForm::is_empty")]
+    roots: RootsForm,
+}
+
+/// The root messages that were named.
+#[derive(Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RootsForm {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    telemetry: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attributes: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rpc_request: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rpc_response: Option<String>,
+}
+
+impl RootsForm {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A form of bodies that has no settings.
@@ -531,7 +565,7 @@ impl MqttForm {
                 PayloadType::MessagePack => Some(BodyForm::MessagePack),
             },
             protobuf: match model.payload {
-                PayloadType::Protobuf(payload) => Some(ProtobufForm::of(payload)),
+                PayloadType::Protobuf(payload) => Some(ProtobufForm::of(*payload)),
                 PayloadType::Json | PayloadType::Cbor | PayloadType::MessagePack => None,
             },
             sparkplug: model.sparkplug,
@@ -542,7 +576,7 @@ impl MqttForm {
 
     fn into_model(self) -> MqttTransport {
         let payload = match (self.protobuf, self.form) {
-            (Some(protobuf), _) => PayloadType::Protobuf(protobuf.into_model()),
+            (Some(protobuf), _) => PayloadType::Protobuf(Box::new(protobuf.into_model())),
             (None, Some(BodyForm::Cbor)) => PayloadType::Cbor,
             (None, Some(BodyForm::MessagePack)) => PayloadType::MessagePack,
             (None, None) => PayloadType::Json,
@@ -568,6 +602,12 @@ impl ProtobufForm {
             rpc_response_schema: model.rpc_response_schema,
             json_compatibility: model.json_compatibility,
             json_for_default_downlinks: model.json_for_default_downlinks,
+            roots: RootsForm {
+                telemetry: model.roots.telemetry,
+                attributes: model.roots.attributes,
+                rpc_request: model.roots.rpc_request,
+                rpc_response: model.roots.rpc_response,
+            },
         }
     }
 
@@ -579,6 +619,12 @@ impl ProtobufForm {
             rpc_response_schema: self.rpc_response_schema,
             json_compatibility: self.json_compatibility,
             json_for_default_downlinks: self.json_for_default_downlinks,
+            roots: ProtobufRoots {
+                telemetry: self.roots.telemetry,
+                attributes: self.roots.attributes,
+                rpc_request: self.roots.rpc_request,
+                rpc_response: self.roots.rpc_response,
+            },
         }
     }
 }

@@ -57,6 +57,7 @@ const fn status(reason: Reason) -> StatusCode {
         Reason::PackageNotFound => StatusCode::NOT_FOUND,
         Reason::MessageTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Reason::RateLimited
+        | Reason::QuotaReached
         | Reason::TooManyPolls
         | Reason::AddressBlocked
         | Reason::TooManyFromAddress
@@ -90,6 +91,7 @@ mod tests {
             (Reason::PackageNotFound, 404),
             (Reason::MessageTooLarge, 413),
             (Reason::RateLimited, 429),
+            (Reason::QuotaReached, 429),
             (Reason::StorageBusy, 503),
             (Reason::ProvisionMalformed, 400),
             (Reason::PacketTimeout, 408),

@@ -53,7 +53,7 @@ async fn package(
     let (size, chunk) = numbers.map_err(|reject| visit.reject(&reject))?;
     // Only the first request of a download counts, as over MQTT (OT-020).
     if chunk == 0 {
-        visit.charge(0).await?;
+        visit.charge_uncounted().await?;
     }
     http.node.metrics.questions.add(1);
     let named = |name| member(query, name).unwrap_or_default();

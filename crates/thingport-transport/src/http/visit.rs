@@ -8,6 +8,7 @@ use axum::extract::Request;
 use axum::http::header::CONTENT_LENGTH;
 use futures_util::StreamExt as _;
 use thingport_core::journal::{Report, Subject};
+use thingport_core::limits::Bite;
 use thingport_core::metrics::Bound;
 use thingport_core::presence::{Ear, Wants};
 use thingport_core::registry::DeviceLogin;
@@ -114,14 +115,26 @@ impl<'a> Visit<'a> {
         let node = &self.http.node;
         let now_ms = node.clock.monotonic_ms();
         let Some(quota) = node.limits.of_device(&self.login, now_ms) else { return Ok(()) };
-        match quota.charge(points, now_ms) {
+        self.wait_or_refuse(quota.charge(points, now_ms)).await
+    }
+
+    /// As [`Self::charge`], for what counts for no month.
+    pub(super) async fn charge_uncounted(&self) -> Result<(), Failed> {
+        let node = &self.http.node;
+        let now_ms = node.clock.monotonic_ms();
+        let Some(quota) = node.limits.of_device(&self.login, now_ms) else { return Ok(()) };
+        self.wait_or_refuse(quota.charge_uncounted(now_ms)).await
+    }
+
+    async fn wait_or_refuse(&self, charged: Result<Option<Bite>, Bite>) -> Result<(), Failed> {
+        match charged {
             Ok(None) => {}
             Ok(Some(bite)) => {
                 self.record(Reason::RateSlowed, &bite.to_string());
                 let wait_ms = bite.wait_ms.unwrap_or(0);
                 tokio::time::sleep(Duration::from_millis(wait_ms)).await;
             }
-            Err(bite) => return Err(self.refuse(Reason::RateLimited, &bite.to_string())),
+            Err(bite) => return Err(self.refuse(bite.reason(), &bite.to_string())),
         }
         Ok(())
     }

@@ -116,7 +116,7 @@ pub const fn connack(reason: Reason) -> (ReasonCode, Option<ReturnCode>) {
         Reason::TooManyConnections | Reason::ProvisioningUnavailable => {
             (ReasonCode::ServerBusy, None)
         }
-        Reason::RateLimited => (ReasonCode::ConnectionRateExceeded, None),
+        Reason::RateLimited | Reason::QuotaReached => (ReasonCode::ConnectionRateExceeded, None),
         Reason::Internal => (ReasonCode::UnspecifiedError, None),
         _ => (ReasonCode::ServerUnavailable, None),
     }
@@ -151,7 +151,9 @@ pub const fn disconnect(reason: Reason) -> ReasonCode {
 pub const fn suback(reason: Reason) -> ReasonCode {
     match reason {
         Reason::FilterShared => ReasonCode::SharedSubscriptionsNotSupported,
-        Reason::TooManyFilters | Reason::RateLimited => ReasonCode::QuotaExceeded,
+        Reason::TooManyFilters | Reason::RateLimited | Reason::QuotaReached => {
+            ReasonCode::QuotaExceeded
+        }
         Reason::FilterUnknown
         | Reason::FilterInvalid
         | Reason::ProvisionFilter
@@ -261,7 +263,7 @@ const fn class(reason: Reason) -> Class {
         | Reason::StorageBusy
         | Reason::Internal
         | Reason::AnswerFailed => Class::Backend,
-        Reason::RateLimited | Reason::RateSlowed => Class::Limit,
+        Reason::RateLimited | Reason::RateSlowed | Reason::QuotaReached => Class::Limit,
         _ => Class::Format,
     }
 }
@@ -270,7 +272,9 @@ const fn publish_code(reason: Reason) -> ReasonCode {
     match reason {
         Reason::TopicUnknown | Reason::TopicNotServed => ReasonCode::TopicNameInvalid,
         Reason::NotAGateway => ReasonCode::NotAuthorized,
-        Reason::StorageFull | Reason::RateLimited => ReasonCode::QuotaExceeded,
+        Reason::StorageFull | Reason::RateLimited | Reason::QuotaReached => {
+            ReasonCode::QuotaExceeded
+        }
         Reason::StorageFailed | Reason::StorageBusy | Reason::AnswerFailed => {
             ReasonCode::ImplementationSpecificError
         }
@@ -305,6 +309,7 @@ mod tests {
             (Reason::StorageFull, V5, Q1, true, Acknowledge(C::QuotaExceeded)),
             (Reason::StorageFailed, V5, Q0, true, Close(C::ImplementationSpecificError)),
             (Reason::RateLimited, V311, Q1, true, Close(C::MessageRateTooHigh)),
+            (Reason::QuotaReached, V311, Q1, true, Close(C::MessageRateTooHigh)),
             (Reason::RateLimited, V5, Q0, true, Close(C::MessageRateTooHigh)),
             (
                 Reason::RateLimited,

@@ -10,7 +10,9 @@ use serde_json::{Map, Value};
 use thingport_core::registry::accounts::TenantProfileDraft;
 use thingport_core::registry::first_run::DEFAULT_PROFILE_DATA;
 use thingport_model::id::{EntityKind, TenantProfileId};
-use thingport_model::limit::{LimitKind, LimitScope, RateLimit, RateLimits, limit_member};
+use thingport_model::limit::{
+    LimitKind, LimitScope, MonthlyQuota, RateLimit, RateLimits, limit_member,
+};
 use thingport_model::tenant::TenantProfile;
 use uuid::Uuid;
 
@@ -220,6 +222,10 @@ fn limits(data: &str) -> Result<Map<String, Value>, Refusal> {
 /// The limits that devices are held to; an absent or null one is unlimited.
 fn rate_limits(limits: &Map<String, Value>) -> Result<RateLimits, Refusal> {
     let mut found = RateLimits::default();
+    found.monthly = MonthlyQuota {
+        messages: whole(limits, MonthlyQuota::MESSAGES)?,
+        points: whole(limits, MonthlyQuota::POINTS)?,
+    };
     for (scope, kind) in LimitScope::ALL
         .iter()
         .flat_map(|scope| LimitKind::ALL.iter().map(move |kind| (scope, kind)))
@@ -282,6 +288,7 @@ mod tests {
         for wrong in [
             r#"{"profileData":{}}"#,
             r#"{"profileData":{"configuration":{"maxDevices":"many"}}}"#,
+            r#"{"profileData":{"configuration":{"maxTransportMessages":"many"}}}"#,
             r#"{"profileData":{"configuration":{"transportTenantMsgRateLimit":"20"}}}"#,
             r#"{"profileData":{"configuration":{"tenantServerRestLimitsConfiguration":"1:x"}}}"#,
             r#"{"profileData":{"configuration":{"customerServerRestLimitsConfiguration":5}}}"#,

@@ -145,8 +145,8 @@ impl Connection {
             Some(Then::Answer { .. }) => self.poll_kept(cx, desk),
             Some(Then::Reject { .. }) if self.pending.is_empty() => {
                 let stalled = self.stalled.take().map(|stalled| stalled.then);
-                if let Some(Then::Reject { delivery, detail }) = stalled {
-                    self.reject(Reason::RateLimited, &detail, delivery, desk);
+                if let Some(Then::Reject { delivery, reason, detail }) = stalled {
+                    self.reject(reason, &detail, delivery, desk);
                 }
             }
             Some(Then::Read) => self.stalled = None,
@@ -254,8 +254,8 @@ impl Connection {
         let (is_kept, mut held) = (open.keeping.is_some(), Vec::new());
         let out = if is_kept { &mut held } else { &mut desk.out };
         let answered = self.session.answer_subscribe(packet, out, |request| {
-            if charged.is_err() {
-                return Err(answer::suback(Reason::RateLimited));
+            if let Err(bite) = charged {
+                return Err(answer::suback(bite.reason()));
             }
             let granted = link.subscribe(request.filter).map_err(|reject| {
                 let code = answer::suback(reject.reason);
@@ -283,7 +283,7 @@ impl Connection {
         match charged {
             Ok(None) => {}
             Ok(Some(bite)) => self.slow(bite),
-            Err(bite) => self.record(Reason::RateLimited, &bite.to_string()),
+            Err(bite) => self.record(bite.reason(), &bite.to_string()),
         }
         self.finish_answer((answered, is_kept), held, now_ms, desk);
     }

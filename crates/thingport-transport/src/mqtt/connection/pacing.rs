@@ -25,6 +25,17 @@ impl Connection {
         }
     }
 
+    /// As [`Self::charge`], for what counts for no month.
+    pub(super) fn charge_uncounted(&self) -> Result<Option<Bite>, Bite> {
+        match &self.stage {
+            Stage::Open(open) => match &open.quota {
+                Some(quota) => quota.charge_uncounted(self.shared.node.clock.monotonic_ms()),
+                None => Ok(None),
+            },
+            _ => Ok(None),
+        }
+    }
+
     /// Keeps an uplink until the tokens it was promised are there. Nothing is read meanwhile.
     pub(super) fn slow_uplink(
         &mut self,
@@ -47,11 +58,11 @@ impl Connection {
     /// Refuses a publication once all that came before it are answered: a client that pipelines would
     /// otherwise send those again and again, and never get further.
     pub(super) fn reject_in_turn(&mut self, delivery: Delivery, bite: Bite, desk: &mut Desk) {
-        let detail = bite.to_string();
+        let (reason, detail) = (bite.reason(), bite.to_string());
         if self.pending.is_empty() {
-            self.reject(Reason::RateLimited, &detail, delivery, desk);
+            self.reject(reason, &detail, delivery, desk);
         } else {
-            let then = Then::Reject { delivery, detail };
+            let then = Then::Reject { delivery, reason, detail };
             self.stalled = Some(Box::new(Stalled { turn: None, then }));
         }
     }
