@@ -280,7 +280,11 @@ ROWS = [
     get("/api/thingport/client-rpc", "", ok=(400,)),  # a WebSocket, whose credential comes later
     post("/api/thingport/client-rpc/take", "T", body={"timeoutMs": 0}),
     post("/api/thingport/client-rpc/{requestId}", "T", body={"answer": 1}, ok=(404,)),
+    get("/api/thingport/forwarding", "T"),
     get("/api/thingport/certificates", "STC", query=PAGE),
+    post("/api/thingport/schema/check", "T", body={"kind": "TELEMETRY", "schema": ""}),
+    post("/api/thingport/schema/try", "T", body={"kind": "TELEMETRY", "schema": "", "payload": ""}),
+    post("/api/thingport/topics/try", "T", body={"topic": "v2/t"}),
     post("/api/thingport/certificates/inspect", "ST", body={"certificate": "none"}, ok=(400,), writes=False),
     get("/api/ws", "", ok=(400,)),  # without the handshake
     get("/api/ws/plugins/telemetry", "", ok=(400,)),

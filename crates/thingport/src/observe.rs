@@ -227,7 +227,9 @@ impl Page {
         let it = &self.0.metrics;
         let reasons = it.reasons().map(|(reason, n)| (reason.id(), n));
         sheet.counters("incidents", "Refusals, rejections and disconnects.", "reason", reasons)?;
-        let bounds = it.bounds().map(|(bound, n)| (bound.id(), n));
+        let files = self.0.packages.bites();
+        let files = [("packages_open_max", files.open), ("package_jobs_waiting_max", files.jobs)];
+        let bounds = it.bounds().map(|(bound, n)| (bound.id(), n)).chain(files);
         sheet.counters("bound_hits", "How often each bound bit.", "bound", bounds)
     }
 }
@@ -260,7 +262,9 @@ fn forwarding(sheet: &mut Sheet<'_>, node: &Node) -> fmt::Result {
         let ms = it.lag.since.map_or(0, |since| now.saturating_sub(since.ms()));
         u64::try_from(ms / 1000).unwrap_or(0)
     };
-    sheet.targets("forward_lag_commits", "Commits not passed.", &states, true, |it| it.lag.commits)?;
+    sheet.targets("forward_lag_commits", "Commits not passed.", &states, true, |it| {
+        it.lag.commits
+    })?;
     sheet.targets("forward_lag_bytes", "Bytes of log not passed.", &states, true, |it| {
         it.lag.bytes
     })?;
