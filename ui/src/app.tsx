@@ -21,13 +21,13 @@ const SYSTEM: Authority[] = ["SYS_ADMIN"];
 
 const PLACES: Place[] = [
   { path: "/devices", name: "Devices", icon: "devices", who: ["TENANT_ADMIN", "CUSTOMER_USER"] },
+  { path: "/tenants", name: "Tenants", icon: "customer", who: SYSTEM },
   { path: "/profiles", name: "Profiles", icon: "profile", who: TENANT },
-  { path: "/refusals", name: "Refusals", icon: "refused", who: TENANT },
+  { path: "/refusals", name: "Refusals", icon: "refused", who: ["SYS_ADMIN", "TENANT_ADMIN"] },
   { path: "/certificates", name: "Certificates", icon: "certificate", who: TENANT },
   { path: "/firmware", name: "Firmware", icon: "firmware", who: TENANT },
   { path: "/claim", name: "Claim a device", icon: "claim", who: ["CUSTOMER_USER"] },
   { path: "/customers", name: "Customers", icon: "customer", who: TENANT },
-  { path: "/tenants", name: "Tenants", icon: "customer", who: SYSTEM },
   { path: "/node", name: "Node", icon: "node", who: ["SYS_ADMIN", "TENANT_ADMIN"] },
   { path: "/account", name: "Account", icon: "people", who: ["SYS_ADMIN", "TENANT_ADMIN", "CUSTOMER_USER"] },
 ];

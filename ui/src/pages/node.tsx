@@ -54,7 +54,7 @@ export function Node() {
           <Rows rows={storage(now.values)} />
         </Panel>
         <Panel title="Everything that is measured" actions={<a href="/metrics">For Prometheus</a>} flush>
-          <div class="scroll tall">
+          <div class="scroll tall" tabIndex={0} role="region" aria-label="Metrics">
             <Rows rows={[...now.values].filter(([name, value]) => value !== 0 && !name.includes("_bucket{")).map(([name, value]) => [name.replace("thingport_", ""), count(value)])} />
           </div>
         </Panel>

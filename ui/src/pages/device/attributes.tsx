@@ -135,7 +135,7 @@ function Edit({ deviceId, scope, start, onClose }: { deviceId: string; scope: Sc
   return (
     <Dialog title={start.key ? `Change ${start.key}` : "New attribute"} onClose={onClose} onSubmit={() => void save()}>
       {!start.key && <TextField label="Key" required autofocus mono value={key} onText={setKey} />}
-      <Field label="Value" hint={`Kept as ${kindOf(valueOf(text))}. Put quotes around a number to keep it as a text.`}>
+      <Field label="Value" hint={`Kept as ${kindOf(valueOf(text))}.`}>
         {(field) => <textarea class="input" rows={3} {...field} value={text} onInput={(event) => setText(event.currentTarget.value)} />}
       </Field>
       {error && <Notice tone="bad">{error}</Notice>}

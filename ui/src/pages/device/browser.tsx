@@ -53,7 +53,7 @@ export function Browser({ device }: TabProps) {
     setLine("connecting");
     const { default: mqtt } = await import("mqtt");
     const scheme = location.protocol === "https:" ? "wss" : "ws";
-    const made = mqtt.connect(`${scheme}://${location.host}/mqtt`, { protocolVersion: version === "5" ? 5 : 4, reconnectPeriod: 0, connectTimeout: 10_000, ...loginOf(credentials) });
+    const made = mqtt.connect(`${scheme}://${location.host}/mqtt`, { protocolVersion: version === "5" ? 5 : 4, reconnectPeriod: 0, connectTimeout: 10_000, timerVariant: "native", ...loginOf(credentials) });
     client.current = made;
     made.on("connect", () => {
       setLine("on");

@@ -119,7 +119,7 @@ function Table({ values, keys }: { values: Values; keys: string[] }) {
   const shown = rows.slice(0, 200);
   return (
     <Panel title="As a table" actions={<span class="faint">{plural(rows.length, "reading")}</span>} flush>
-      <div class="scroll tall">
+      <div class="scroll tall" tabIndex={0} role="region" aria-label="Readings">
         <table class="table">
           <thead>
             <tr>
