@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import threading
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -516,3 +517,28 @@ def test_terms_that_cannot_be_are_refused(house, tenancy, query):
         "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
         "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="})
     assert answer.status_code == 400, answer.text
+
+
+@pytest.mark.process
+def test_a_server_that_stops_tells_its_applications(own, pool):
+    """Nobody waits for a server that is gone, and the stop waits for nobody."""
+    server = own().start()
+    person = Person.login(server.url, "tenant@thingsboard.org", "tenant")
+    device = app_device(person)
+    app = Feed(server.url, f"/api/thingport/client-rpc?token={person.token}")
+    assert "not understood" in app.ask("hello?")["refused"]["message"]
+    taking = pool.submit(Person(server.url, person.token).post, "/api/thingport/client-rpc/take",
+                         {"timeoutMs": 60_000, "deviceProfileId": fresh_id()})
+    asking = pool.submit(by_http, server, device, "m")
+    assert app.next()["request"]["method"] == "m"
+    until("it waits", lambda: not taking.done())
+    status, seconds = server.terminate()
+    assert status == 0 and seconds < 8
+    assert app.next() == ("close", 1012)
+    assert taking.result().status_code == 503
+    assert asking.result().status_code == 503
+    app.close()
+
+
+def fresh_id():
+    return str(uuid.uuid4())
