@@ -14,7 +14,7 @@ use thingport_model::time::Timestamp;
 
 use crate::book::Book;
 use crate::chunk;
-use crate::head::{Layer, Series, series_id};
+use crate::head::{Attribute, Layer, Series, series_id};
 use crate::layout::{self, Row};
 use crate::names::NameCount;
 use crate::points::Points;
@@ -102,7 +102,7 @@ fn attributes(shelf: &dyn Shelf, entities: &[(u32, &Layer)]) -> Result<Run, Shel
                 .iter()
                 .for_each(|key| run.push(key, None));
         }
-        for ((scope, key), sample) in &own.attributes {
+        for Attribute { scope, key, sample } in own.attributes.iter() {
             value.clear();
             sample.iter().for_each(|sample| layout::write_sample(&mut value, sample));
             let kept = sample.is_some().then_some(&value[..]);
@@ -118,7 +118,7 @@ fn incidents(book: &Book, entities: &[(u32, &Layer)]) -> Result<Run, ShelfError>
     for (entity, layer) in entities {
         let Some(own) = layer.entities.get(entity) else { continue };
         let key = entity.to_be_bytes();
-        if own.incidents.is_empty() {
+        if own.incidents().next().is_none() {
             if own.purged {
                 run.push(&key, None);
             }
@@ -126,7 +126,7 @@ fn incidents(book: &Book, entities: &[(u32, &Layer)]) -> Result<Run, ShelfError>
         }
         let stored = shelf.get(Space::Incidents, &key)?.filter(|_| !own.purged).unwrap_or_default();
         let mut ring: Ring = layout::read_incidents(&stored).collect();
-        ring.extend(own.incidents.iter().map(|(at, body)| (*at, body.clone())));
+        ring.extend(own.incidents().map(|(at, body)| (at, body.clone())));
         ring::trim(&mut ring, book.incidents_max(*entity));
         run.push(&key, Some(&layout::write_incidents(ring.iter())));
     }
@@ -155,8 +155,8 @@ impl Output {
             let gone = stored_keys(shelf, Space::Chunks, entity)?;
             chunks.extend(gone.into_iter().map(|key| (key, None)));
         }
-        for (key, series) in own.series.iter() {
-            let id = series_id(entity, key);
+        for series in own.series.iter() {
+            let id = series_id(entity, series.key);
             let stored = shelf.get(Space::Rows, &layout::row_key(id))?.filter(|_| !own.purged);
             let row =
                 stored.map_or_else(|| Ok(Row::default()), |bytes| readable(Row::read(&bytes)))?;

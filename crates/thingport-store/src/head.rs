@@ -15,6 +15,7 @@ use thingport_model::attribute::Scope;
 use thingport_model::time::{TimeRange, Timestamp};
 use thingport_model::value::{Value, ValueRef};
 
+use crate::few::{Few, Keyed};
 use crate::points::{Point, Points};
 use crate::record::{Items, KeyList};
 use crate::ring::{self, Ring};
@@ -42,7 +43,7 @@ pub(crate) struct Layer {
 
 /// Changes of one key of one entity. Every device has some of them, so they are kept small.
 pub(crate) struct Series {
-    key: u32,
+    pub(crate) key: u32,
     /// One more than the place of the newest point since the last deletion.
     newest: Option<NonZeroU32>,
     /// In order of arrival.
@@ -60,16 +61,24 @@ struct Deletions {
     latest: Option<Option<Sample>>,
 }
 
+/// An attribute as it was left.
+pub(crate) struct Attribute {
+    pub(crate) key: u32,
+    /// Number of its scope.
+    pub(crate) scope: u8,
+    /// None for a removed one.
+    pub(crate) sample: Option<Sample>,
+}
+
 /// Changes of one entity.
 #[derive(Default)]
 pub(crate) struct EntityLayer {
-    pub(crate) series: SeriesSet,
+    pub(crate) series: Few<Series>,
+    pub(crate) attributes: Few<Attribute>,
+    /// Few entities have any.
+    incidents: Option<Box<Ring>>,
     /// Everything below this layer is gone.
     pub(crate) purged: bool,
-    /// By scope and key; None for a removed one.
-    pub(crate) attributes: HashMap<(u8, u32), Option<Sample>, RandomState>,
-    /// By position in the log.
-    pub(crate) incidents: Ring,
 }
 
 /// One value with its time, on its own.
@@ -135,9 +144,9 @@ impl Head {
             shard.active.entities.get(entity)
         });
         let own: Vec<&EntityLayer> = own.collect();
-        let keys = own.iter().map(|own| own.series.first_keys());
+        let keys = own.iter().map(|own| own.first_keys());
         core::hint::black_box(keys.fold(0, u32::wrapping_add));
-        let times = own.iter().map(|own| own.series.newest_times());
+        let times = own.iter().map(|own| own.newest_times());
         core::hint::black_box(times.fold(0, i64::wrapping_add));
     }
 
@@ -190,7 +199,7 @@ impl Layer {
         let own = self.entities.entry(entity).or_default();
         let (mut count, before) = (0, own.series.len());
         for (key, at, value) in items {
-            own.series.of(key).put(at, ttl_s, value);
+            own.series_of(key).put(at, ttl_s, value);
             self.bytes += size_of::<Point>() + text_len(value);
             count += 1;
         }
@@ -202,20 +211,20 @@ impl Layer {
         for (key, at, value) in items {
             self.bytes += ENTRY_BYTES + text_len(value);
             let sample = Sample { at: Timestamp(at), value: value.to_owned() };
-            self.entity(entity).attributes.insert((scope as u8, key), Some(sample));
+            self.entity(entity).set(scope, key, Some(sample));
         }
     }
 
     pub(crate) fn delete_attributes(&mut self, entity: u32, scope: Scope, keys: KeyList<'_>) {
         for key in keys {
             self.bytes += ENTRY_BYTES;
-            self.entity(entity).attributes.insert((scope as u8, key), None);
+            self.entity(entity).set(scope, key, None);
         }
     }
 
     pub(crate) fn add_incident(&mut self, entity: u32, position: u64, body: &[u8], max: usize) {
         self.bytes += ENTRY_BYTES + body.len();
-        let incidents = &mut self.entity(entity).incidents;
+        let incidents = self.entity(entity).incidents.get_or_insert_default();
         incidents.insert(position, body.to_vec());
         if incidents.len() > 2 * max {
             ring::trim(incidents, max);
@@ -263,68 +272,51 @@ impl Layer {
 
     fn series(&mut self, entity: u32, key: u32) -> &mut Series {
         self.bytes += size_of::<Series>();
-        self.entity(entity).series.of(key)
+        self.entity(entity).series_of(key)
     }
 }
 
-/// The series of one entity, side by side: a message touches several of them, and most entities have
-/// few. Many are found by an index.
-#[derive(Default)]
-pub(crate) struct SeriesSet {
-    all: Vec<Series>,
-    // Boxed, because most entities have none and a pointer is all it may cost them.
-    #[allow(clippy::box_collection)]
-    index: Option<Box<HashMap<u32, u32, RandomState>>>,
-}
-
-impl SeriesSet {
-    pub(crate) fn len(&self) -> usize {
-        self.all.len()
-    }
-
-    /// The series with their keys.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Series)> {
-        self.all.iter().map(|series| (series.key, series))
-    }
-
+impl EntityLayer {
     /// A number in which each of the first series takes part.
     fn first_keys(&self) -> u32 {
-        self.all.iter().take(TOUCHED).fold(0, |sum, it| sum.wrapping_add(it.key))
+        self.series.iter().take(TOUCHED).fold(0, |sum, it| sum.wrapping_add(it.key))
     }
 
     /// A number in which the newest point of each of the first series takes part.
     fn newest_times(&self) -> i64 {
-        let newest = self.all.iter().take(TOUCHED).filter_map(|it| it.points.items.last());
+        let newest = self.series.iter().take(TOUCHED).filter_map(|it| it.points.items.last());
         newest.fold(0, |sum, point| sum.wrapping_add(point.at))
     }
 
-    fn get(&self, key: u32) -> Option<&Series> {
-        self.all.get(self.find(key)?)
+    /// Incidents by position in the log.
+    pub(crate) fn incidents(&self) -> impl Iterator<Item = (u64, &Vec<u8>)> {
+        self.incidents.iter().flat_map(|ring| ring.iter()).map(|(position, body)| (*position, body))
     }
 
     /// The series of a key, made if needed.
-    fn of(&mut self, key: u32) -> &mut Series {
-        let place = self.find(key).unwrap_or_else(|| self.add(key));
-        &mut self.all[place]
+    fn series_of(&mut self, key: u32) -> &mut Series {
+        self.series.of(key, || Series::new(key))
     }
 
-    fn find(&self, key: u32) -> Option<usize> {
-        match &self.index {
-            Some(index) => index.get(&key).map(|place| *place as usize),
-            None => self.all.iter().position(|known| known.key == key),
-        }
+    fn set(&mut self, scope: Scope, key: u32, sample: Option<Sample>) {
+        let scope = scope as u8;
+        self.attributes.of((scope, key), || Attribute { key, scope, sample: None }).sample = sample;
     }
+}
 
-    fn add(&mut self, key: u32) -> usize {
-        let place = self.all.len();
-        self.all.push(Series::new(key));
-        if place == FEW {
-            let places = self.all.iter().zip(0..).map(|(series, place)| (series.key, place));
-            self.index = Some(Box::new(places.collect()));
-        } else if let Some(index) = &mut self.index {
-            index.insert(key, place as u32);
-        }
-        place
+impl Keyed for Series {
+    type Key = u32;
+
+    fn key(&self) -> u32 {
+        self.key
+    }
+}
+
+impl Keyed for Attribute {
+    type Key = (u8, u32);
+
+    fn key(&self) -> (u8, u32) {
+        (self.scope, self.key)
     }
 }
 
@@ -394,13 +386,14 @@ fn text_len(value: ValueRef<'_>) -> usize {
     }
 }
 
-/// What each device has several of must not grow without anybody's noticing.
-const _: () = assert!(size_of::<Series>() == 48 && size_of::<Point>() == 24);
+/// What every device has must not grow without anybody's noticing.
+const _: () = {
+    assert!(size_of::<EntityLayer>() == 80 && size_of::<Attribute>() == 48);
+    assert!(size_of::<Series>() == 48 && size_of::<Point>() == 24);
+};
 
 const SHARDS: usize = 16;
 /// Series of one entity that are looked at ahead.
 const TOUCHED: usize = 8;
-/// Series of one entity that are looked through one by one.
-const FEW: usize = 16;
 /// What an entry of a map or list costs beside its content, roughly.
 const ENTRY_BYTES: usize = 64;

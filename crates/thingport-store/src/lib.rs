@@ -15,6 +15,7 @@ pub mod packages;
 mod book;
 mod chunk;
 mod codec;
+mod few;
 mod flush;
 mod head;
 mod jobs;

@@ -293,8 +293,8 @@ impl Book {
                     found.clear();
                     hidden = true;
                 }
-                let own = own.attributes.iter().filter(|((its, _), _)| *its == scope as u8);
-                found.extend(own.map(|((_, key), sample)| (*key, sample.clone())));
+                let own = own.attributes.iter().filter(|it| it.scope == scope as u8);
+                found.extend(own.map(|it| (it.key, it.sample.clone())));
             }
         });
         if !hidden {
@@ -328,7 +328,7 @@ impl Book {
                     found.clear();
                     hidden = true;
                 }
-                found.extend(own.incidents.iter().map(|(at, body)| (*at, body.clone())));
+                found.extend(own.incidents().map(|(at, body)| (at, body.clone())));
             }
         });
         if !hidden {
@@ -360,7 +360,7 @@ impl Book {
     fn keys_above(&self, entity: u32) -> Vec<u32> {
         self.head.view(entity, |shard| {
             let own = shard.layers().filter_map(|layer| layer.entities.get(&entity));
-            own.flat_map(|own| own.series.iter().map(|(key, _)| key)).collect()
+            own.flat_map(|own| own.series.iter().map(|series| series.key)).collect()
         })
     }
 

@@ -449,7 +449,7 @@ fn the_observer_hears_of_committed_changes_in_order() {
         fn wants(&self, entity: EntityRef) -> bool {
             entity == device(1)
         }
-        fn committed(&self, _: EntityRef, change: &thingport_model::port::ledger::Committed) {
+        fn committed(&self, _: EntityRef, change: &Committed) {
             self.0.lock().push(format!("{change:?}"));
         }
     }
