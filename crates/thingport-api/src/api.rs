@@ -23,6 +23,7 @@ use crate::config::ApiConfig;
 use crate::error::Refusal;
 use crate::limits::{RuleBook, refusal};
 use crate::room::Rooms;
+use crate::workbench::Workbench;
 
 /// The server's own certificates, for the certificate board. Asked at each request, since they may
 /// change while the server runs.
@@ -73,6 +74,7 @@ pub struct Api {
     strangers: AtomicUsize,
     draining: watch::Sender<bool>,
     server_certificates: ServerCertificates,
+    workbench: Option<Arc<dyn Workbench>>,
     /// How the OpenAPI document is made; known when the router is.
     describe: OnceLock<Describe>,
     /// The OpenAPI document, once somebody asked for it.
@@ -97,6 +99,7 @@ impl Api {
             strangers: AtomicUsize::new(0),
             draining: watch::Sender::new(false),
             server_certificates: Arc::new(Vec::new),
+            workbench: None,
             describe: OnceLock::new(),
             document: OnceCell::new(),
             node,
@@ -119,6 +122,22 @@ impl Api {
     pub fn with_server_certificates(mut self, server: ServerCertificates) -> Self {
         self.server_certificates = server;
         self
+    }
+
+    /// Lets people try schemas and topics on `workbench`; without it there is nothing to try them on.
+    #[must_use]
+    pub fn with_workbench(mut self, workbench: Arc<dyn Workbench>) -> Self {
+        self.workbench = Some(workbench);
+        self
+    }
+
+    /// Where schemas and topics are tried.
+    ///
+    /// # Errors
+    /// There is no workbench.
+    pub(crate) fn workbench(&self) -> Result<Arc<dyn Workbench>, Refusal> {
+        let workbench = self.workbench.clone();
+        workbench.ok_or_else(|| Refusal::not_found("this server has no schema workbench"))
     }
 
     /// The server's own certificates.

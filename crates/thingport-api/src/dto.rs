@@ -21,6 +21,7 @@ pub(crate) mod presence;
 pub(crate) mod profile;
 pub(crate) mod relation;
 pub(crate) mod rpc;
+pub(crate) mod schema;
 pub(crate) mod system;
 pub(crate) mod telemetry;
 pub(crate) mod tenant;

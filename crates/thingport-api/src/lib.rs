@@ -26,4 +26,5 @@ mod route;
 pub mod router;
 mod settings;
 mod ui;
+pub mod workbench;
 mod ws;

@@ -16,6 +16,7 @@ mod packages;
 mod profiles;
 mod relations;
 mod rpc;
+mod schemas;
 mod system;
 pub(crate) mod telemetry;
 mod tenants;
@@ -58,6 +59,7 @@ pub(crate) fn routes() -> Vec<Route> {
         events::routes(),
         certificates::routes(),
         forwarding::routes(),
+        schemas::routes(),
         system::routes(),
     ];
     parts.into_iter().flatten().collect()

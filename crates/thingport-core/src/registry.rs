@@ -26,7 +26,7 @@ pub use cache::{DeviceLogin, Generation};
 pub(crate) use text::page;
 pub use thingport_x509::fingerprint::{hash_one, hash_two};
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use thingport_model::id::{
     CustomerId, DeviceId, DeviceProfileId, EntityKind, EntityRef, TenantId, TenantProfileId,
@@ -43,6 +43,7 @@ use crate::error::Error;
 
 use accounts::KeyCache;
 use cache::LoginCache;
+use profiles::payload::PayloadCheck;
 
 /// Who wants to hear about changes: presence closes or updates sessions, the ledger is purged.
 ///
@@ -92,6 +93,7 @@ pub struct Registry {
     logins: LoginCache,
     keys: KeyCache,
     default_ttl_s: u32,
+    payload_check: OnceLock<Arc<dyn PayloadCheck>>,
 }
 
 impl Registry {
@@ -105,7 +107,8 @@ impl Registry {
     ) -> Self {
         let logins = LoginCache::new(REGISTRY_CACHE_MAX);
         let keys = KeyCache::new();
-        Self { entities, clock, entropy, events, logins, keys, default_ttl_s: 0 }
+        let payload_check = OnceLock::new();
+        Self { entities, clock, entropy, events, logins, keys, default_ttl_s: 0, payload_check }
     }
 
     /// The same registry remembering at most `entries` logins (`registry_cache_max`).

@@ -94,7 +94,9 @@ impl Dialect {
         self.attributes_subscribe.matches(filter)
     }
 
-    fn of(mqtt: &MqttTransport) -> Self {
+    /// The topics and forms of a profile of transport type MQTT.
+    #[must_use]
+    pub fn of(mqtt: &MqttTransport) -> Self {
         Self {
             telemetry: filter(&mqtt.telemetry_topic, TELEMETRY_TOPIC),
             attributes: filter(&mqtt.attributes_topic, ATTRIBUTES_TOPIC),
@@ -159,13 +161,14 @@ impl Protobuf {
 /// Compiles the schemas of a profile, in order of [`SchemaKind::ALL`].
 pub fn schemas(payload: &ProtobufPayload) -> [(SchemaKind, Result<Schema, Vec<Diagnostic>>); 4] {
     SchemaKind::ALL.map(|kind| {
-        let text = match kind {
-            SchemaKind::Telemetry => &payload.telemetry_schema,
-            SchemaKind::Attributes => &payload.attributes_schema,
-            SchemaKind::RpcRequest => &payload.rpc_request_schema,
-            SchemaKind::RpcResponse => &payload.rpc_response_schema,
+        let roots = &payload.roots;
+        let (text, root) = match kind {
+            SchemaKind::Telemetry => (&payload.telemetry_schema, &roots.telemetry),
+            SchemaKind::Attributes => (&payload.attributes_schema, &roots.attributes),
+            SchemaKind::RpcRequest => (&payload.rpc_request_schema, &roots.rpc_request),
+            SchemaKind::RpcResponse => (&payload.rpc_response_schema, &roots.rpc_response),
         };
-        (kind, Schema::compile(kind, text, None))
+        (kind, Schema::compile(kind, text, root.as_deref()))
     })
 }
 

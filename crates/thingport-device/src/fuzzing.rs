@@ -1,7 +1,9 @@
 //! Doors for the fuzzer: arbitrary bytes in, promises checked inside. A broken promise panics, which
 //! only the fuzzer and the replay of its corpus ever see.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+
+use serde_json::Value;
 
 use thingport_model::reading::Readings;
 use thingport_model::reason::Reason;
@@ -12,7 +14,10 @@ use thingport_model::value::ValueRef;
 use crate::dialect::Dialect;
 use crate::link::Link;
 use crate::payload::json::Decoder;
-use crate::payload::{LongFraction, Typing, write};
+use crate::payload::protobuf::dissect::dissect;
+use crate::payload::protobuf::schema::DIAGNOSTICS_MAX;
+use crate::payload::protobuf::{Diagnostic, Schema, SchemaKind, Walk};
+use crate::payload::{LongFraction, Typing, cbor, messagepack, write};
 use crate::provision::{self, ProvisionAnswer};
 use crate::reader::Reader;
 use crate::reject::{Class, Reject};
@@ -43,6 +48,82 @@ pub fn provision_request(payload: &[u8]) {
         check_detail(&reject);
         let answer = ProvisionAnswer::of(reject.reason);
         assert_eq!(answer, None, "what was not understood has no answer");
+    }
+}
+
+/// Reads `payload` as a message of a schema that has every kind of field, under every typing.
+pub fn protobuf_message(payload: &[u8]) {
+    static SCHEMA: LazyLock<Option<Schema>> =
+        LazyLock::new(|| Schema::compile(SchemaKind::Telemetry, EVERYTHING, None).ok());
+    let Some(schema) = &*SCHEMA else { return };
+    let mut walk = Walk::default();
+    for typing in typings() {
+        let mut out = Readings::default();
+        let decoded = walk.telemetry(schema, payload, NOW, &typing, &mut out);
+        check_decoded(decoded, &out, &typing);
+        let decoded = walk.attributes(schema, payload, NOW, &typing, &mut out);
+        check_decoded(decoded, &out, &typing);
+    }
+    match walk.text(schema, payload) {
+        Ok(text) => {
+            assert!(serde_json::from_str::<Value>(text).is_ok(), "a message becomes JSON");
+            assert!(text.len() <= 2 * (64 * 1024 + 16 * payload.len()), "the text is bounded");
+        }
+        Err(reject) => check_detail(&reject),
+    }
+    let end = dissect(schema, payload).iter().map(|it| it.offset + it.length).max();
+    assert!(end.unwrap_or(0) <= payload.len(), "fields lie in the payload");
+}
+
+/// Compiles `text` as a schema of every kind, and reads a few bytes with it.
+pub fn schema(text: &[u8]) {
+    let Ok(text) = str::from_utf8(text) else { return };
+    for kind in SchemaKind::ALL {
+        match Schema::compile(kind, text, None) {
+            Ok(schema) => {
+                let typing = Typing::default();
+                let mut out = Readings::default();
+                for payload in [&b""[..], b"\x08\x01", b"\x0a\x02\x08\x01", b"\x0a\x00\x0a\x00"] {
+                    let decoded =
+                        Walk::default().telemetry(&schema, payload, NOW, &typing, &mut out);
+                    if let Err(reject) = decoded {
+                        check_detail(&reject);
+                    }
+                }
+            }
+            Err(found) => {
+                assert!((1..=DIAGNOSTICS_MAX).contains(&found.len()), "something is said");
+                let lines = text.split('\n').count();
+                let is_placed = |it: &Diagnostic| (1..=lines).contains(&(it.line as usize));
+                assert!(found.iter().all(is_placed), "what is wrong is in the text: {found:?}");
+            }
+        }
+    }
+}
+
+/// Reads `payload` as CBOR and as MessagePack; what was read can be written and read again.
+pub fn compact(payload: &[u8]) {
+    type Form = (fn(&[u8], &mut String) -> Result<(), Reject>, fn(&Value, &mut Vec<u8>));
+    let forms: [Form; 2] =
+        [(cbor::to_json, cbor::from_json), (messagepack::to_json, messagepack::from_json)];
+    for (to_json, from_json) in forms {
+        let mut text = String::new();
+        if let Err(reject) = to_json(payload, &mut text) {
+            check_detail(&reject);
+            continue;
+        }
+        assert!(text.len() <= 8 * payload.len() + 64, "the text is bounded");
+        let value = serde_json::from_str::<Value>(&text);
+        assert!(value.is_ok(), "an item becomes JSON: {text}");
+        let value = value.unwrap_or_default();
+        let (mut bytes, mut again) = (Vec::new(), String::new());
+        from_json(&value, &mut bytes);
+        assert_eq!(to_json(&bytes, &mut again), Ok(()), "what was written can be read");
+        let mut settled = Vec::new();
+        if let Ok(value) = serde_json::from_str(&again) {
+            from_json(&value, &mut settled);
+        }
+        assert_eq!(settled, bytes, "and says the same");
     }
 }
 
@@ -151,6 +232,9 @@ fn check_detail(reject: &Reject) {
 fn typings() -> [Typing; 3] {
     [Typing::device(true, 0), Typing::device(false, 8), Typing::rest(true, 0)]
 }
+
+/// Every kind of field, messages in themselves, and a type with a form of its own.
+const EVERYTHING: &str = include_str!("../testdata/protobuf/everything.proto");
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 

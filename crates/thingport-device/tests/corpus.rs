@@ -33,6 +33,21 @@ fn the_corpus_of_provisioning_breaks_nothing() {
     assert!(replay("provision_request", fuzzing::provision_request) >= 8);
 }
 
+#[test]
+fn the_corpus_of_protobuf_messages_breaks_nothing() {
+    assert!(replay("protobuf_message", fuzzing::protobuf_message) >= 22);
+}
+
+#[test]
+fn the_corpus_of_schemas_breaks_nothing() {
+    assert!(replay("schema", fuzzing::schema) >= 18);
+}
+
+#[test]
+fn the_corpus_of_compact_forms_breaks_nothing() {
+    assert!(replay("compact", fuzzing::compact) >= 20);
+}
+
 /// Runs every file of a corpus, and gives their number.
 fn replay(target: &str, run: fn(&[u8])) -> usize {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);

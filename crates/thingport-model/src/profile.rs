@@ -78,7 +78,7 @@ pub enum PayloadType {
     /// Plain JSON.
     Json,
     /// Protocol Buffers with four schemas.
-    Protobuf(ProtobufPayload),
+    Protobuf(Box<ProtobufPayload>),
     /// CBOR that says what JSON would say.
     Cbor,
     /// MessagePack that says what JSON would say.
@@ -100,6 +100,21 @@ pub struct ProtobufPayload {
     pub json_compatibility: bool,
     /// Downlinks on the standard topics stay JSON.
     pub json_for_default_downlinks: bool,
+    /// Which messages are the roots.
+    pub roots: ProtobufRoots,
+}
+
+/// The root message of each schema; without a name it is the last at top level, as ThingsBoard has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProtobufRoots {
+    /// Of the telemetry schema.
+    pub telemetry: Option<String>,
+    /// Of the attributes schema.
+    pub attributes: Option<String>,
+    /// Of the schema of calls.
+    pub rpc_request: Option<String>,
+    /// Of the schema of answers to calls.
+    pub rpc_response: Option<String>,
 }
 
 impl Default for MqttTransport {

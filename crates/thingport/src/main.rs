@@ -12,6 +12,7 @@ mod outbound;
 mod serve;
 mod system;
 mod tls;
+mod workbench;
 
 use std::io::{self, Write};
 use std::path::PathBuf;

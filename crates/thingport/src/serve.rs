@@ -11,7 +11,7 @@ use rustix::fs::Mode;
 use rustls::ServerConfig;
 use thingport_api::api::{Api, BodyKind, CaPem, DecodeBody, ServerCertificates};
 use thingport_api::auth::load_or_create_keys;
-use thingport_api::config::{ApiConfig, Listeners};
+use thingport_api::config::{ApiConfig, Listeners, WsConfig};
 use thingport_core::activity::ActivityConfig;
 use thingport_core::calls::{CallRules, SubmitStrategy};
 use thingport_core::claims::ClaimRules;
@@ -19,6 +19,7 @@ use thingport_core::client_calls::SessionBounds;
 use thingport_core::guard::crowd::Crowd;
 use thingport_core::guard::{GuardConfig, Network};
 use thingport_core::node::{Node, NodeConfig};
+use thingport_core::presence::EarBounds;
 use thingport_core::registry::certificates::ServerCertificate;
 use thingport_core::sessions::SessionRules;
 use thingport_device::payload::Typing;
@@ -32,7 +33,7 @@ use thingport_store::ledger::{LogLedger, Progress};
 use thingport_store::packages::DirPackages;
 use thingport_transport::config::{ProxyConfig, TLS_HANDSHAKES_MAX, TlsConfig};
 use thingport_transport::drain::Drain;
-use thingport_transport::http::DeviceHttp;
+use thingport_transport::http::{DeviceHttp, DeviceHttpBounds};
 use thingport_transport::listen::{BindError, Listener};
 use thingport_x509::certificate::Certificate;
 use tokio::net::TcpListener;
@@ -122,6 +123,10 @@ fn build(config: &Config) -> Result<(Node, Arc<Webhooks>), Failure> {
             expiry_max_s: u32::try_from(config.mqtt.session_expiry_max.as_secs())
                 .unwrap_or(u32::MAX),
             kept_max: config.mqtt.sessions_kept_max as usize,
+        },
+        ears: EarBounds {
+            all: config.http.device_polls_max as usize,
+            per_device: config.http.device_polls_per_device_max as usize,
         },
     };
     let packages = DirPackages::open(dir).map_err(|error| {
@@ -328,8 +333,7 @@ fn secured(
 /// Places for connections of people. Devices use the same open files, so most are left to them.
 fn http_places(config: &Config) -> Arc<Crowd> {
     let http = &config.http;
-    let share = take_descriptors().map_or(u64::MAX, |all| (all / HTTP_SHARE).max(1));
-    let max = http.connections_max.min(u32::try_from(share).unwrap_or(u32::MAX));
+    let max = http.connections_max.min(u32::try_from(http_share()).unwrap_or(u32::MAX));
     if max < http.connections_max {
         tracing::warn!(
             "the limit of open files allows {max} HTTP connections, not {} as \
@@ -338,6 +342,11 @@ fn http_places(config: &Config) -> Arc<Crowd> {
         );
     }
     Crowd::new(max, http.connections_per_address_max, http.guard_exempt.0.clone())
+}
+
+/// Open files that HTTP may use; and once more as many its WebSockets, which are counted apart.
+fn http_share() -> u64 {
+    take_descriptors().map_or(u64::MAX, |all| (all / HTTP_SHARE).max(1))
 }
 
 /// Where the listener for devices finds how TLS is spoken, as soon as that is known.
@@ -390,7 +399,13 @@ fn device_http(config: &Config, node: &Arc<Node>, drain: &Arc<Drain>) -> DeviceH
         packet_size_max: u32::try_from(config.mqtt.packet_size_max.0).unwrap_or(u32::MAX),
         receive_maximum: config.mqtt.receive_maximum,
     };
-    DeviceHttp::new(Arc::clone(node), Arc::clone(drain), Typing::default(), granted)
+    let http = &config.http;
+    let bounds = DeviceHttpBounds {
+        body_max: usize::try_from(http.device_body_max.0).unwrap_or(usize::MAX),
+        poll_ms: ms(http.device_poll_timeout),
+        poll_max_ms: ms(http.device_poll_timeout_max),
+    };
+    DeviceHttp::new(Arc::clone(node), Arc::clone(drain), Typing::default(), granted, bounds)
 }
 
 fn ms(duration: Duration) -> u64 {
@@ -439,6 +454,7 @@ fn mqtt_tls(config: &Config, server: Secure) -> Result<Option<TlsConfig>, Failur
 
 fn api_config(config: &Config, listeners: Listeners) -> ApiConfig {
     let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
+    let websockets = usize::try_from(http_share()).unwrap_or(usize::MAX);
     ApiConfig {
         token_lifetime_s: seconds(config.auth.token_lifetime),
         refresh_lifetime_s: seconds(config.auth.refresh_lifetime),
@@ -448,6 +464,10 @@ fn api_config(config: &Config, listeners: Listeners) -> ApiConfig {
         body_max: config.http.body_max.as_usize(),
         upload_max: config.http.upload_max.0,
         listeners,
+        ws: WsConfig {
+            sessions_max: WsConfig::default().sessions_max.min(websockets),
+            ..WsConfig::default()
+        },
         ..ApiConfig::default()
     }
 }

@@ -3,6 +3,7 @@
 mod extension;
 mod forwarding;
 mod input;
+mod said;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -167,8 +168,9 @@ fn payload(it: &PayloadType) -> Value {
     }
 }
 
+/// The members that ThingsBoard does not have are there only when they say something (G-21).
 fn protobuf(it: &ProtobufPayload) -> Value {
-    json!({
+    let mut configuration = json!({
         "transportPayloadType": "PROTOBUF",
         "deviceTelemetryProtoSchema": it.telemetry_schema,
         "deviceAttributesProtoSchema": it.attributes_schema,
@@ -176,7 +178,19 @@ fn protobuf(it: &ProtobufPayload) -> Value {
         "deviceRpcResponseProtoSchema": it.rpc_response_schema,
         "enableCompatibilityWithJsonPayloadFormat": it.json_compatibility,
         "useJsonPayloadFormatForDefaultDownlinkTopics": it.json_for_default_downlinks,
-    })
+    });
+    let roots = [
+        ("deviceTelemetryProtoRoot", &it.roots.telemetry),
+        ("deviceAttributesProtoRoot", &it.roots.attributes),
+        ("deviceRpcRequestProtoRoot", &it.roots.rpc_request),
+        ("deviceRpcResponseProtoRoot", &it.roots.rpc_response),
+    ];
+    for (member, root) in roots {
+        if let Some(root) = root {
+            configuration[member] = root.as_str().into();
+        }
+    }
+    configuration
 }
 
 /// `provisionType`, `provisionDeviceKey` and `provisionConfiguration` (7.4).

@@ -138,7 +138,7 @@ struct TraceMeaningBody {
 /// A reading or an attribute.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = TraceReading)]
-struct TraceReadingBody {
+pub(super) struct TraceReadingBody {
     key: String,
     /// `BOOLEAN`, `LONG`, `DOUBLE`, `STRING` or `JSON`.
     #[serde(rename = "type")]
@@ -151,7 +151,7 @@ struct TraceReadingBody {
 /// A reason, and what exactly was wrong.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = TraceReason)]
-struct TraceReasonBody {
+pub(super) struct TraceReasonBody {
     number: u16,
     #[schema(value_type = String)]
     id: &'static str,

@@ -3,14 +3,14 @@
 mod chains;
 pub mod extension;
 pub mod forwarding;
+pub mod payload;
+pub mod said;
 
 use thingport_model::id::{DeviceProfileId, TenantId};
 use thingport_model::ota::AssignedPackages;
 use thingport_model::page::{Page, PageLink};
 use thingport_model::port::entities::Write;
-use thingport_model::profile::{
-    DeviceProfile, MqttTransport, PayloadType, Provisioning, TransportType,
-};
+use thingport_model::profile::{DeviceProfile, MqttTransport, Provisioning, TransportType};
 use thingport_model::tenant::OpaqueJson;
 
 use self::extension::ExtensionDraft;
@@ -304,6 +304,8 @@ impl Registry {
             }
         };
         let (transport, mqtt, opaque_transport) = split(draft.transport);
+        let stored_mqtt = stored.and_then(|old| old.mqtt.as_ref());
+        let mqtt = mqtt.map(|sent| payload::settled(sent, stored_mqtt));
         let kept = stored.map(|old| (&old.provisioning, draft.unsaid));
         Ok(DeviceProfile {
             id,
@@ -335,6 +337,7 @@ impl Registry {
             None => None,
         };
         let saved = self.profile_from(caller.tenant_id, stored.as_ref(), draft)?;
+        self.check_payload(&saved).await?;
         self.check_packages(&saved.packages, saved.id).await?;
         let mut writes = vec![Write::DeviceProfile(saved.clone())];
         if let Some(stored) = stored {
@@ -429,20 +432,17 @@ fn check_mqtt(mqtt: &MqttTransport) -> Result<(), Error> {
             "deviceTelemetryTopic and deviceAttributesTopic must differ".to_owned(),
         ));
     }
-    match &mqtt.payload {
-        PayloadType::Json | PayloadType::Cbor | PayloadType::MessagePack => Ok(()),
-        PayloadType::Protobuf(schemas) => {
-            check_schema("deviceTelemetryProtoSchema", &schemas.telemetry_schema)?;
-            check_schema("deviceAttributesProtoSchema", &schemas.attributes_schema)
-        }
-    }
+    payload::check(&mqtt.payload)
 }
 
-fn check_schema(field: &str, schema: &str) -> Result<(), Error> {
-    if schema.trim().is_empty() {
-        return Err(Error::Invalid(format!("{field} must not be empty")));
+/// What is wrong with a topic filter of a profile, in words; none when it may be saved. `member` names
+/// it.
+#[must_use]
+pub fn filter_problem(member: &str, filter: &str) -> Option<String> {
+    match check_filter(member, filter) {
+        Err(Error::Invalid(what)) => Some(what),
+        _ => None,
     }
-    text::opaque(field, Some(schema))
 }
 
 fn check_filter(field: &str, filter: &str) -> Result<(), Error> {

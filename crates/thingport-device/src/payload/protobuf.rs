@@ -4,6 +4,7 @@
 //! walked along tables ([`table`], [`walk`]) without building anything in between. Only types of
 //! `google.protobuf` that have a JSON form of their own take the slow way ([`well_known`]).
 
+pub mod dissect;
 pub(crate) mod fixed;
 mod json;
 pub(crate) mod rpc;

@@ -4,12 +4,13 @@ use serde::Deserialize;
 use thingport_core::registry::profiles::{ProfileDraft, ProfileTransport, Unsaid};
 use thingport_model::id::{DeviceProfileId, EntityKind};
 use thingport_model::profile::{
-    ChainStrictness, MqttTransport, PayloadType, ProtobufPayload, Provisioning, TransportType,
-    X509Chain,
+    ChainStrictness, MqttTransport, PayloadType, ProtobufPayload, ProtobufRoots, Provisioning,
+    TransportType, X509Chain,
 };
 use utoipa::ToSchema;
 
 use super::extension::{self, ExtensionInput};
+use super::said::said;
 use super::{ALLOW_CREATE, CHECK, DISABLED, KIND, X509};
 use crate::dto::id::{IdInput, must_be_absent, optional_id};
 use crate::dto::opaque::{self, Opaque};
@@ -89,15 +90,6 @@ struct ProvisionInput {
     certificate_revocation_list: Option<Option<String>>,
 }
 
-/// Tells a member that is null from one that is absent.
-pub(super) fn said<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    Option::deserialize(deserializer).map(Some)
-}
-
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Tagged {
@@ -127,6 +119,10 @@ struct PayloadInput {
     device_rpc_response_proto_schema: Option<String>,
     enable_compatibility_with_json_payload_format: Option<bool>,
     use_json_payload_format_for_default_downlink_topics: Option<bool>,
+    device_telemetry_proto_root: Option<String>,
+    device_attributes_proto_root: Option<String>,
+    device_rpc_request_proto_root: Option<String>,
+    device_rpc_response_proto_root: Option<String>,
 }
 
 impl DeviceProfileInput {
@@ -225,7 +221,7 @@ impl PayloadInput {
     fn into_payload(self) -> Result<PayloadType, Refusal> {
         match self.transport_payload_type.as_deref() {
             None | Some("JSON") => Ok(PayloadType::Json),
-            Some("PROTOBUF") => Ok(PayloadType::Protobuf(self.into_protobuf())),
+            Some("PROTOBUF") => Ok(PayloadType::Protobuf(Box::new(self.into_protobuf()))),
             Some("CBOR") => Ok(PayloadType::Cbor),
             Some("MSGPACK") => Ok(PayloadType::MessagePack),
             Some(other) => Err(Refusal::bad_request(format!(
@@ -248,6 +244,12 @@ impl PayloadInput {
             rpc_response_schema: or_built_in(self.device_rpc_response_proto_schema, RPC_RESPONSE),
             json_compatibility: json,
             json_for_default_downlinks: json && downlinks,
+            roots: ProtobufRoots {
+                telemetry: self.device_telemetry_proto_root,
+                attributes: self.device_attributes_proto_root,
+                rpc_request: self.device_rpc_request_proto_root,
+                rpc_response: self.device_rpc_response_proto_root,
+            },
         }
     }
 }

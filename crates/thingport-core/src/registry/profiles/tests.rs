@@ -1,5 +1,5 @@
 use super::*;
-use thingport_model::profile::ProtobufPayload;
+use thingport_model::profile::{PayloadType, ProtobufPayload, ProtobufRoots};
 
 #[test]
 fn topic_filters_are_those_of_mqtt() {
@@ -37,14 +37,15 @@ fn mqtt_profiles_have_three_topics_that_fit() {
 #[test]
 fn protobuf_profiles_need_two_schemas() {
     for (telemetry, attributes, fits) in [("t", "a", true), ("", "a", false), ("t", " ", false)] {
-        let payload = PayloadType::Protobuf(ProtobufPayload {
+        let payload = PayloadType::Protobuf(Box::new(ProtobufPayload {
             telemetry_schema: telemetry.to_owned(),
             attributes_schema: attributes.to_owned(),
             rpc_request_schema: String::new(),
             rpc_response_schema: String::new(),
             json_compatibility: false,
             json_for_default_downlinks: false,
-        });
+            roots: ProtobufRoots::default(),
+        }));
         let mqtt = MqttTransport { payload, ..MqttTransport::default() };
         assert_eq!(check_mqtt(&mqtt).is_ok(), fits, "{telemetry} {attributes}");
     }

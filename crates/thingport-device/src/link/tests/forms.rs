@@ -3,7 +3,7 @@
 use prost::Message as _;
 use thingport_model::attribute::Attribute;
 use thingport_model::downlink::{ClientAnswer, FoundAttributes};
-use thingport_model::profile::{PayloadType, ProtobufPayload};
+use thingport_model::profile::{PayloadType, ProtobufPayload, ProtobufRoots};
 use thingport_model::rpc::{Call, CallToken};
 use thingport_model::value::Value;
 
@@ -169,7 +169,7 @@ fn profile(payload: PayloadType) -> DeviceProfile {
 
 /// The schemas of ThingsBoard's documentation.
 fn protobuf(json_compatibility: bool, json_for_default_downlinks: bool) -> PayloadType {
-    PayloadType::Protobuf(ProtobufPayload {
+    PayloadType::Protobuf(Box::new(ProtobufPayload {
         telemetry_schema: include_str!("../../../testdata/protobuf/telemetry.proto").to_owned(),
         attributes_schema: include_str!("../../../testdata/protobuf/attributes.proto").to_owned(),
         rpc_request_schema: include_str!("../../../testdata/protobuf/rpc_request.proto").to_owned(),
@@ -177,7 +177,8 @@ fn protobuf(json_compatibility: bool, json_for_default_downlinks: bool) -> Paylo
             .to_owned(),
         json_compatibility,
         json_for_default_downlinks,
-    })
+        roots: ProtobufRoots::default(),
+    }))
 }
 
 fn readings(link: &mut Link, topic: &str, payload: &[u8]) -> String {

@@ -262,7 +262,7 @@ pub(super) fn scalar<'a>(
     })
 }
 
-fn write_scalar(text: &mut String, scalar: Scalar<'_>) {
+pub(super) fn write_scalar(text: &mut String, scalar: Scalar<'_>) {
     match scalar {
         Scalar::Bool(it) => text.push_str(if it { "true" } else { "false" }),
         Scalar::Long(it) => push_long(text, it),

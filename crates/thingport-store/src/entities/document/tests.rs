@@ -5,11 +5,11 @@ use thingport_model::id::{DeviceProfileId, NIL, PackageId, TenantId};
 use thingport_model::limit::{LimitKind, LimitScope};
 use thingport_model::ota::{AssignedPackages, PackageKind};
 use thingport_model::profile::TransportType;
+use thingport_model::profile::extension::{ClientRpc, RpcWebhook};
 use thingport_model::profile::forwarding::{
     BrokerUrl, Destination, ForwardKafka, ForwardKinds, ForwardMqtt, ForwardTarget, ForwardWebhook,
     KafkaLogin, KafkaMechanism, KafkaSecurity, TopicTemplate,
 };
-use thingport_model::profile::extension::{ClientRpc, RpcWebhook};
 use thingport_model::webhook::{Secret, WebhookUrl};
 
 /// Each document with the file that holds its stored text.
@@ -68,6 +68,10 @@ fn rows() -> Vec<(&'static str, String)> {
         ("device_credentials", credentials.write().unwrap()),
         ("device_profile_default", ProfileDocument::from(&plain()).write().unwrap()),
         ("device_profile_mqtt", ProfileDocument::from(&rich()).write().unwrap()),
+        ("device_profile_rooted", ProfileDocument::from(&rooted()).write().unwrap()),
+        ("device_profile_cbor", {
+            ProfileDocument::from(&compact(PayloadType::Cbor)).write().unwrap()
+        }),
         ("device_profile_extended", ProfileDocument::from(&extended()).write().unwrap()),
         ("device_profile_forwarding", ProfileDocument::from(&forwarding()).write().unwrap()),
     ]
@@ -177,6 +181,21 @@ fn forwarding() -> DeviceProfile {
     DeviceProfile { extension, ..plain() }
 }
 
+/// Forms of bodies that came later.
+fn rooted() -> DeviceProfile {
+    let mut profile = rich();
+    if let Some(PayloadType::Protobuf(payload)) = profile.mqtt.as_mut().map(|it| &mut it.payload) {
+        payload.roots.telemetry = Some("T".to_owned());
+        payload.roots.rpc_response = Some("R".to_owned());
+    }
+    profile
+}
+
+fn compact(payload: PayloadType) -> DeviceProfile {
+    let mqtt = Some(MqttTransport { payload, ..MqttTransport::default() });
+    DeviceProfile { mqtt, ..rich() }
+}
+
 fn rich() -> DeviceProfile {
     let payload = ProtobufPayload {
         telemetry_schema: "t".to_owned(),
@@ -185,9 +204,10 @@ fn rich() -> DeviceProfile {
         rpc_response_schema: "r".to_owned(),
         json_compatibility: true,
         json_for_default_downlinks: true,
+        roots: ProtobufRoots::default(),
     };
     let mqtt = MqttTransport {
-        payload: PayloadType::Protobuf(payload),
+        payload: PayloadType::Protobuf(Box::new(payload)),
         sparkplug: true,
         sparkplug_attribute_metrics: Some(vec!["Node Control/*".to_owned()]),
         ack_on_validation_exception: true,
@@ -226,9 +246,10 @@ fn stored_texts_stay_as_they_are() {
 
 #[test]
 fn profiles_survive_their_stored_text() {
-    for profile in [plain(), rich(), extended(), forwarding()] {
+    let compact = [PayloadType::Cbor, PayloadType::MessagePack].map(compact);
+    for profile in [plain(), rich(), rooted(), extended(), forwarding()].iter().chain(&compact) {
         let mut read =
-            ProfileDocument::read(&ProfileDocument::from(&profile).write().unwrap()).unwrap();
+            ProfileDocument::read(&ProfileDocument::from(profile).write().unwrap()).unwrap();
         assert_eq!(read.mqtt(), profile.mqtt);
         assert_eq!(read.extension().unwrap(), profile.extension);
         let key = provision_key(&profile.provisioning).map(str::to_owned);

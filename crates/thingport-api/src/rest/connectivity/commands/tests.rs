@@ -1,6 +1,6 @@
 use super::*;
 use thingport_model::id::{CredentialsId, DeviceId, DeviceProfileId, NIL, TenantId};
-use thingport_model::profile::{MqttTransport, ProtobufPayload, Provisioning};
+use thingport_model::profile::{MqttTransport, ProtobufPayload, ProtobufRoots, Provisioning};
 use thingport_model::time::Timestamp;
 
 fn profile(mqtt: Option<MqttTransport>) -> DeviceProfile {
@@ -109,14 +109,15 @@ fn the_login_is_what_the_credentials_need() {
 #[test]
 fn the_topic_is_one_that_may_be_published_on() {
     let protobuf = |json_compatibility| {
-        PayloadType::Protobuf(ProtobufPayload {
+        PayloadType::Protobuf(Box::new(ProtobufPayload {
             telemetry_schema: String::new(),
             attributes_schema: String::new(),
             rpc_request_schema: String::new(),
             rpc_response_schema: String::new(),
             json_compatibility,
             json_for_default_downlinks: false,
-        })
+            roots: ProtobufRoots::default(),
+        }))
     };
     let rows = [
         ("sensors/+/data", PayloadType::Json, "sensors/me/data"),
