@@ -15,7 +15,9 @@ export interface PartProps {
 
 const PARTS = [
   { path: "", name: "Transport", show: lazy(() => import("./profile/transport").then((module) => module.TransportPart)) },
+  { path: "schemas", name: "Schemas", show: lazy(() => import("./profile/schemas").then((module) => module.SchemasPart)) },
   { path: "provisioning", name: "Provisioning", show: lazy(() => import("./profile/provisioning").then((module) => module.ProvisioningPart)) },
+  { path: "outside", name: "Forwarding and RPC", show: lazy(() => import("./profile/outside").then((module) => module.OutsidePart)) },
 ];
 
 export function Profile() {
