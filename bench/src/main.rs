@@ -8,6 +8,7 @@ mod histogram;
 mod load;
 mod packet;
 mod process;
+mod watch;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -27,6 +28,8 @@ enum Command {
     Echo(echo::Options),
     /// Load a server and print one line of JSON.
     Load(load::Options),
+    /// Let many people watch one device while another publishes, and print one line of JSON.
+    Watch(watch::Options),
 }
 
 fn main() -> ExitCode {
@@ -48,5 +51,6 @@ fn run(command: Command) -> io::Result<()> {
             let report = load::run(&options)?;
             writeln!(io::stdout(), "{}", serde_json::to_string(&report)?)
         }
+        Command::Watch(options) => writeln!(io::stdout(), "{}", watch::run(&options)?),
     }
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import wire as w
+from clients import Feed
 from rest import Person
 from server import until
 from wire import Wire, publish
@@ -120,6 +121,26 @@ def test_a_missing_chunk_store_is_told(own):
     assert stored(server) == 20, "all of it was still in the log"
     send(server, 30)
     assert stored(server) == 30
+
+
+def test_a_clean_stop_leaves_nothing_of_the_entities_beside_their_file(own):
+    """Whoever is still connected: nobody holds the store any longer than the server serves."""
+    server = own().start()
+    admin = Person.login(server.url, "tenant@thingsboard.org", "tenant")
+    device = admin.new_device()
+    call = {"method": "m", "params": {}, "persistent": True, "timeout": 60_000}
+    with Wire(server.mqtt) as connection, Feed(server.url, token=admin.token) as feed:
+        connection.login(device.token)
+        connection.ask(w.subscribe(1, [("v1/devices/me/rpc/request/+", 1)]), w.SUBACK)
+        feed.ask({"tsSubCmds": [{"entityType": "DEVICE", "entityId": device.id, "cmdId": 1}]})
+        admin.ok("POST", f"/api/rpc/twoway/{device.id}", call)
+        admin.ok("DELETE", f"/api/device/{admin.new_device().id}")
+        assert server.terminate()[0] == 0
+    beside = [it.name for it in server.directory.glob("entities.db-*") if it.stat().st_size]
+    assert beside == []
+    server.restart()
+    admin = Person.login(server.url, "tenant@thingsboard.org", "tenant")
+    assert admin.ok("GET", f"/api/device/{device.id}")["id"] == device.body["id"]
 
 
 def test_entities_and_chunks_of_another_directory_are_told(own):

@@ -98,7 +98,7 @@ impl Default for ApiConfig {
 impl Default for WsConfig {
     fn default() -> Self {
         Self {
-            sessions_max: 1_000,
+            sessions_max: 10_000,
             subscriptions_max: 100,
             messages_max: 1_000,
             message_max: 32 * 1024,

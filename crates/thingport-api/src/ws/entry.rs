@@ -6,6 +6,7 @@ use axum::extract::ws::{Message, WebSocket};
 use futures_util::StreamExt;
 use futures_util::stream::SplitStream;
 use thingport_core::allowance::{PeopleRules, Place, Whom};
+use thingport_core::metrics::Bound;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -45,7 +46,11 @@ impl Entry {
     }
 
     async fn of(api: &Arc<Api>, signed_in: SignedIn) -> Result<Self, End> {
-        let place = api.take_feed().ok_or(TOO_MANY)?;
+        let full = || {
+            api.node().metrics.count_bound(Bound::WebSocketLimits);
+            TOO_MANY
+        };
+        let place = api.take_feed().ok_or_else(full)?;
         let caller = signed_in.caller;
         let failed = |_| end(UNEXPECTED, "the limits of the tenant cannot be read");
         let rules = api.rules_of(caller.tenant_id).await.map_err(failed)?;

@@ -6,6 +6,7 @@ mod activity;
 mod admission;
 mod claims;
 mod devices;
+mod end;
 mod disputes;
 mod home;
 mod house;
