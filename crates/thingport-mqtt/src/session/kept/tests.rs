@@ -18,7 +18,7 @@ use crate::version::Version;
 fn the_rule_v4_4_4_0_1_what_was_not_acknowledged_is_sent_again() {
     // Receive Maximum of the first connection, of the second; what the second is sent at once, and
     // after each acknowledgement: packet identifier and DUP.
-    let rows: [(u16, u16, &[(u16, bool)], &[&[(u16, bool)]]); 3] = [
+    let rows: [(u16, u16, Sendings, &[Sendings]); 3] = [
         (9, 9, &[(2, true), (3, true)], &[&[], &[]]),
         (2, 9, &[(2, true), (3, true)], &[&[], &[]]),
         (9, 1, &[(2, true)], &[&[(3, true)], &[]]),
@@ -164,6 +164,9 @@ fn the_state_can_be_asked_for_after_the_end_and_a_session_that_is_not_kept_has_n
     session.accept(0, &Acceptance::default(), &mut Vec::new()).unwrap();
     assert_eq!(session.take_state(), None);
 }
+
+/// Packet identifier and DUP of each publication.
+type Sendings = &'static [(u16, bool)];
 
 struct Peer {
     session: Session,

@@ -21,6 +21,10 @@ impl State {
         Ok(())
     }
 
+    pub(super) fn delete_relation(&mut self, key: &RelationKey) -> Result<(), Conflict> {
+        free(self.relations.remove(key).is_some(), Conflict::Missing)
+    }
+
     pub(super) fn delete_relations(&mut self, entity: EntityRef, group: RelationGroup) {
         self.relations.retain(|key, _| key.group != group || ![key.from, key.to].contains(&entity));
     }

@@ -73,12 +73,9 @@ impl State {
             Write::CallProgress(id, progress) => self.call_progress(id, progress),
             Write::DeleteCall(id) => free(self.calls.remove(&id).is_some(), Conflict::Missing)?,
             Write::ForgetCalls(tenant, before, limit) => self.forget_calls(tenant, before, limit),
-            Write::KeepSession(row) => self.keep_session(row),
-            Write::ForgetSession(device) => drop(self.kept_sessions.remove(&device)),
+            Write::KeepSession(_) | Write::ForgetSession(_) => self.apply_to_session(write),
             Write::Relation(row) => self.put_relation(row)?,
-            Write::DeleteRelation(key) => {
-                free(self.relations.remove(&key).is_some(), Conflict::Missing)?;
-            }
+            Write::DeleteRelation(key) => self.delete_relation(&key)?,
             Write::DeleteRelations(entity, group) => self.delete_relations(entity, group),
             Write::Package(_)
             | Write::DeletePackage(_)

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use thingport_model::id::DeviceId;
+use thingport_model::port::entities::Write;
 use thingport_model::port::error::PortError;
 use thingport_model::port::sessions::SessionRecords;
 use thingport_model::session::{About, KeptSession};
@@ -22,7 +23,16 @@ impl SessionRecords for MemoryEntities {
 }
 
 impl State {
-    pub(super) fn keep_session(&mut self, mut row: KeptSession) {
+    /// One of the writes that concern kept sessions.
+    pub(super) fn apply_to_session(&mut self, write: Write) {
+        match write {
+            Write::KeepSession(row) => self.keep_session(row),
+            Write::ForgetSession(device) => drop(self.kept_sessions.remove(&device)),
+            _ => {}
+        }
+    }
+
+    fn keep_session(&mut self, mut row: KeptSession) {
         if let Some(device) = self.devices.get(&row.device_id) {
             row.tenant_id = device.tenant_id;
             row.state.messages.retain(|it| !matches!(it.about, About::Call(_)));
