@@ -19,6 +19,7 @@ const TABS = [
   { path: "rpc", name: "RPC", show: lazy(() => import("./device/rpc").then((module) => module.Rpc)) },
   { path: "credentials", name: "Credentials", show: lazy(() => import("./device/credentials").then((module) => module.CredentialsTab)) },
   { path: "connect", name: "Connect", show: lazy(() => import("./device/connect").then((module) => module.Connect)) },
+  { path: "relations", name: "Relations", show: lazy(() => import("./device/relations").then((module) => module.Relations)) },
   { path: "browser", name: "Try it", show: lazy(() => import("./device/browser").then((module) => module.Browser)) },
   { path: "trace", name: "Trace", show: lazy(() => import("./device/trace").then((module) => module.Trace)) },
   { path: "events", name: "Events", show: lazy(() => import("./device/events").then((module) => module.Events)) },

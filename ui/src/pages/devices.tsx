@@ -9,6 +9,8 @@ import type { DeviceRow, Page, ProfileName } from "../lib/types";
 import { Ago, Badge, Bones, Button, Dot, Empty, Failed, Select } from "../parts/basic";
 import { Icon } from "../parts/icons";
 import { Pager } from "../parts/pager";
+import { Bulk } from "./devices/bulk";
+import { Import } from "./devices/import";
 import { NewDevice } from "./devices/new";
 
 const SIZE = 50;
@@ -25,6 +27,8 @@ export function Devices() {
   const [page, setPage] = useState(0);
   const [sort, setSort] = useState<Sort>({ by: "createdTime", up: false });
   const [creating, setCreating] = useState(false);
+  const [importing, setImporting] = useState(false);
+  const [chosen, setChosen] = useState<ReadonlyMap<string, DeviceRow>>(new Map());
   const wanted = useSettled(text);
   const base = is("TENANT_ADMIN") ? "/api/tenant/deviceInfos" : `/api/customer/${claims.value?.customerId}/deviceInfos`;
   const query = {
@@ -44,9 +48,14 @@ export function Devices() {
       <div class="head">
         <h1 class="grow">Devices</h1>
         {is("TENANT_ADMIN") && (
-          <Button kind="first" icon="plus" onClick={() => setCreating(true)}>
-            New device
-          </Button>
+          <>
+            <Button icon="upload" onClick={() => setImporting(true)}>
+              Import
+            </Button>
+            <Button kind="first" icon="plus" onClick={() => setCreating(true)}>
+              New device
+            </Button>
+          </>
         )}
       </div>
       <section class="panel">
@@ -63,11 +72,13 @@ export function Devices() {
         {devices.value && devices.value.totalElements === 0 && (filtered ? <NoneFound /> : <FirstSteps onNew={() => setCreating(true)} />)}
         {devices.value && devices.value.totalElements > 0 && (
           <>
-            <Rows devices={devices.value.data} sort={sort} onSort={first(setSort)} />
+            {chosen.size > 0 && <Bulk chosen={[...chosen.values()]} onDone={() => (setChosen(new Map()), devices.again())} />}
+            <Rows devices={devices.value.data} sort={sort} onSort={first(setSort)} chosen={chosen} onChoose={setChosen} />
             <Pager page={page} size={SIZE} total={devices.value.totalElements} what="device" onPage={setPage} />
           </>
         )}
       </section>
+      {importing && <Import onClose={() => setImporting(false)} onDone={devices.again} />}
       {creating && <NewDevice onClose={() => setCreating(false)} />}
     </>
   );
@@ -79,8 +90,27 @@ function ProfileFilter({ value, onPick }: { value: string; onPick: (value: strin
   return <Select bare label="Profile" value={value} onPick={onPick} options={[{ value: "", label: "Every profile" }, ...options]} />;
 }
 
-function Rows({ devices, sort, onSort }: { devices: DeviceRow[]; sort: Sort; onSort: (sort: Sort) => void }) {
+interface RowsProps {
+  devices: DeviceRow[];
+  sort: Sort;
+  onSort: (sort: Sort) => void;
+  // Those that something is to be done to, also on other pages of the list.
+  chosen: ReadonlyMap<string, DeviceRow>;
+  onChoose: (chosen: ReadonlyMap<string, DeviceRow>) => void;
+}
+
+function Rows({ devices, sort, onSort, chosen, onChoose }: RowsProps) {
   const { route } = useLocation();
+  const choosing = is("TENANT_ADMIN");
+  const all = devices.every((each) => chosen.has(each.id.id));
+  const choose = (rows: DeviceRow[], on: boolean) => {
+    const next = new Map(chosen);
+    for (const each of rows) {
+      if (on) next.set(each.id.id, each);
+      else next.delete(each.id.id);
+    }
+    onChoose(next);
+  };
   const column = (by: string, name: string, wide = false) => (
     <th scope="col" class={wide ? "wide" : ""} aria-sort={sort.by === by ? (sort.up ? "ascending" : "descending") : "none"}>
       <button type="button" onClick={() => onSort({ by, up: sort.by === by ? !sort.up : true })}>
@@ -94,6 +124,11 @@ function Rows({ devices, sort, onSort }: { devices: DeviceRow[]; sort: Sort; onS
       <table class="table">
         <thead>
           <tr>
+            {choosing && (
+              <th scope="col" class="tick">
+                <input type="checkbox" aria-label="Choose all on this page" checked={all} onChange={(event) => choose(devices, event.currentTarget.checked)} />
+              </th>
+            )}
             {column("name", "Name")}
             {column("deviceProfileName", "Profile")}
             {column("customerTitle", "Customer", true)}
@@ -104,6 +139,11 @@ function Rows({ devices, sort, onSort }: { devices: DeviceRow[]; sort: Sort; onS
         <tbody>
           {devices.map((device) => (
             <tr key={device.id.id} class="link" onClick={() => route(`/devices/${device.id.id}`)}>
+              {choosing && (
+                <td class="tick" onClick={(event) => event.stopPropagation()}>
+                  <input type="checkbox" aria-label={`Choose ${device.name}`} checked={chosen.has(device.id.id)} onChange={(event) => choose([device], event.currentTarget.checked)} />
+                </td>
+              )}
               <td>
                 <span class="row tight">
                   <Dot tone={device.active ? "good" : ""} label={device.active ? "Reporting" : "Silent"} />
