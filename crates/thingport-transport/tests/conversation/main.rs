@@ -18,9 +18,8 @@ use thingport_core::metrics::Bound;
 use thingport_core::presence::Failure;
 use thingport_core::registry::DeviceLogin;
 use thingport_core::registry::profiles::ProfileDraft;
-use thingport_core::registry::profiles::extension::{
-    ClientRpcDraft, ExtensionDraft, Said, WebhookDraft,
-};
+use thingport_core::registry::profiles::extension::{ClientRpcDraft, ExtensionDraft, WebhookDraft};
+use thingport_core::registry::profiles::said::Said;
 use thingport_model::attribute::Scope;
 use thingport_model::downlink::{ClientAnswer, Downlink};
 use thingport_model::id::DeviceId;

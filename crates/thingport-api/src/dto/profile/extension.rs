@@ -2,14 +2,13 @@
 //! because clients made for ThingsBoard choke on members they do not know (G-21).
 
 use serde::{Deserialize, Serialize};
-use thingport_core::registry::profiles::extension::{
-    ClientRpcDraft, ExtensionDraft, Said, WebhookDraft,
-};
+use thingport_core::registry::profiles::extension::{ClientRpcDraft, ExtensionDraft, WebhookDraft};
+use thingport_core::registry::profiles::said::Said;
 use thingport_model::profile::extension::{ClientRpc, ProfileExtension};
 use utoipa::ToSchema;
 
 use super::forwarding::{ForwardTargetInput, TargetBody};
-use super::input::said;
+use super::said::{from, said};
 use crate::error::Refusal;
 
 /// Our own part of a device profile.
@@ -102,15 +101,6 @@ struct ClientRpcInput {
     _secret_set: Option<bool>,
 }
 
-/// From a member that is absent, null, or there.
-pub(super) fn from<T>(member: Option<Option<T>>) -> Said<T> {
-    match member {
-        None => Said::Unsaid,
-        Some(None) => Said::Cleared,
-        Some(Some(it)) => Said::Set(it),
-    }
-}
-
 /// `profileData.thingport`, absent, null, or there.
 pub(super) fn draft(sent: Option<Option<ExtensionInput>>) -> Result<ExtensionDraft, Refusal> {
     let sent = match sent {
@@ -188,7 +178,10 @@ mod tests {
             ("{}", ExtensionDraft::default()),
             (r#"{"thingport":null}"#, ExtensionDraft::cleared()),
             (r#"{"thingport":{}}"#, ExtensionDraft::default()),
-            (r#"{"thingport":{"clientRpc":null}}"#, ExtensionDraft::cleared()),
+            (
+                r#"{"thingport":{"clientRpc":null}}"#,
+                ExtensionDraft { client_rpc: Said::Cleared, ..ExtensionDraft::default() },
+            ),
             (
                 r#"{"thingport":{"clientRpc":{"type":"APP"}}}"#,
                 ExtensionDraft {

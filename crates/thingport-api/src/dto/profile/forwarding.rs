@@ -5,8 +5,7 @@ use thingport_core::registry::profiles::forwarding::{DestinationDraft, TargetDra
 use thingport_model::profile::forwarding::{Destination, ForwardKinds, ForwardTarget};
 use utoipa::ToSchema;
 
-use super::extension::from;
-use super::input::said;
+use super::said::{from, said};
 use crate::error::Refusal;
 
 /// A target of forwarding. Secrets are not shown.
@@ -213,7 +212,7 @@ impl core::fmt::Debug for ForwardTargetInput {
 mod tests {
     use super::*;
     use serde_json::json;
-    use thingport_core::registry::profiles::extension::Said;
+    use thingport_core::registry::profiles::said::Said;
 
     fn read(body: serde_json::Value) -> Result<TargetDraft, Refusal> {
         let input: ForwardTargetInput = serde_json::from_value(body).expect("members we know");

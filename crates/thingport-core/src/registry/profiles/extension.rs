@@ -4,22 +4,11 @@
 //! sends it back was not shown the secrets, and must not lose them.
 
 use thingport_model::profile::extension::{ClientRpc, ProfileExtension, RpcWebhook};
-use thingport_model::webhook::{Secret, WebhookUrl};
+use thingport_model::webhook::Secret;
 
 use super::forwarding::{self, TargetDraft};
+use super::said::{Said, settle_secret, settle_url};
 use crate::error::Error;
-
-/// A member of a request: absent, null, or something.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Said<T> {
-    /// It stays as it is.
-    #[default]
-    Unsaid,
-    /// It goes.
-    Cleared,
-    /// It becomes this.
-    Set(T),
-}
 
 /// `profileData.thingport` as sent. Said nothing, it stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,32 +86,6 @@ fn settle_webhook(sent: WebhookDraft, stored: Option<Secret>) -> Result<RpcWebho
     })
 }
 
-/// The URL of a receiver; `member` names what it belongs to.
-pub(super) fn settle_url(member: &str, sent: &str) -> Result<WebhookUrl, Error> {
-    WebhookUrl::parse(sent)
-        .map_err(|problem| Error::Invalid(format!("the url of {member} {}", problem.sentence())))
-}
-
-/// The secret of a receiver: 16 characters at least, since whoever guesses it can speak in our name.
-pub(super) fn settle_secret(
-    member: &str,
-    sent: Said<String>,
-    stored: Option<Secret>,
-) -> Result<Option<Secret>, Error> {
-    let text = match sent {
-        Said::Unsaid => return Ok(stored),
-        Said::Cleared => return Ok(None),
-        Said::Set(text) => text,
-    };
-    if !(SECRET_MIN..=SECRET_MAX).contains(&text.len()) {
-        return Err(Error::Invalid(format!(
-            "the secret of {member} has {SECRET_MIN} to {SECRET_MAX} bytes: make one with \
-             `openssl rand -hex 32`"
-        )));
-    }
-    Ok(Some(Secret::new(text)))
-}
-
 fn within(
     member: &str,
     sent: Option<i64>,
@@ -146,8 +109,6 @@ impl core::fmt::Debug for WebhookDraft {
 
 const TIMEOUT_MS: i64 = 5_000;
 const RETRIES: i64 = 1;
-const SECRET_MIN: usize = 16;
-const SECRET_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {

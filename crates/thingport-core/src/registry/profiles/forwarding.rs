@@ -6,7 +6,7 @@ use thingport_model::profile::forwarding::{
 };
 use thingport_model::webhook::Secret;
 
-use super::extension::{Said, settle_secret, settle_url};
+use super::said::{Said, settle_secret, settle_url};
 use crate::error::Error;
 
 /// A target as sent.

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 use thingport_model::port::error::PortError;
 use thingport_model::profile::extension::{ClientRpc, ProfileExtension, RpcWebhook};
-use thingport_model::webhook::{Secret, WebhookUrl};
+use thingport_model::webhook::Secret;
 
 use super::forwarding::TargetForm;
+use super::url::known_url;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -30,7 +31,10 @@ impl ExtensionForm {
             return None;
         }
         let client_rpc = extension.client_rpc.as_ref().map(ClientRpcForm::of);
-        Some(Self { client_rpc, forwarding: extension.forwarding.iter().map(TargetForm::of).collect() })
+        Some(Self {
+            client_rpc,
+            forwarding: extension.forwarding.iter().map(TargetForm::of).collect(),
+        })
     }
 
     pub(super) fn into_model(self) -> Result<ProfileExtension, PortError> {
@@ -64,9 +68,4 @@ impl ClientRpcForm {
             Self::Application => ClientRpc::Application,
         })
     }
-}
-
-pub(super) fn known_url(text: &str) -> Result<WebhookUrl, PortError> {
-    WebhookUrl::parse(text)
-        .map_err(|problem| PortError::Corrupt(format!("a stored URL {}", problem.sentence())))
 }

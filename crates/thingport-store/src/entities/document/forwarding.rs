@@ -8,7 +8,7 @@ use thingport_model::profile::forwarding::{
 };
 use thingport_model::webhook::Secret;
 
-use super::extension::known_url;
+use super::url::known_url;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
