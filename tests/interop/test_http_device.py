@@ -314,6 +314,29 @@ def test_a_rate_limit_is_429(subject, sysadmin):
 
 
 @pytest.mark.process
+def test_bounds_that_the_operator_chose(own):
+    """H-2, H-6"""
+    chosen = {"device_body_max": "2KiB", "device_poll_timeout": "1s", "device_poll_timeout_max": "2s",
+              "device_polls_max": "3", "device_polls_per_device_max": "2"}
+    server = own(None, *(it for key, value in chosen.items() for it in ("--set", f"http.{key}={value}"))).start()
+    http = Http(server.url, "A1_TEST_TOKEN")
+    assert is_done(http.post("telemetry", {"s": "x" * 1_900}))
+    assert is_refused(http.post("telemetry", {"s": "x" * 2_100}), 413)
+    with ThreadPoolExecutor(4) as threads:
+        started = time.monotonic()
+        waiting = [threads.submit(http.get, "attributes/updates", **query) for query in ({}, {"timeout": LONG})]
+        gauge = ("thingport_bound_hits_total", 'bound="long_polls_per_device_max"')
+
+        def third():
+            return http.get("rpc", timeout=1).status_code == 429
+
+        until("the third to be refused", third)
+        assert server.metrics()[gauge] >= 1
+        assert [it.result().status_code for it in waiting] == [408, 408]
+        assert 1.9 < time.monotonic() - started < 15
+
+
+@pytest.mark.process
 def test_a_stop_ends_polls_at_once(own):
     server = own().start()
     http = Http(server.url, "A1_TEST_TOKEN")

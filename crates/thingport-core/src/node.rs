@@ -27,7 +27,7 @@ use crate::journal::Journal;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::packages::Packages;
-use crate::presence::Presence;
+use crate::presence::{EarBounds, Presence};
 use crate::provision::Provisions;
 use crate::query::Queries;
 use crate::reception::Reception;
@@ -54,6 +54,8 @@ pub struct NodeConfig {
     pub claims: ClaimRules,
     /// Which sessions are kept over connections.
     pub sessions: SessionRules,
+    /// How many requests may wait for devices beside their connections.
+    pub ears: EarBounds,
 }
 
 /// Every part of the domain, wired.
@@ -124,7 +126,8 @@ impl Node {
         let metrics = Arc::new(Metrics::default());
         let watches = Watches::new(Arc::clone(&metrics));
         ledger.set_observer(watches.clone());
-        let presence = Arc::new(Presence::new(Arc::clone(&metrics)));
+        let presence = Presence::new(Arc::clone(&metrics)).with_ears(config.ears);
+        let presence = Arc::new(presence);
         let traces = Traces::new(Arc::clone(&presence), Arc::clone(&clock), Arc::clone(&metrics));
         let traces = Arc::new(traces);
         let deleted = Arc::new(Notify::new());

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use thingport_model::id::{PackageFileId, PackageId};
 use thingport_model::ota::{Package, PackageContent, PackageData, PackageError, PackageKind};
-use thingport_model::port::packages::PackageFiles;
+use thingport_model::port::packages::{PackageBites, PackageFiles};
 use thingport_model::uplink::PackageRequest;
 use tokio::sync::{RwLock, Semaphore};
 
@@ -110,6 +110,12 @@ impl Packages {
             uploads: Semaphore::new(UPLOADS_MAX),
             whole: Mutex::default(),
         }
+    }
+
+    /// How often bounds on the files bit.
+    #[must_use]
+    pub fn bites(&self) -> PackageBites {
+        self.files.bites()
     }
 
     /// Says where data are kept, and how large the parts are at most that devices may ask for.

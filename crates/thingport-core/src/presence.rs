@@ -24,7 +24,7 @@ pub use errand::{Errand, Failure, Outcome};
 use hearing::Hearing;
 pub use line::{Carrier, Inquiry, Line};
 use listening::Listening;
-pub use listening::{Ear, LISTENING_MAX, LISTENING_PER_DEVICE_MAX};
+pub use listening::{Ear, EarBounds};
 
 /// Every connection, held still.
 pub(crate) type Everybody<'a> = papaya::HashMapRef<
@@ -44,6 +44,7 @@ pub struct Presence {
     posts: AtomicU64,
     /// Who listens beside the connections.
     listening: Listening,
+    ears: EarBounds,
     metrics: Arc<Metrics>,
 }
 
@@ -112,8 +113,16 @@ impl Presence {
             epoch: AtomicU64::new(0),
             posts: AtomicU64::new(0),
             listening: Listening::default(),
+            ears: EarBounds::default(),
             metrics,
         }
+    }
+
+    /// Lets so many listen beside the connections.
+    #[must_use]
+    pub fn with_ears(mut self, ears: EarBounds) -> Self {
+        self.ears = ears;
+        self
     }
 
     /// Registers a connection of `device` and tells the one it replaces to close.

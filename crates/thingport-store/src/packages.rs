@@ -9,6 +9,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
@@ -16,7 +17,7 @@ use bytes::Bytes;
 use quick_cache::sync::Cache;
 use thingport_model::id::PackageFileId;
 use thingport_model::port::error::PortError;
-use thingport_model::port::packages::{PackageFiles, PackageWriter};
+use thingport_model::port::packages::{PackageBites, PackageFiles, PackageWriter};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -27,6 +28,8 @@ use crate::jobs::{self, Jobs, NotPut, Waiting};
 pub struct DirPackages {
     dir: Arc<Path>,
     open: Arc<Cache<PackageFileId, Arc<File>>>,
+    /// How often a file was closed so that another one could stay open.
+    crowded: Arc<AtomicU64>,
     readers: Workers,
     writers: Arc<Workers>,
 }
@@ -43,6 +46,8 @@ struct Unfinished {
 struct Workers {
     jobs: Option<Jobs<Job>>,
     threads: Vec<JoinHandle<()>>,
+    /// Jobs that were refused.
+    refused: AtomicU64,
 }
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -67,6 +72,7 @@ impl DirPackages {
         Ok(Self {
             dir: dir.into(),
             open: Arc::new(Cache::new(FILES_OPEN_MAX)),
+            crowded: Arc::default(),
             readers: Workers::start("packages-read", READERS)?,
             writers: Arc::new(Workers::start("packages-write", 1)?),
         })
@@ -89,9 +95,18 @@ impl PackageFiles for DirPackages {
 
     async fn read(&self, file: PackageFileId, at: u64, len: usize) -> Result<Bytes, PortError> {
         let (open, dir) = (Arc::clone(&self.open), Arc::clone(&self.dir));
+        let crowded = Arc::clone(&self.crowded);
         let read = move || {
             let path = dir.join(file.0.to_string());
-            let opened = open.get_or_insert_with(&file, || File::open(path).map(Arc::new));
+            let mut before = usize::MAX;
+            let opened = open.get_or_insert_with(&file, || {
+                before = open.len();
+                File::open(path).map(Arc::new)
+            });
+            // It is there now, so another one went for it.
+            if opened.is_ok() && before != usize::MAX && open.len() <= before {
+                crowded.fetch_add(1, Ordering::Relaxed);
+            }
             read_at(&*opened.map_err(fault)?, at, len).map_err(fault)
         };
         self.readers.run(read).await
@@ -121,6 +136,12 @@ impl PackageFiles for DirPackages {
             }
         };
         self.writers.run(remove).await
+    }
+
+    fn bites(&self) -> PackageBites {
+        let of = |workers: &Workers| workers.refused.load(Ordering::Relaxed);
+        let jobs = of(&self.readers) + of(&self.writers);
+        PackageBites { open: self.crowded.load(Ordering::Relaxed), jobs }
     }
 }
 
@@ -159,7 +180,7 @@ impl Workers {
             let thread = std::thread::Builder::new().name(name.to_owned());
             threads.push(thread.spawn(move || work(&waiting))?);
         }
-        Ok(Self { jobs: Some(jobs), threads })
+        Ok(Self { jobs: Some(jobs), threads, refused: AtomicU64::new(0) })
     }
 
     async fn run<T: Send + 'static>(
@@ -174,9 +195,12 @@ impl Workers {
         let jobs = self.jobs.as_ref().ok_or_else(ended)?;
         match jobs.put(job) {
             Ok(()) => answered.await.map_err(|_| ended())?,
-            Err(NotPut::Full) => Err(PortError::Unavailable(format!(
-                "{JOBS_WAITING_MAX} reads or writes of packages wait already"
-            ))),
+            Err(NotPut::Full) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                Err(PortError::Unavailable(format!(
+                    "{JOBS_WAITING_MAX} reads or writes of packages wait already"
+                )))
+            }
             Err(NotPut::Ended) => Err(ended()),
         }
     }
@@ -282,6 +306,22 @@ mod tests {
         again.remove(id(1)).await.expect("removed");
         assert_eq!(again.remove(id(1)).await, Ok(()));
         assert!(again.read(id(1), 0, 1).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn so_many_files_stay_open_and_more_are_counted() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let packages = DirPackages::open(dir.path()).expect("opens");
+        for number in 0..FILES_OPEN_MAX as u128 * 2 {
+            let path = dir.path().join(DIR).join(id(number).0.to_string());
+            std::fs::write(path, "data").expect("writable");
+            assert!(packages.read(id(number), 0, 4).await.is_ok());
+        }
+        let PackageBites { open, jobs } = packages.bites();
+        assert!(open >= FILES_OPEN_MAX as u64 / 2, "{open}");
+        assert!(packages.open.len() <= FILES_OPEN_MAX);
+        assert_eq!(jobs, 0);
+        assert!(packages.read(id(0), 0, 4).await.is_ok(), "it is opened again");
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ mod tap;
 mod visit;
 
 pub use device::devices;
-pub use shared::DeviceHttp;
+pub use shared::{DeviceHttp, DeviceHttpBounds};
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -181,20 +181,10 @@ async fn serve(
     // All ports first: passwords made for a start that fails would never be shown.
     let http = listen_http("http.bind", &config.http.bind).await?;
     let http_at = http.local_addr().map_err(own_address)?;
-    let https = match &config.http.tls_bind.0 {
-        Some(bind) => Some(listen_http("http.tls_bind", bind).await?),
-        None => None,
-    };
+    let https = listen_https(config).await?;
     let https_at = https.as_ref().map(TcpListener::local_addr).transpose().map_err(own_address)?;
     // Before the first device: its answers must find their calls.
-    node.calls
-        .recall()
-        .await
-        .map_err(|error| Failure::new(format!("the calls that are pending: {error:?}")))?;
-    node.sessions
-        .recall()
-        .await
-        .map_err(|error| Failure::new(format!("the sessions that are kept: {error:?}")))?;
+    recall(&node).await?;
     // Devices need not wait until keys are made and the first passwords are hashed.
     let (secure, to_be_secure) = watch::channel(None);
     let mqtt = listen_mqtt(config, to_be_secure, &node, &drain)?;
@@ -234,8 +224,7 @@ async fn serve(
             web.serve_tls(listener, set_up).await;
         }
     });
-    let (forwarding, entropy) = (Arc::clone(&node.forwarding), Arc::clone(&node.entropy));
-    let forwarder = Forwarder::begin(forwarding, webhooks, entropy);
+    let forwarder = forward(&node, webhooks);
     let chores = Chores::begin(&node, tls.clone(), signal_of(SignalKind::hangup())?);
     greet(&Greeting {
         mqtt_at,
@@ -259,6 +248,19 @@ async fn serve(
     close(&node, chores).await?;
     tracing::info!("stopped; everything acknowledged is on disk");
     Ok(())
+}
+
+/// Takes up what an earlier process left: calls that are pending, and sessions that are kept.
+async fn recall(node: &Node) -> Result<(), Failure> {
+    let failed = |what: &str, error| Failure::new(format!("{what}: {error:?}"));
+    let calls = node.calls.recall().await;
+    calls.map_err(|error| failed("the calls that are pending", error))?;
+    let sessions = node.sessions.recall().await;
+    sessions.map_err(|error| failed("the sessions that are kept", error))
+}
+
+fn forward(node: &Node, webhooks: Arc<Webhooks>) -> Forwarder {
+    Forwarder::begin(Arc::clone(&node.forwarding), webhooks, Arc::clone(&node.entropy))
 }
 
 /// The people's side of the node.
@@ -318,6 +320,13 @@ fn server_certificates(tls: Option<Arc<Tls>>) -> ServerCertificates {
 async fn listen_http(key: &str, bind: &Bind) -> Result<TcpListener, Failure> {
     let listener = TcpListener::bind(address(key, bind)?).await;
     listener.map_err(|error| cannot_bind(key, bind, &error))
+}
+
+async fn listen_https(config: &Config) -> Result<Option<TcpListener>, Failure> {
+    match &config.http.tls_bind.0 {
+        Some(bind) => Ok(Some(listen_http("http.tls_bind", bind).await?)),
+        None => Ok(None),
+    }
 }
 
 /// The listener for HTTPS with how TLS is spoken, if there is one.

@@ -20,6 +20,22 @@ pub(super) struct Listening {
     of: Mutex<HashMap<DeviceId, Vec<Arc<Mailbox>>, foldhash::fast::RandomState>>,
 }
 
+/// How many may listen so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EarBounds {
+    /// In total (`long_polls_max`).
+    pub all: usize,
+    /// For one device (`long_polls_per_device_max`).
+    pub per_device: usize,
+}
+
+/// Fewer than HTTP connections there may be by default, so that devices that wait do not keep people out.
+impl Default for EarBounds {
+    fn default() -> Self {
+        Self { all: 4_000, per_device: 4 }
+    }
+}
+
 /// One of them; ends to listen when it is dropped.
 #[derive(Debug)]
 pub struct Ear {
@@ -37,13 +53,18 @@ impl Listening {
         self.of.lock().get(&device).cloned().unwrap_or_default()
     }
 
-    fn begin(&self, device: DeviceId, mailbox: &Arc<Mailbox>) -> Result<(), Bound> {
+    fn begin(
+        &self,
+        device: DeviceId,
+        mailbox: &Arc<Mailbox>,
+        bounds: EarBounds,
+    ) -> Result<(), Bound> {
         let mut of = self.of.lock();
-        if self.count.load(Ordering::Acquire) >= LISTENING_MAX {
+        if self.count.load(Ordering::Acquire) >= bounds.all {
             return Err(Bound::LongPolls);
         }
         let ears = of.entry(device).or_default();
-        if ears.len() >= LISTENING_PER_DEVICE_MAX {
+        if ears.len() >= bounds.per_device {
             return Err(Bound::LongPollsPerDevice);
         }
         ears.push(Arc::clone(mailbox));
@@ -70,7 +91,7 @@ impl Presence {
     pub fn listen(self: &Arc<Self>, device: DeviceId, wants: Wants) -> Option<Ear> {
         let number = ConnectionNumber(self.opened.fetch_add(1, Ordering::Relaxed));
         let mailbox = Arc::new(Mailbox::new(number, wants));
-        match self.listening.begin(device, &mailbox) {
+        match self.listening.begin(device, &mailbox, self.ears) {
             Ok(()) => Some(Ear { presence: Arc::clone(self), device, mailbox }),
             Err(bound) => {
                 self.metrics.count_bound(bound);
@@ -93,9 +114,3 @@ impl Drop for Ear {
         self.presence.listening.end(self.device, &self.mailbox);
     }
 }
-
-/// Requests that wait so (`long_polls_max`). Fewer than HTTP connections there may be by default, so that
-/// devices that wait do not keep people out.
-pub const LISTENING_MAX: usize = 4_000;
-/// The same of one device (`long_polls_per_device_max`).
-pub const LISTENING_PER_DEVICE_MAX: usize = 4;

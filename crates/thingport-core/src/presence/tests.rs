@@ -113,11 +113,17 @@ fn a_device_has_few_ears_and_gets_them_back() {
     let metrics = Arc::new(Metrics::default());
     let presence = Arc::new(Presence::new(Arc::clone(&metrics)));
     let listen = || presence.listen(DeviceId(NIL), Wants::default());
-    let mut ears: Vec<_> = (0..LISTENING_PER_DEVICE_MAX).map(|_| listen().expect("room")).collect();
+    let mut ears: Vec<_> =
+        (0..EarBounds::default().per_device).map(|_| listen().expect("room")).collect();
     assert!(listen().is_none());
     assert_eq!(metrics.bounds().map(|(_, n)| n).sum::<u64>(), 1);
     ears.pop();
     assert!(listen().is_some());
+    let few = Presence::new(metrics).with_ears(EarBounds { all: 3, per_device: 2 });
+    let few = Arc::new(few);
+    let listen = |n| few.listen(DeviceId(uuid::Uuid::from_u128(n)), Wants::default());
+    let ears = [1, 1, 1, 2, 3].map(listen);
+    assert_eq!(ears.each_ref().map(Option::is_some), [true, true, false, true, false]);
 }
 
 #[test]

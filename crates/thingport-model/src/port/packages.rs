@@ -59,6 +59,19 @@ pub trait PackageFiles: Send + Sync {
     async fn list(&self) -> Result<Vec<PackageFileId>, PortError>;
     /// Removes a file; no error when there is none. What reads it may go on for a while.
     async fn remove(&self, file: PackageFileId) -> Result<(), PortError>;
+    /// How often bounds bit since the start.
+    fn bites(&self) -> PackageBites {
+        PackageBites::default()
+    }
+}
+
+/// How often bounds on the files of packages bit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PackageBites {
+    /// Files that were closed so that another one could stay open (`packages_open_max`).
+    pub open: u64,
+    /// Reads and writes that were refused because as many waited as may (`package_jobs_waiting_max`).
+    pub jobs: u64,
 }
 
 /// A file that is being written. Dropped unfinished it leaves nothing.

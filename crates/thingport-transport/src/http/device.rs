@@ -64,7 +64,7 @@ async fn said(
     is_telemetry: bool,
 ) -> Result<Response, Failed> {
     let visit = Visit::begin(http, remote, token).await?;
-    let body = visit.body(request, BODY_MAX).await?;
+    let body = visit.body(request, http.bounds.body_max).await?;
     let mut readings = Readings::default();
     let now = http.node.clock.now();
     let mut decoder = Decoder::new();
@@ -226,8 +226,6 @@ async fn claimed(
     Ok(answer::done())
 }
 
-/// Bytes of a body (H-6).
-const BODY_MAX: usize = 1024 * 1024;
 /// Bytes of a body about calls (H-6), or of a claim.
 const RPC_BODY_MAX: usize = 64 * 1024;
 /// How long a full line of commits is waited for.

@@ -22,7 +22,7 @@ use thingport_model::uplink::{AttributeRequest, KeyList, WantedKeys};
 
 use super::answer;
 use super::answer::Failed;
-use super::shared::{DeviceHttp, Http, Members, NOWHERE, Remote, member};
+use super::shared::{DeviceHttp, DeviceHttpBounds, Http, Members, NOWHERE, Remote, member};
 use super::visit::Visit;
 
 /// `GET attributes`: those of the keys that are named, or all (H-3, H-4).
@@ -95,7 +95,7 @@ async fn waited(
     wants: Wants,
 ) -> Result<Response, Failed> {
     let visit = Visit::begin(http, remote, token).await?;
-    let time = time(query).map_err(|reject| visit.reject(&reject))?;
+    let time = time(query, &http.bounds).map_err(|reject| visit.reject(&reject))?;
     visit.charge(0).await?;
     let vigil = Vigil::begin(&visit, wants)?;
     tokio::select! {
@@ -106,14 +106,15 @@ async fn waited(
 }
 
 /// How long is waited (H-2).
-fn time(query: &[(String, String)]) -> Result<Duration, Reject> {
+fn time(query: &[(String, String)], bounds: &DeviceHttpBounds) -> Result<Duration, Reject> {
     let ms = match member(query, "timeout").filter(|text| !text.is_empty()) {
         None => 0,
         Some(text) => text.parse::<u64>().map_err(|_| {
             Reject::new(Reason::PayloadNumber, "timeout is not a number of milliseconds")
         })?,
     };
-    Ok(Duration::from_millis(if ms == 0 { TIME_MS } else { ms.min(TIME_MAX_MS) }))
+    let ms = if ms == 0 { bounds.poll_ms } else { ms };
+    Ok(Duration::from_millis(ms.min(bounds.poll_max_ms)))
 }
 
 /// A request that waits. However it ends, calls that it was given and did not take go to the next one.
@@ -176,11 +177,6 @@ impl Drop for Vigil {
     }
 }
 
-/// How long is waited when nothing is said.
-const TIME_MS: u64 = 60_000;
-/// How long at most.
-const TIME_MAX_MS: u64 = 300_000;
-
 #[cfg(test)]
 mod tests {
     use axum::extract::Query;
@@ -229,7 +225,8 @@ mod tests {
         ];
         for (text, ms) in rows {
             let expected = ms.map(Duration::from_millis);
-            assert_eq!(time(&query(text)).ok(), expected, "{text}");
+            let bounds = DeviceHttpBounds::default();
+            assert_eq!(time(&query(text), &bounds).ok(), expected, "{text}");
         }
     }
 }

@@ -23,14 +23,40 @@ pub struct DeviceHttp {
     pub(super) bodies: Semaphore,
     pub(super) typing: Typing,
     pub(super) granted: SessionBounds,
+    pub(super) bounds: DeviceHttpBounds,
+}
+
+/// What an operator says about the device API over HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceHttpBounds {
+    /// Bytes of the largest body but those about calls and claims (H-6).
+    pub body_max: usize,
+    /// How long a request waits that names no time or 0, in milliseconds (H-2).
+    pub poll_ms: u64,
+    /// How long it waits at most.
+    pub poll_max_ms: u64,
+}
+
+impl Default for DeviceHttpBounds {
+    fn default() -> Self {
+        Self { body_max: 1024 * 1024, poll_ms: 60_000, poll_max_ms: 300_000 }
+    }
 }
 
 impl DeviceHttp {
     /// For the devices of `node`, until `drain` begins. `granted` is what is answered to
     /// `getSessionLimits`.
     #[must_use]
-    pub fn new(node: Arc<Node>, drain: Arc<Drain>, typing: Typing, granted: SessionBounds) -> Self {
-        Self { node, drain, bodies: Semaphore::new(BODIES_MAX), typing, granted }
+    pub fn new(
+        node: Arc<Node>,
+        drain: Arc<Drain>,
+        typing: Typing,
+        granted: SessionBounds,
+        bounds: DeviceHttpBounds,
+    ) -> Self {
+        // One body always finds room.
+        let bodies = Semaphore::new(BODIES_MAX.max(bounds.body_max));
+        Self { node, drain, bodies, typing, granted, bounds }
     }
 }
 

@@ -95,6 +95,19 @@ sections! {
         /// Addresses and networks that the bound for one address does not concern, such as reverse proxies:
         /// `["10.0.0.0/8", "::1"]` or the same with commas.
         guard_exempt: Networks = "127.0.0.0/8, ::1";
+        /// The largest body of a device that speaks HTTP (`/api/v1/{token}/...`); 64 KiB where it is about
+        /// calls and claims. A larger one is answered with 413. Bodies of all devices may take 64 MiB.
+        device_body_max: ByteSize = "1MiB" from "1KiB" to "50MiB";
+        /// How long a request of a device waits for a call or a change of attributes that names no time.
+        /// The default is ThingsBoard's.
+        device_poll_timeout: Duration = "60s" from "1s" to "1h";
+        /// How long it waits at most, whatever it asks for.
+        device_poll_timeout_max: Duration = "5m" from "1s" to "1h";
+        /// How many requests of devices may wait at once. The next one is answered with 429. Each is an HTTP
+        /// connection, so fewer than `http.connections_max` leave room for people.
+        device_polls_max: u32 = "4000" from "1" to "1000000";
+        /// The same for one device.
+        device_polls_per_device_max: u32 = "4" from "1" to "1000";
         /// The largest firmware or software package that can be uploaded. A larger one is answered with
         /// 413. It is written to disk as it arrives, so a higher bound costs no memory. The default is
         /// ThingsBoard's.
