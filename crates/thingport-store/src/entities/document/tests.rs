@@ -4,11 +4,14 @@ use std::path::PathBuf;
 use thingport_model::id::{DeviceProfileId, NIL, PackageId, TenantId};
 use thingport_model::limit::{LimitKind, LimitScope};
 use thingport_model::ota::{AssignedPackages, PackageKind};
-use thingport_model::profile::TransportType;
-use thingport_model::profile::extension::{ClientRpc, RpcWebhook};
+use thingport_model::profile::extension::{ClientRpc, ProfileExtension, RpcWebhook};
 use thingport_model::profile::forwarding::{
     BrokerUrl, Destination, ForwardKafka, ForwardKinds, ForwardMqtt, ForwardTarget, ForwardWebhook,
     KafkaLogin, KafkaMechanism, KafkaSecurity, TopicTemplate,
+};
+use thingport_model::profile::{
+    ChainStrictness, DeviceProfile, MqttTransport, PayloadType, ProtobufPayload, ProtobufRoots,
+    Provisioning, TransportType, X509Chain,
 };
 use thingport_model::webhook::{Secret, WebhookUrl};
 
