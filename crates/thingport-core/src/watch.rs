@@ -2,9 +2,10 @@
 //!
 //! The ledger's writer tells [`Watches`] about every commit. What it costs the writer does not depend on
 //! how many watch: it adds one [`Notice`] to the backlog of the entity, which all its watchers share, and
-//! wakes one of them; that one wakes the others, on a thread of its own side. The writer never waits: a
-//! reader that falls [`WATCH_QUEUE_MAX`] notices behind finds the newest value per key instead, and is
-//! ended when even that has more than [`WATCH_KEYS_MAX`] keys.
+//! wakes one of them. Each that is woken wakes the next, so that thousands of them never stand in line
+//! before a device that wants to be served. The writer never waits: a reader that falls
+//! [`WATCH_QUEUE_MAX`] notices behind finds the newest value per key instead, and is ended when even that
+//! has more than [`WATCH_KEYS_MAX`] keys.
 //!
 //! Order that loses nothing (REST API W-20): open the watch, then read the present, then take notices.
 //! A notice may repeat what the read already showed; it never comes out of order.
@@ -57,7 +58,7 @@ struct Topic {
 #[derive(Debug, Default)]
 struct State {
     backlog: Backlog,
-    /// One reader was woken and has not passed it on yet.
+    /// A call goes round: one reader was woken, and wakes the next one when it has looked.
     calling: bool,
 }
 
@@ -142,14 +143,22 @@ impl Topic {
         pressed
     }
 
-    /// What the reader finds. The first one to look after something was added wakes all others.
-    fn read(&self, next: &mut u64) -> Found {
+    /// What the reader finds. If it was woken, it passes the call on to whoever waits longest, until
+    /// that is one who finds nothing.
+    ///
+    /// Nobody is forgotten: who waits longer looked earlier, since everybody stands in line before
+    /// looking. So when one finds nothing, those behind it would find nothing either.
+    fn read(&self, next: &mut u64, was_woken: bool) -> Found {
         let (found, must_pass_on) = {
             let mut state = self.state.lock();
-            (state.backlog.read(next), core::mem::take(&mut state.calling))
+            let found = state.backlog.read(next);
+            if was_woken {
+                state.calling = !matches!(found, Found::Nothing);
+            }
+            (found, was_woken && state.calling)
         };
         if must_pass_on {
-            self.wake.notify_waiters();
+            self.wake.notify_one();
         }
         found
     }
@@ -158,37 +167,46 @@ impl Topic {
 impl Watch {
     /// The next notice; none when the watch was ended because its reader is too slow.
     pub async fn next(&mut self) -> Option<Arc<Notice>> {
+        if let Some(notice) = self.missed.pop_front() {
+            return Some(notice);
+        }
         let topic = Arc::clone(&self.topic);
+        let mut was_woken = false;
         loop {
-            // Made before looking, so that whatever is added behind the look wakes it.
-            let notified = topic.wake.notified();
-            match self.look() {
+            // In line before looking, so that whatever is added behind the look wakes it. A call that
+            // reaches it here and is not heard, because there was something to find, goes to the next.
+            let mut notified = core::pin::pin!(topic.wake.notified());
+            was_woken |= notified.as_mut().enable();
+            match self.look(was_woken) {
                 Look::Notice(notice) => return Some(notice),
                 Look::Ended => return None,
                 Look::Nothing => notified.await,
             }
+            was_woken = true;
         }
     }
 
     /// The next notice if one is waiting.
     pub fn try_next(&mut self) -> Option<Arc<Notice>> {
-        match self.look() {
+        match self.look(false) {
             Look::Notice(notice) => Some(notice),
             Look::Nothing | Look::Ended => None,
         }
     }
 
-    fn look(&mut self) -> Look {
+    fn look(&mut self, mut was_woken: bool) -> Look {
         loop {
             if let Some(notice) = self.missed.pop_front() {
                 return Look::Notice(notice);
             }
-            match self.topic.read(&mut self.next) {
+            match self.topic.read(&mut self.next, was_woken) {
                 Found::Notice(notice) => return Look::Notice(notice),
                 Found::Nothing => return Look::Nothing,
                 Found::Missed(missed) => self.missed = missed,
                 Found::Ended => return Look::Ended,
             }
+            // The call was passed on.
+            was_woken = false;
         }
     }
 }
