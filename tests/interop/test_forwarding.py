@@ -406,6 +406,8 @@ class Kafka:
             controller.listener.names=CONTROLLER
             log.dirs={home / "logs"}
             offsets.topic.replication.factor=1
+            offsets.topic.num.partitions=1
+            group.initial.rebalance.delay.ms=0
             num.partitions=3
         """)
         self.run("kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", "server.properties")

@@ -39,6 +39,7 @@ impl KafkaOutlet {
             .set("linger.ms", "5")
             .set("message.timeout.ms", MESSAGE_TIMEOUT_MS)
             .set("socket.keepalive.enable", "true")
+            .set("reconnect.backoff.max.ms", RECONNECT_MAX_MS)
             .set("queue.buffering.max.kbytes", QUEUE_KIB)
             .set("security.protocol", self.protocol());
         if let Some(login) = &self.spec.login {
@@ -137,6 +138,8 @@ const fn is_final(error: &KafkaError) -> bool {
 
 /// How long the library tries by itself, in milliseconds.
 const MESSAGE_TIMEOUT_MS: &str = "20000";
+/// How long the library waits at most before it connects again, in milliseconds.
+const RECONNECT_MAX_MS: &str = "2000";
 /// Bytes that wait in the library.
 const QUEUE_KIB: &str = "32768";
 
