@@ -454,6 +454,8 @@ impl Sessions {
     fn restore(&self, mut session: KeptSession) {
         let (now, now_ms) = (self.clock.now(), self.clock.monotonic_ms());
         let device = session.device_id;
+        // One that has no end was killed with the process: its time begins now.
+        let is_new = session.left_at.is_none();
         let left_at = *session.left_at.get_or_insert(now);
         let life_ms = u64::from(session.expiry_s.min(self.rules.expiry_max_s)) * 1_000;
         let gone_ms = u64::try_from(now.ms().saturating_sub(left_at.ms())).unwrap_or(0);
@@ -464,8 +466,12 @@ impl Sessions {
         place.due_ms = Some(due_ms);
         state.bytes += place.weight();
         state.kept.insert(device, place);
+        if is_new {
+            state.unsaved.entry(device).or_default();
+        }
         state.dues.insert((due_ms, device));
         drop(state);
+        self.more.notify_one();
         self.metrics.kept_sessions.add(1);
     }
 

@@ -1,7 +1,7 @@
 //! Kept sessions over real stores: what a device is owed is there when it comes back, whatever happened to
 //! the process, and no longer than it may be.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
 use std::path::Path;
 use std::sync::Arc;

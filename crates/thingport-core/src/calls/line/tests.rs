@@ -58,18 +58,7 @@ impl World {
                     line.wanted(present, tokens, out);
                 });
             }
-            // The connection repeats these attempts by itself.
-            "resume" => {
-                self.listens = true;
-                let again: Vec<_> =
-                    words[1..].iter().map(|it| self.attempts[&it.parse().unwrap()]).collect();
-                self.visit(&mut out, |line, present, tokens, out| {
-                    line.resumed(&again, present, tokens, out);
-                });
-            }
-            "renew" => self.visit(&mut out, |line, present, tokens, out| {
-                line.renewed(present, tokens, out);
-            }),
+            "resume" | "renew" => self.take_up(&words, &mut out),
             "poll" | "polled" => self.poll(words[0] == "poll", &mut out),
             "unsubscribe" | "leave" => {
                 self.listens = false;
@@ -119,6 +108,18 @@ impl World {
             other => unreachable!("no such step: {other}"),
         }
         self.carry_out(out)
+    }
+
+    /// A session is taken up whose connection repeats these attempts by itself; or it is subscribed again.
+    fn take_up(&mut self, words: &[&str], out: &mut Vec<Effect<u32>>) {
+        if words[0] == "renew" {
+            return self
+                .visit(out, |line, present, tokens, out| line.renewed(present, tokens, out));
+        }
+        self.listens = true;
+        let again = words[1..].iter().map(|it| self.attempts[&it.parse().unwrap()]);
+        let again: Vec<_> = again.collect();
+        self.visit(out, |line, present, tokens, out| line.resumed(&again, present, tokens, out));
     }
 
     /// Over HTTP, for one call: a connection of its own each time.

@@ -16,7 +16,7 @@ pub(super) async fn sessions_are_kept_until_they_are_forgotten(subject: Subject)
     let house = House::build(&*subject).await;
     let others: Vec<_> = ["a", "b"].map(|name| device_of(&house.profile, name)).into();
     subject.write(others.iter().cloned().map(Write::Device).collect()).await.unwrap();
-    let mut devices = [&[house.device.clone()], &others[..]].concat();
+    let mut devices = [core::slice::from_ref(&house.device), &others[..]].concat();
     devices.sort_by_key(|it| it.id);
     let kept: Vec<_> = devices.iter().map(|it| session(it, Some(Timestamp(7)))).collect();
     subject.write(kept.iter().cloned().map(Write::KeepSession).collect()).await.unwrap();
