@@ -172,14 +172,16 @@ def respond_to_server_side_rpc(it):
 
 
 def send_client_side_rpc_request(it):
-    """What nobody handles is answered with an error and told to people; answers need no subscription."""
-    before = len([entry for entry in it.owner.events(it.device) if entry["reason"] == "rpc.unhandled"])
-    it.publish("Send client-side RPC request", {"method": it.key, "params": {}}, it.number)
-    topic, answer = it.client.message()
-    assert topic == it.topic("Receive client-side RPC response", it.number)
-    assert list(answer) == ["error"]
-    if not before:  # later ones are counted with the first
-        assert it.key in str(it.owner.event("rpc.unhandled", it.device))
+    """An application of people takes what the device asks, over REST, and answers it; no subscription is needed."""
+    application = Person(it.owner.url, it.owner.token)
+    mine = {"timeoutMs": 0, "deviceProfileId": it.device.body["deviceProfileId"]["id"]}
+    # From the first time on it is expected back.
+    assert application.ok("POST", "/api/thingport/client-rpc/take", mine)["requests"] == []
+    it.publish("Send client-side RPC request", {"method": it.key, "params": {"door": 3}}, it.number)
+    (asked,) = application.ok("POST", "/api/thingport/client-rpc/take", mine | {"timeoutMs": 15_000})["requests"]
+    assert (asked["deviceId"], asked["method"], asked["params"]) == (it.device.id, it.key, {"door": 3})
+    application.ok("POST", f"/api/thingport/client-rpc/{asked['id']}", {"answer": {"open": it.key}})
+    assert it.client.message() == (it.topic("Receive client-side RPC response", it.number), {"open": it.key})
 
 
 def receive_client_side_rpc_response(it):
@@ -238,6 +240,15 @@ def claimer(tenant):
 def pool():
     with concurrent.futures.ThreadPoolExecutor(4) as threads:
         yield threads
+
+
+@pytest.fixture
+def device(tenant):
+    """With a profile of its own, whose devices' questions an application answers."""
+    profile = tenant.new_profile("DEFAULT", profileData={
+        "configuration": {"type": "DEFAULT"}, "transportConfiguration": {"type": "DEFAULT"},
+        "thingport": {"clientRpc": {"type": "APP"}}})
+    return tenant.new_device(deviceProfileId=profile["id"])
 
 
 @pytest.fixture

@@ -171,7 +171,7 @@ impl NoOutcome {
             Self::First => StatusCode::REQUEST_TIMEOUT,
             Self::Second => StatusCode::GATEWAY_TIMEOUT,
         };
-        Refusal::new(status, 31, "the device was given the call and did not answer in time")
+        Refusal::new(status, 31, "the device did not answer before the time of the call was over")
     }
 
     /// The device was not there.

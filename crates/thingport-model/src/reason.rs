@@ -233,8 +233,8 @@ reasons! {
         "The topic is not one of the device API.",
         "Publish telemetry to v1/devices/me/telemetry or v2/t, attributes to v1/devices/me/attributes or v2/a.";
     TopicInvalid = 401, "publish.topic_invalid", Device,
-        "The topic name is empty, too long, or contains a wildcard.",
-        "Publish to a concrete topic without + or #.";
+        "The topic name is empty, too long, contains a wildcard, or lacks the number that is due.",
+        "Publish to a concrete topic without + or #, with a whole number where the topic ends in one.";
     TopicNotServed = 402, "publish.topic_not_served", Operator,
         "The topic belongs to a part of the device API that this version does not serve.",
         "See docs/compatibility.md for what is served.";
@@ -246,7 +246,7 @@ reasons! {
         "Send a JSON object such as {\"temperature\": 25}.";
     PayloadShape = 411, "payload.shape", Device,
         "The payload is JSON, but not of the shape this topic expects.",
-        "Send an object of keys and values, {\"ts\":...,\"values\":{...}}, or a list of such objects.";
+        "Send a JSON object: keys and values, or what this topic asks for; telemetry may also be {\"ts\":...,\"values\":{...}} or a list.";
     PayloadTimestamp = 412, "payload.timestamp", Device,
         "The member ts is not a number of milliseconds.",
         "Send ts as milliseconds since 1970, for example 1767225600000.";
