@@ -94,7 +94,7 @@ enum PredicateInput {
     },
     Complex {
         operation: String,
-        predicates: Vec<PredicateInput>,
+        predicates: Vec<Self>,
     },
 }
 

@@ -144,7 +144,7 @@ async fn list(
     SignedIn { caller, .. }: SignedIn,
     params: Params,
 ) -> Found {
-    plain(api.node().registry.relations(&caller, by_query(&params)?).await?)
+    Ok(plain(api.node().registry.relations(&caller, by_query(&params)?).await?))
 }
 
 async fn list_from(
@@ -154,7 +154,7 @@ async fn list_from(
     params: Params,
 ) -> Found {
     let filter = filter((&kind, &id), RelationEnd::From, &params)?;
-    plain(api.node().registry.relations(&caller, filter).await?)
+    Ok(plain(api.node().registry.relations(&caller, filter).await?))
 }
 
 async fn list_to(
@@ -164,7 +164,7 @@ async fn list_to(
     params: Params,
 ) -> Found {
     let filter = filter((&kind, &id), RelationEnd::To, &params)?;
-    plain(api.node().registry.relations(&caller, filter).await?)
+    Ok(plain(api.node().registry.relations(&caller, filter).await?))
 }
 
 async fn list_from_of_type(
@@ -175,7 +175,7 @@ async fn list_from_of_type(
 ) -> Found {
     let filter = filter((&kind, &id), RelationEnd::From, &params)?;
     let filter = RelationFilter { name: Some(name), ..filter };
-    plain(api.node().registry.relations(&caller, filter).await?)
+    Ok(plain(api.node().registry.relations(&caller, filter).await?))
 }
 
 async fn list_to_of_type(
@@ -186,7 +186,7 @@ async fn list_to_of_type(
 ) -> Found {
     let filter = filter((&kind, &id), RelationEnd::To, &params)?;
     let filter = RelationFilter { name: Some(name), ..filter };
-    plain(api.node().registry.relations(&caller, filter).await?)
+    Ok(plain(api.node().registry.relations(&caller, filter).await?))
 }
 
 async fn named_list(
@@ -220,7 +220,7 @@ async fn walked(
     SignedIn { caller, .. }: SignedIn,
     Body(input): Body<WalkInput>,
 ) -> Found {
-    plain(api.node().registry.relations_walked(&caller, &input.walk()?).await?)
+    Ok(plain(api.node().registry.relations_walked(&caller, &input.walk()?).await?))
 }
 
 async fn named_walked(
@@ -242,8 +242,8 @@ async fn named(api: &Api, found: Vec<Relation>) -> NamedFound {
     Ok(Json(found.into_iter().map(|it| NamedRelationBody::of(it, name)).collect()))
 }
 
-fn plain(found: Vec<Relation>) -> Found {
-    Ok(Json(found.into_iter().map(RelationBody::from).collect()))
+fn plain(found: Vec<Relation>) -> Json<Vec<RelationBody>> {
+    Json(found.into_iter().map(RelationBody::from).collect())
 }
 
 /// One relation, named by both of its ends.

@@ -29,9 +29,9 @@ pub enum Predicate {
         value: bool,
     },
     /// Each of these.
-    All(Vec<Predicate>),
+    All(Vec<Self>),
     /// One of these.
-    Any(Vec<Predicate>),
+    Any(Vec<Self>),
 }
 
 /// How texts are compared.

@@ -15,6 +15,7 @@ fn number(operation: &str, value: f64) -> Predicate {
     Predicate::Number { operation, value }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a value that is there, beside those that are not")]
 fn string(value: &str) -> Option<Value> {
     Some(Value::String(value.into()))
 }
