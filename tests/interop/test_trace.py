@@ -326,6 +326,15 @@ def test_over_websocket(traced, subject):
         client.loop_stop()
 
 
+def test_what_is_no_json_is_decoded(traced, wire):
+    """Protobuf on a topic that says so: an attribute request of section 5.4."""
+    connection = wire(4, traced.device.token)
+    connection.ask(w.publish("v2/a/req/p/3", b"\x0a\x03a,b", 1, 1), w.PUBACK)
+    record = traced.last("PUBLISH")
+    assert record["payload"]["decoded"] == {"clientKeys": "a,b"} and record["meaning"]["requestId"] == 3
+    assert base64.b64decode(record["payload"]["base64"]) == b"\x0a\x03a,b"
+
+
 def test_a_call_and_its_answer(traced, wire):
     device = traced.device
     connection = wire(4, device.token)

@@ -2,10 +2,11 @@
 //! of them.
 
 use thingport_core::trace::{Meaning, Payload, READINGS_MAX, REDACTED};
+use thingport_device::payload::write::{write_string, write_value};
 use thingport_device::secrets;
 use thingport_model::ota::PackageKind;
 use thingport_model::reading::{Reading, Readings};
-use thingport_model::uplink::Uplink;
+use thingport_model::uplink::{Uplink, WantedKeys};
 use thingport_model::value::Value;
 
 /// A payload that may be shown, but for secret members.
@@ -34,11 +35,61 @@ pub(crate) fn meaning(uplink: &Uplink<'_>) -> Meaning {
     }
 }
 
-/// JSON text of what is said, where its payload may not be shown.
-pub(crate) fn decoded(uplink: &Uplink<'_>) -> Option<String> {
-    let Uplink::Claim(claim) = uplink else { return None };
-    let duration = claim.duration_ms.map_or_else(|| "null".to_owned(), |ms| ms.to_string());
-    Some(format!("{{\"secretKey\":\"{REDACTED}\",\"durationMs\":{duration}}}"))
+/// JSON text of what is said, where its payload may not be shown or is no JSON.
+pub(crate) fn decoded(uplink: &Uplink<'_>, payload: &[u8]) -> Option<String> {
+    let mut text = said(uplink, payload)?;
+    secrets::redact_text(&mut text);
+    Some(text)
+}
+
+fn said(uplink: &Uplink<'_>, payload: &[u8]) -> Option<String> {
+    let is_json = || matches!(payload.trim_ascii_start().first(), Some(b'{' | b'['));
+    match uplink {
+        Uplink::Claim(claim) => {
+            let duration = claim.duration_ms.map_or_else(|| "null".to_owned(), |ms| ms.to_string());
+            Some(format!("{{\"secretKey\":\"{REDACTED}\",\"durationMs\":{duration}}}"))
+        }
+        _ if is_json() => None,
+        Uplink::Telemetry(readings) | Uplink::Attributes(readings) => Some(object(readings)),
+        Uplink::CallAnswer(it) => Some(it.body.to_owned()),
+        Uplink::ClientCall(it) => {
+            let mut text = "{\"method\":".to_owned();
+            write_string(&mut text, it.method);
+            Some(text + ",\"params\":" + it.params + "}")
+        }
+        Uplink::AttributeRequest(it) => {
+            let named = [("clientKeys", it.client), ("sharedKeys", it.shared)];
+            let named = named.into_iter().filter_map(|(name, keys)| match keys {
+                WantedKeys::Named(keys) => Some((name, keys.0)),
+                WantedKeys::None | WantedKeys::All => None,
+            });
+            Some(members(named, |text, keys| write_string(text, keys)))
+        }
+        Uplink::PackageRequest(_) => None,
+    }
+}
+
+/// Readings as one object; what would not be kept anyway is not written.
+fn object(readings: &Readings) -> String {
+    let shown: Vec<_> = readings.iter().take(READINGS_MAX).map(shown).collect();
+    let shown = shown.iter().map(|it| (it.key.as_str(), it.value.borrowed()));
+    members(shown, |text, value| write_value(text, value))
+}
+
+fn members<'a, V>(
+    members: impl Iterator<Item = (&'a str, V)>,
+    write: impl Fn(&mut String, V),
+) -> String {
+    let mut text = "{".to_owned();
+    for (name, value) in members {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        write_string(&mut text, name);
+        text.push(':');
+        write(&mut text, value);
+    }
+    text + "}"
 }
 
 fn of_readings(endpoint: &'static str, readings: &Readings) -> Meaning {
@@ -62,8 +113,9 @@ fn shown(reading: thingport_model::reading::ReadingRef<'_>) -> Reading {
 
 #[cfg(test)]
 mod tests {
+    use thingport_model::rpc::ReplyTo;
     use thingport_model::time::Timestamp;
-    use thingport_model::uplink::Claim;
+    use thingport_model::uplink::{AttributeRequest, CallAnswer, Claim, ClientCall, KeyList};
     use thingport_model::value::ValueRef;
 
     use super::*;
@@ -79,10 +131,39 @@ mod tests {
         let claim = Uplink::Claim(Claim { secret: "S3CRET", duration_ms: Some(5) });
         let body = payload(br#"{"secretKey":"S3CRET"}"#);
         assert!(body.is_redacted);
-        let text = decoded(&claim).unwrap_or_default();
+        let text = decoded(&claim, b"").unwrap_or_default();
         assert_eq!(text, r#"{"secretKey":"***","durationMs":5}"#);
         let all = format!("{shown:?} {:?} {text} {body:?}", meaning(&claim));
         assert!(!all.contains("S3CRET"), "{all}");
         assert!(!String::from_utf8_lossy(&body.bytes).contains("S3CRET"));
+    }
+
+    #[test]
+    fn what_is_no_json_is_shown_as_json() {
+        let mut readings = Readings::default();
+        readings.push(Timestamp(1), "a\"", ValueRef::Double(1.5));
+        readings.push(Timestamp(1), "b", ValueRef::String("x\n"));
+        readings.push(Timestamp(1), "c", ValueRef::Json("[1]"));
+        let reply_to = ReplyTo { way: 0, id: 7 };
+        let keys = |keys| WantedKeys::Named(KeyList(keys));
+        let request = AttributeRequest { reply_to, client: keys("a,b"), shared: WantedKeys::None };
+        let rows = [
+            (Uplink::Telemetry(&readings), r#"{"a\"":1.5,"b":"x\n","c":[1]}"#),
+            (Uplink::Attributes(&Readings::default()), "{}"),
+            (Uplink::CallAnswer(CallAnswer { id: 1, body: "7" }), "7"),
+            (
+                Uplink::ClientCall(ClientCall { reply_to, method: "m", params: "null" }),
+                r#"{"method":"m","params":null}"#,
+            ),
+            (Uplink::AttributeRequest(request), r#"{"clientKeys":"a,b"}"#),
+            (
+                Uplink::CallAnswer(CallAnswer { id: 1, body: r#"{"secretKey":"S"}"# }),
+                r#"{"secretKey":"***"}"#,
+            ),
+        ];
+        for (uplink, text) in rows {
+            assert_eq!(decoded(&uplink, &[8, 1]).as_deref(), Some(text));
+            assert_eq!(decoded(&uplink, b" {}"), None, "it shows itself");
+        }
     }
 }

@@ -258,7 +258,8 @@ impl From<&Payload> for TracePayloadBody {
     fn from(it: &Payload) -> Self {
         let text = core::str::from_utf8(&it.bytes).ok();
         let is_json = |text: &&str| serde_json::from_str::<&RawValue>(text).is_ok();
-        let decoded = it.decoded.as_deref().or_else(|| text.filter(|_| !it.is_cut)).filter(is_json);
+        let own = text.filter(|_| !it.is_cut).filter(is_json);
+        let decoded = own.or_else(|| it.decoded.as_deref().filter(is_json));
         Self {
             size: it.size,
             base64: BASE64_STANDARD.encode(&it.bytes),

@@ -99,7 +99,7 @@ impl Tap {
         self.amend(|record| {
             record.meaning = Some(traced::meaning(uplink));
             if let Some(payload) = &mut record.packet.payload {
-                payload.decoded = traced::decoded(uplink);
+                payload.decoded = traced::decoded(uplink, &payload.bytes);
             }
         });
     }

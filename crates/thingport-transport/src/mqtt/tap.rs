@@ -139,10 +139,10 @@ impl Tap {
     }
 
     /// It means this.
-    pub(super) fn means(&mut self, uplink: &Uplink<'_>) {
+    pub(super) fn means(&mut self, uplink: &Uplink<'_>, payload: &[u8]) {
         let Some(found) = &mut self.found else { return };
         found.meaning = Some(traced::meaning(uplink));
-        found.decoded = traced::decoded(uplink);
+        found.decoded = traced::decoded(uplink, payload);
         let has_readings = matches!(uplink, Uplink::Telemetry(_) | Uplink::Attributes(_));
         found.verdict = (!has_readings).then_some(Verdict::Accepted);
     }

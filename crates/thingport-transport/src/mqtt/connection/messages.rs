@@ -40,7 +40,7 @@ impl Connection {
             &shared.config.typing,
         );
         if let (Some(tap), Ok(uplink)) = (&mut desk.tap, &uplink) {
-            tap.means(uplink);
+            tap.means(uplink, publish.payload);
         }
         let is_telemetry = match uplink {
             Ok(Uplink::Telemetry(_)) => true,
