@@ -63,7 +63,7 @@ fn said(uplink: &Uplink<'_>, payload: &[u8]) -> Option<String> {
                 WantedKeys::Named(keys) => Some((name, keys.0)),
                 WantedKeys::None | WantedKeys::All => None,
             });
-            Some(members(named, |text, keys| write_string(text, keys)))
+            Some(members(named, write_string))
         }
         Uplink::PackageRequest(_) => None,
     }
@@ -73,7 +73,7 @@ fn said(uplink: &Uplink<'_>, payload: &[u8]) -> Option<String> {
 fn object(readings: &Readings) -> String {
     let shown: Vec<_> = readings.iter().take(READINGS_MAX).map(shown).collect();
     let shown = shown.iter().map(|it| (it.key.as_str(), it.value.borrowed()));
-    members(shown, |text, value| write_value(text, value))
+    members(shown, write_value)
 }
 
 fn members<'a, V>(
