@@ -57,25 +57,26 @@ type Compiled = (DeviceProfileId, Arc<DeviceProfile>, Arc<Dialect>);
 impl Dialects {
     /// The dialect of a profile in its present state.
     pub(crate) fn of(&self, profile: &Arc<DeviceProfile>) -> Arc<Dialect> {
-        let mut compiled = self.compiled.lock();
-        let known = compiled.iter_mut().find(|(id, ..)| *id == profile.id);
-        match known {
-            Some((_, of, dialect)) => {
-                if !Arc::ptr_eq(of, profile) && of != profile {
-                    *dialect = Arc::new(Dialect::compile(profile));
-                    *of = Arc::clone(profile);
-                }
-                Arc::clone(dialect)
-            }
-            None => {
-                let dialect = Arc::new(Dialect::compile(profile));
-                if compiled.len() >= DIALECTS_MAX {
-                    compiled.remove(0);
-                }
-                compiled.push((profile.id, Arc::clone(profile), Arc::clone(&dialect)));
-                dialect
-            }
+        if let Some(dialect) = self.known(profile) {
+            return dialect;
         }
+        // Schemas take their time, some 50 us each and 10 ms at most, so nobody waits for the table
+        // meanwhile. Two connections may do it both; the later one is kept.
+        let dialect = Arc::new(Dialect::compile(profile));
+        let mut compiled = self.compiled.lock();
+        compiled.retain(|(id, ..)| *id != profile.id);
+        if compiled.len() >= DIALECTS_MAX {
+            compiled.remove(0);
+        }
+        compiled.push((profile.id, Arc::clone(profile), Arc::clone(&dialect)));
+        dialect
+    }
+
+    /// The dialect of a profile, if it was compiled in this state.
+    fn known(&self, profile: &Arc<DeviceProfile>) -> Option<Arc<Dialect>> {
+        let compiled = self.compiled.lock();
+        let (_, of, dialect) = compiled.iter().find(|(id, ..)| *id == profile.id)?;
+        (Arc::ptr_eq(of, profile) || of == profile).then(|| Arc::clone(dialect))
     }
 }
 

@@ -74,6 +74,7 @@ const ALLOWED: &[&str] = &[
     "Apache-2.0",
     "BSD-2-Clause",
     "BSD-3-Clause",
+    "BlueOak-1.0.0", // asks for its own text to be kept, and nothing else
     "BSL-1.0",
     "CC0-1.0",
     "CDLA-Permissive-2.0",

@@ -217,7 +217,8 @@ fn question(said: Uplink<'_>) -> String {
 fn the_latest_of_each_kind_is_in_force_again_on_the_next_connection() {
     let own = "plant/+/updates";
     // What is subscribed, what is unsubscribed, where updates go, and the filter for calls in force.
-    let rows: [(&[&str], &[&str], Option<&str>, Option<&str>); 7] = [
+    type Row<'a> = (&'a [&'a str], &'a [&'a str], Option<&'a str>, Option<&'a str>);
+    let rows: [Row<'_>; 7] = [
         (&[], &[], None, None),
         (&[ATTRIBUTES_TOPIC, "v2/a"], &[], Some("v2/a"), None),
         (&["v2/a", ATTRIBUTES_TOPIC], &[], Some(ATTRIBUTES_TOPIC), None),

@@ -404,8 +404,27 @@ mod tests {
     #[test]
     fn doubles_are_written_alike_quickly_and_with_care() {
         let mut values = vec![
-            0.0, -0.0, 1.0, -1.5, 0.001, 0.000_999, 0.1, 0.123_456, 0.123_456_7, 21.5, 1e-7, 1e5,
-            999_999.999_999, 1e6, 9_999_999.5, 1e7, 1e300, 0.3, 0.1 + 0.2, 123_456.789, -0.5,
+            0.0,
+            -0.0,
+            1.0,
+            -1.5,
+            0.001,
+            0.000_999,
+            0.1,
+            0.123_456,
+            0.123_456_7,
+            21.5,
+            1e-7,
+            1e5,
+            999_999.999_999,
+            1e6,
+            9_999_999.5,
+            1e7,
+            1e300,
+            0.3,
+            0.1 + 0.2,
+            123_456.789,
+            -0.5,
         ];
         // Numbers of few digits, and their neighbours.
         for at in 1..2_000_u32 {
@@ -422,7 +441,8 @@ mod tests {
 
     #[test]
     fn floats_become_the_double_of_their_shortest_text() {
-        let mut values = vec![0.0, -0.0, 0.1, 21.5, 1e10, 1e-10, 16_777_216.0, 0.3, f32::MIN_POSITIVE];
+        let mut values =
+            vec![0.0, -0.0, 0.1, 21.5, 1e10, 1e-10, 16_777_216.0, 0.3, f32::MIN_POSITIVE];
         for at in 1..3_000_u16 {
             let value = f32::from(at) * f32::from(at) / 1e3;
             values.extend([value, -value, value.next_up(), value.next_down(), value / 1e3]);
@@ -436,7 +456,8 @@ mod tests {
     #[test]
     fn doubles_are_typed_like_their_text() {
         let (mut plain, typing) = (String::new(), Typing::default());
-        let mut values = vec![0.0, -0.0, 0.1 + 0.2, 1e-16, 1e-5, 1e7, 1e20, 12_345_678.9, 5e-324, 0.7];
+        let mut values =
+            vec![0.0, -0.0, 0.1 + 0.2, 1e-16, 1e-5, 1e7, 1e20, 12_345_678.9, 5e-324, 0.7];
         for at in 1..2_000_u32 {
             let value = f64::from(at * at) / 1e6;
             values.extend([value, -value, value.next_up(), value.next_down(), value / 1e3]);

@@ -106,7 +106,7 @@ fn profile_and_topic_say_how_a_device_is_told() {
             };
             let expected = answer.iter().find(|(name, _)| *name == form).unwrap().1;
             let expected = expected.replace("0801120d", "08011203");
-            assert_eq!(told_as(&mut open(profile), &told), expected, "{family:?} {form}");
+            assert_eq!(told_as(&open(profile), &told), expected, "{family:?} {form}");
         }
     }
 }
@@ -128,19 +128,19 @@ fn attributes_and_calls_go_down_as_fixed_messages_and_by_schema() {
     .map(|(at, value)| Attribute { key: at.to_string(), value, updated_at: Timestamp(9) })
     .collect();
     let set = Downlink::AttributesSet(attributes.clone().into());
-    let update = AttributeUpdate::decode(bytes(&mut link, &set).as_slice()).unwrap();
+    let update = AttributeUpdate::decode(bytes(&link, &set).as_slice()).unwrap();
     assert!(update.deleted.is_empty());
     for (at, it) in update.updated.iter().enumerate() {
         let kv = it.kv.as_ref().unwrap();
         assert_eq!((it.ts, kv.key.as_str(), kv.kind), (9, at.to_string().as_str(), at as i32));
     }
     let deleted = Downlink::AttributesDeleted(["a".to_owned()].into());
-    let update = AttributeUpdate::decode(bytes(&mut link, &deleted).as_slice()).unwrap();
+    let update = AttributeUpdate::decode(bytes(&link, &deleted).as_slice()).unwrap();
     assert_eq!((update.updated.len(), update.deleted), (0, vec!["a".to_owned()]));
     let found = FoundAttributes { client: attributes[..1].to_vec(), shared: attributes };
     let answer =
         Downlink::AttributesAnswer { reply_to: reply_to(Family::V2, 7), found: found.into() };
-    let response = AttributesResponse::decode(bytes(&mut link, &answer).as_slice()).unwrap();
+    let response = AttributesResponse::decode(bytes(&link, &answer).as_slice()).unwrap();
     assert_eq!((response.request_id, response.client.len(), response.shared.len()), (7, 1, 5));
     assert!(response.multiple);
     // RP-060: what does not fit the schema is told to whoever called.
@@ -148,7 +148,7 @@ fn attributes_and_calls_go_down_as_fixed_messages_and_by_schema() {
         let call = Call { id: 7, method: "m".to_owned(), params: params.to_owned() };
         let token = CallToken(core::num::NonZeroU64::MIN);
         let told = Downlink::Call { call: Arc::new(call), token, expires_ms: 0 };
-        assert_eq!(told_as(&mut link, &told), expected);
+        assert_eq!(told_as(&link, &told), expected);
     }
 }
 
@@ -197,7 +197,7 @@ fn readings(link: &mut Link, topic: &str, payload: &[u8]) -> String {
     }
 }
 
-fn told_as(link: &mut Link, told: &Downlink) -> String {
+fn told_as(link: &Link, told: &Downlink) -> String {
     let mut page = Page::default();
     match link.downlink(told, &mut page) {
         Ok(told) => told.unwrap().payload.iter().map(|byte| format!("{byte:02x}")).collect(),
@@ -205,7 +205,7 @@ fn told_as(link: &mut Link, told: &Downlink) -> String {
     }
 }
 
-fn bytes(link: &mut Link, told: &Downlink) -> Vec<u8> {
+fn bytes(link: &Link, told: &Downlink) -> Vec<u8> {
     let mut page = Page::default();
     link.downlink(told, &mut page).unwrap().unwrap().payload.to_vec()
 }

@@ -2,8 +2,7 @@
 
 use super::json::{Scalar, scalar, write_scalar};
 use super::schema::Schema;
-use super::table::{Field, Kind, Label, Message, Table};
-use super::walk::ROOT;
+use super::table::{Field, Kind, Label, Message, ROOT, Table};
 use super::wire::{DEPTH_MAX, Part, Raw, Wire, WireType};
 use crate::payload::write::write_string;
 

@@ -14,8 +14,7 @@ use prost_reflect::MessageDescriptor;
 use protox::Compiler;
 use protox::file::{File, FileResolver, GoogleFileResolver};
 
-use super::table::Table;
-use super::walk::ROOT;
+use super::table::{ROOT, Table};
 
 /// What a schema is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

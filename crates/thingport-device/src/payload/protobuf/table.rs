@@ -269,5 +269,8 @@ fn label(field: &FieldDescriptor) -> Label {
     }
 }
 
+/// The message that stands first in every table.
+pub(crate) const ROOT: usize = 0;
+
 /// What a position beyond the table stands for; there is none.
 static NOTHING: Message = Message { fields: Vec::new(), oneofs: 0, well_known: None };

@@ -11,7 +11,7 @@ use thingport_model::value::ValueRef;
 use super::json::{Pen, Scalar, is_present, join, key_text, not_finite, raw_of, room, scalar};
 use super::scan::{Frame, Frames, Slot};
 use super::schema::Schema;
-use super::table::{Field, Kind, Label, Message};
+use super::table::{Field, Kind, Label, Message, ROOT};
 use super::wire::{Part, Raw};
 use crate::payload::sink::{Plain, Sink};
 use crate::payload::{Typing, json, number};
@@ -299,8 +299,6 @@ fn no_object() -> Reject {
     Reject::new(Reason::PayloadShape, "values is not an object")
 }
 
-/// The message that stands first in every table.
-pub(super) const ROOT: usize = 0;
 const LONG_MAX: u64 = i64::MAX as u64;
 /// Most bytes of text that are kept from one payload to the next.
 const KEPT_MAX: usize = 64 * 1024;

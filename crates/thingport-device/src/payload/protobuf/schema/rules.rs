@@ -154,12 +154,9 @@ fn check_telemetry(place: &Place<'_>) -> Checked {
 /// PB-006
 fn check_call(place: &Place<'_>) -> Checked {
     let root = place.root;
-    let wanted: [(&str, &str, fn(&Kind) -> bool); 3] = [
-        ("method", "string", |kind| matches!(kind, Kind::String)),
-        ("requestId", "int32", |kind| matches!(kind, Kind::Int32)),
-        ("params", "", |_| true),
-    ];
-    for (name, kind, is_kind) in wanted {
+    let wanted =
+        [("method", Some(Kind::String)), ("requestId", Some(Kind::Int32)), ("params", None)];
+    for (name, kind) in &wanted {
         let Some(field) = root.get_field_by_json_name(name) else {
             let what = format!("the root message has no field {name}");
             return place.message(&what, "method (string), requestId (int32) and params");
@@ -168,7 +165,8 @@ fn check_call(place: &Place<'_>) -> Checked {
             let what = format!("{name} is repeated");
             return place.field(&field, &what, "a single value");
         }
-        if !is_kind(&field.kind()) {
+        if let Some(kind) = kind.as_ref().filter(|kind| field.kind() != **kind) {
+            let kind = if *kind == Kind::String { "string" } else { "int32" };
             let what = format!("{name} is not of type {kind}");
             return place.field(&field, &what, &format!("{kind} {name}"));
         }

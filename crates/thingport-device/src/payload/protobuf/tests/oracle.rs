@@ -101,7 +101,7 @@ struct Said {
     bits: u64,
     text: String,
     is_packed: bool,
-    inner: Vec<Said>,
+    inner: Vec<Self>,
 }
 
 fn field() -> impl Strategy<Value = Shape> {
