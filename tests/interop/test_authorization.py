@@ -253,7 +253,7 @@ ROWS = [
         f"from/{FROM}/{{relationType}}", f"to/{FROM}/{{relationType}}")],
     *[post(path, "TC", body=lambda it: {"parameters": {
         "rootId": it.device, "rootType": "DEVICE", "direction": "FROM", "maxLevel": 1}},
-        own=ACCESS["device"], writes=False) for path in ("/api/relations", "/api/relations/info")],
+        own=ACCESS["device"], writes=False) for path in ("/api/relations", "/api/relations/info", "/api/devices")],
     *[post(f"/api/entitiesQuery/{path}", "TC", writes=False, body={
         "entityFilter": {"type": "entityType", "entityType": "DEVICE"}, "pageLink": {"page": 0, "pageSize": 1}})
       for path in ("find", "count", "find/keys")],

@@ -1,8 +1,8 @@
 """Relations between entities (REST API 18.1), by every spelling, and ThingsBoard's own client."""
 
 import pytest
-from tb_rest_client.models import (EntityId, EntityRelation, EntityRelationsQuery, RelationEntityTypeFilter,
-                                   RelationsSearchParameters)
+from tb_rest_client.models import (DeviceSearchQuery, EntityId, EntityRelation, EntityRelationsQuery,
+                                   RelationEntityTypeFilter, RelationsSearchParameters)
 from tb_rest_client.rest_client import RestClient
 
 from rest import MISSING, Person, fresh
@@ -170,6 +170,12 @@ def test_the_python_client_reads_and_writes_relations(subject, tenant):
                                              relation_type_group="COMMON", fetch_last_level_only=False),
         filters=[RelationEntityTypeFilter(relation_type="Created", entity_types=["DEVICE"])])
     assert [row.to.id for row in client.find_by_query_v3(query)] == [one.id]
+    search = DeviceSearchQuery(
+        parameters=RelationsSearchParameters(root_id=gateway.id, root_type="DEVICE", direction="FROM", max_level=1),
+        relation_type="Created", device_types=["default"])
+    assert [device.id.id for device in client.find_by_query_v1(search)] == [one.id]
+    search.device_types = ["another"]
+    assert client.find_by_query_v1(search) == []
     assert client.delete_relation(start, "Created", end).type == "Created"
     client.delete_relations(start)
     assert client.find_by_to(end, "Created") == []

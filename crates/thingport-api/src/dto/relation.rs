@@ -128,16 +128,42 @@ pub(crate) struct WantedInput {
     negate: Option<bool>,
 }
 
+/// Devices that are found by following relations.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[schema(as = DeviceSearchQuery)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DeviceSearchInput {
+    parameters: WalkParameters,
+    /// By relations of this type; of any if absent.
+    relation_type: Option<String>,
+    /// Names of the profiles that they may have; any if empty.
+    device_types: Option<Vec<String>>,
+}
+
 impl WalkInput {
     pub(crate) fn walk(self) -> Result<RelationWalk, Refusal> {
-        let it = self.parameters;
+        self.parameters.walk(wanted(self.filters))
+    }
+}
+
+impl DeviceSearchInput {
+    /// Which way, and names of the profiles that are wanted.
+    pub(crate) fn walk(self) -> Result<(RelationWalk, Vec<String>), Refusal> {
+        let name = self.relation_type.filter(|name| !name.is_empty());
+        let wanted = RelationWanted { name, kinds: vec![EntityKind::Device], negate: false };
+        Ok((self.parameters.walk(vec![wanted])?, self.device_types.unwrap_or_default()))
+    }
+}
+
+impl WalkParameters {
+    fn walk(self, wanted: Vec<RelationWanted>) -> Result<RelationWalk, Refusal> {
         Ok(RelationWalk {
-            roots: vec![parse_entity(&it.root_type, &it.root_id)?],
-            end: direction(&it.direction)?,
-            group: group(it.relation_type_group.as_deref())?,
-            levels_max: levels(it.max_level),
-            last_level_only: it.fetch_last_level_only.unwrap_or(false),
-            wanted: wanted(self.filters),
+            roots: vec![parse_entity(&self.root_type, &self.root_id)?],
+            end: direction(&self.direction)?,
+            group: group(self.relation_type_group.as_deref())?,
+            levels_max: levels(self.max_level),
+            last_level_only: self.fetch_last_level_only.unwrap_or(false),
+            wanted,
         })
     }
 }

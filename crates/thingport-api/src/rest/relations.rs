@@ -5,12 +5,16 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use thingport_core::access::Caller;
+use thingport_model::id::DeviceId;
 use thingport_model::relation::{Relation, RelationEnd, RelationFilter, RelationKey};
 
 use crate::api::Api;
 use crate::auth::SignedIn;
+use crate::dto::device::DeviceBody;
 use crate::dto::id::parse_entity;
-use crate::dto::relation::{NamedRelationBody, RelationBody, RelationInput, WalkInput, group};
+use crate::dto::relation::{
+    DeviceSearchInput, NamedRelationBody, RelationBody, RelationInput, WalkInput, group,
+};
 use crate::error::Refusal;
 use crate::extract::{Body, Params, Segments};
 use crate::route::{Query, Route, optional, required};
@@ -82,6 +86,12 @@ fn walks() -> Vec<Route> {
             .about("The same with the names of both ends.")
             .body::<WalkInput>()
             .answer_list::<NamedRelationBody>(),
+        Route::post("/api/devices", devices)
+            .about(
+                "Devices found by following relations; those the caller may not see are left out.",
+            )
+            .body::<DeviceSearchInput>()
+            .answer_list::<DeviceBody>(),
     ]
 }
 
@@ -230,6 +240,19 @@ async fn named_walked(
 ) -> NamedFound {
     let found = api.node().registry.relations_walked(&caller, &input.walk()?).await?;
     named(&api, found).await
+}
+
+async fn devices(
+    State(api): State<Arc<Api>>,
+    SignedIn { caller, .. }: SignedIn,
+    Body(input): Body<DeviceSearchInput>,
+) -> Result<Json<Vec<DeviceBody>>, Refusal> {
+    let ((walk, profiles), registry) = (input.walk()?, &api.node().registry);
+    let found = registry.relations_walked(&caller, &walk).await?;
+    let far = found.iter().map(|relation| DeviceId(relation.key.end(walk.end.other()).id));
+    let mut devices = registry.devices_by_ids(&caller, far.collect()).await?;
+    devices.retain(|device| profiles.is_empty() || profiles.contains(&device.profile_name));
+    Ok(Json(devices.into_iter().map(DeviceBody::from).collect()))
 }
 
 async fn named_list_of(api: &Api, caller: &Caller, filter: RelationFilter) -> NamedFound {
