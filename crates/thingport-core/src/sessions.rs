@@ -12,6 +12,7 @@
 //! Changes of shared attributes are not lost: they are *owed*, durably, from before whoever made them hears
 //! of it until the device has acknowledged them ([`crate::attributes`]); calls are kept on their own.
 
+mod owing;
 mod place;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -30,6 +31,7 @@ use crate::journal::{Journal, Report, Subject};
 use crate::metrics::{Bound, Metrics};
 use crate::presence::ConnectionNumber;
 use crate::registry::DeviceLogin;
+pub(crate) use owing::{Mark, Room, Settling};
 use place::Place;
 
 /// What the configuration says about sessions.
@@ -107,39 +109,6 @@ pub struct Leaving {
     pub expiry_s: Option<u32>,
     /// Messages that were on their way and are too large to be kept.
     pub lost: u32,
-}
-
-/// A change of shared attributes that a session is owed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mark {
-    /// Counts up.
-    pub(crate) number: u64,
-    /// The connection of the session, if there is one.
-    pub(crate) holder: Option<ConnectionNumber>,
-    /// Whether there is room to note the keys, as far as is known.
-    pub(crate) room: Room,
-}
-
-/// Whether the keys of another change can be noted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Room {
-    /// There is.
-    Enough,
-    /// Those that are noted must be counted first.
-    Unknown,
-    /// There is none: the session is owed all attributes anyway.
-    AllOwed,
-}
-
-/// What is to be done when a connection told all it was given, and was acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Settling {
-    /// It is not the session's connection any more.
-    Nothing,
-    /// What it told is not owed any more.
-    Told,
-    /// Some changes found no room on their way: everything behind this one is told again.
-    Again(u64),
 }
 
 /// For connections.
@@ -364,71 +333,6 @@ impl Sessions {
     /// Marks begin where no earlier process can have come, as long as the clock does.
     fn now_us(&self) -> u64 {
         u64::try_from(self.clock.now().ms()).unwrap_or(0).saturating_mul(1_000)
-    }
-}
-
-/// For the attributes.
-impl Sessions {
-    /// Shared attributes of a device change; none when no session is owed that. To be called in the
-    /// device's turn.
-    pub(crate) fn mark(&self, device: DeviceId, keys: usize) -> Option<Mark> {
-        let now_us = self.now_us();
-        let mut state = self.state.lock();
-        if !state.kept.get(&device)?.session.state.wants_updates {
-            return None;
-        }
-        let number = state.next_mark(now_us);
-        let place = state.kept.get_mut(&device)?;
-        Some(Mark { number, holder: place.holder, room: place.note(keys) })
-    }
-
-    /// So many keys are noted; whether there is room for more of them.
-    pub(crate) fn counted(&self, device: DeviceId, noted: usize, more: usize) -> bool {
-        let mut state = self.state.lock();
-        let Some(place) = state.kept.get_mut(&device) else { return true };
-        let has_room = place.counted(noted, more);
-        let subject = place.subject();
-        drop(state);
-        if !has_room {
-            self.metrics.count_bound(Bound::SessionKeys);
-            self.record(subject, Reason::SessionKeysFull, "");
-        }
-        has_room
-    }
-
-    /// A mark of an earlier process was found: later ones count up from there.
-    pub(crate) fn saw(&self, number: u64) {
-        let mut state = self.state.lock();
-        state.newest_mark = state.newest_mark.max(number);
-    }
-
-    /// The connection of a device's session.
-    pub(crate) fn holder(&self, device: DeviceId) -> Option<ConnectionNumber> {
-        self.state.lock().kept.get(&device)?.holder
-    }
-
-    /// All that a connection was given to tell is acknowledged.
-    pub(crate) fn settling(&self, device: DeviceId, connection: ConnectionNumber) -> Settling {
-        let mut state = self.state.lock();
-        let place = state.kept.get_mut(&device).filter(|it| it.holder == Some(connection));
-        let Some(place) = place else { return Settling::Nothing };
-        if core::mem::take(&mut place.is_missing) {
-            Settling::Again(place.floor)
-        } else {
-            Settling::Told
-        }
-    }
-
-    /// So many keys are left that the session is owed.
-    pub(crate) fn settled(&self, device: DeviceId, left: usize) {
-        if let Some(place) = self.state.lock().kept.get_mut(&device) {
-            place.settled(left);
-        }
-    }
-
-    /// Up to which change a device's session is not concerned; none when it has no session.
-    pub(crate) fn floor(&self, device: DeviceId) -> Option<u64> {
-        Some(self.state.lock().kept.get(&device)?.floor)
     }
 }
 
