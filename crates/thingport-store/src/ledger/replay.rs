@@ -123,7 +123,7 @@ impl<'scope, 'env> Hands<'scope, 'env> {
         }
         for thread in self.hands.into_iter().filter_map(|hand| hand.thread) {
             let done = thread.join().unwrap_or_else(|panic| resume_unwind(panic));
-            self.failed = self.failed.or(done.err());
+            self.failed = self.failed.or_else(|| done.err());
         }
         self.failed.map_or(Ok(()), Err)
     }
