@@ -120,6 +120,24 @@ def test_what_cannot_be_read_is_400_and_an_event(http, device, tenant, path, bod
     assert tenant.event(reason, device)["protocol"] == "HTTP"
 
 
+@pytest.mark.parametrize(("query", "detail"), [
+    ("title=other&version=1", "title and version are not those of the package that is assigned"),
+    ("title=t&version=1&size=many", "size is not a number from 0"),
+    ("title=t&version=1&chunk=-1", "chunk is not a number from 0"),
+])
+def test_a_download_that_cannot_be_answered_says_what_was_asked_wrongly(http, device, tenant, query, detail):
+    assign(tenant, device, firmwareId=filled(tenant, device.body["deviceProfileId"]))
+    assert is_refused(http.get(f"firmware?{query}"), 400)
+    assert tenant.event("package.request", device)["detail"] == detail
+
+
+@pytest.mark.parametrize("path", ["", "/", "/telemetry/x", "/x"])
+def test_no_answer_repeats_the_token(http, device, path):
+    answer = requests.put(f"{http.base}{path}", timeout=30)
+    assert answer.status_code == 404 and "/api/v1/{token}" in answer.text
+    assert device.token not in answer.text
+
+
 def test_credentials_that_are_no_access_token_of_a_default_profile_are_401(subject, tenant, device):
     """H-1"""
     unknown = Http(subject.url, fresh("nobody"))

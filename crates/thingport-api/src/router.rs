@@ -1,5 +1,6 @@
 //! Every route on one page, behind the same doors: cross-origin answers, error objects, bounds.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Router;
@@ -69,7 +70,19 @@ async fn unknown(
     if is_page {
         return ui::elsewhere(&api, uri.path(), &asked);
     }
-    Refusal::not_found(format!("there is no {method} {}", uri.path())).into_response()
+    Refusal::not_found(format!("there is no {method} {}", without_token(uri.path())))
+        .into_response()
+}
+
+/// A path without the access token that devices write into it.
+fn without_token(path: &str) -> Cow<'_, str> {
+    match path.strip_prefix("/api/v1/") {
+        None => path.into(),
+        Some(rest) => match rest.split_once('/') {
+            None => "/api/v1/{token}".into(),
+            Some((_, behind)) => format!("/api/v1/{{token}}/{behind}").into(),
+        },
+    }
 }
 
 async fn wrong_method() -> Refusal {

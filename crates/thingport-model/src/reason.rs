@@ -294,6 +294,9 @@ reasons! {
     PackageFailed = 432, "package.failed", Operator,
         "The package assigned to the device lies elsewhere or cannot be read, so it cannot be sent.",
         "Let the device download it from the address in its attributes, or upload the package.";
+    PackageRequest = 433, "package.request", Device,
+        "The device asked for firmware or software in a way that cannot be answered.",
+        "Ask for title and version as in the shared attributes, with size and chunk as whole numbers from 0.";
     ClientCallUnhandled = 440, "rpc.unhandled", Operator,
         "The device asked for a method that nobody handles.",
         "Set up a handler for the methods that devices of this profile call, or correct the method in the device.";

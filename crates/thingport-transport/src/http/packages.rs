@@ -62,7 +62,7 @@ async fn package(
     let data = found.map_err(|why| match why {
         NotServed::NotAssigned => visit.refuse(Reason::PackageNotFound, kind.name()),
         NotServed::Other => visit.reject(&Reject::new(
-            Reason::PayloadShape,
+            Reason::PackageRequest,
             "title and version are not those of the package that is assigned",
         )),
         NotServed::Elsewhere => visit.refuse(Reason::PackageNotFound, "the package is at its URL"),
@@ -76,7 +76,7 @@ fn number(query: &[(String, String)], name: &str) -> Result<u32, Reject> {
     match member(query, name).filter(|text| !text.is_empty()) {
         None => Ok(0),
         Some(text) => text.parse().map_err(|_| {
-            Reject::new(Reason::PayloadNumber, format!("{name} is not a number from 0"))
+            Reject::new(Reason::PackageRequest, format!("{name} is not a number from 0"))
         }),
     }
 }
