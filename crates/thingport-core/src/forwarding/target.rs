@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn a_target_is_known_by_profile_and_name_for_ever() {
         let profile = DeviceProfileId(Uuid::from_u128(7));
-        let expected = "e92c2b8b-0000-8000-8000-000000000000";
+        let expected = "b6140de2-86dd-8613-afda-2e04b6c36ff0";
         assert_eq!(follower(profile, "lake").0.to_string(), expected);
         assert_ne!(follower(profile, "lake"), follower(profile, "lakes"));
         assert_ne!(
