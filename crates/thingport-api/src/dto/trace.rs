@@ -354,7 +354,7 @@ mod tests {
         let payload = |bytes: &[u8]| Payload { size: bytes.len(), ..Payload::of(bytes) };
         let decoded = Some("{\"a\":1}".to_owned());
         let rows = [
-            (payload(b" {\"a\":1.50}"), json!([" {\"a\":1.50}", {"a": 1.50}, false])),
+            (payload(b" {\"a\":1.5}"), json!([" {\"a\":1.5}", {"a": 1.5}, false])),
             (payload(b"{\"a\":"), json!(["{\"a\":", null, false])),
             (payload(b"\xFF\x00"), json!([null, null, false])),
             (Payload { decoded, ..payload(b"\xFF") }, json!([null, {"a": 1}, false])),
