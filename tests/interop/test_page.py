@@ -55,9 +55,8 @@ class Visit:
 
     def sign_in(self, who):
         pair = Person.login(self.url, *who)
-        session = json.dumps({"token": pair.token, "refreshToken": pair.refresh_token})
-        self.page.goto("/favicon.svg")
-        self.page.evaluate("session => localStorage.setItem('thingport.session', session)", session)
+        session = json.dumps(json.dumps({"token": pair.token, "refreshToken": pair.refresh_token}))
+        self.context.add_init_script(f"localStorage.setItem('thingport.session', {session})")
 
     def open(self, path):
         self.page.goto(path)
@@ -114,8 +113,8 @@ def press(page, name):
 SCREENS = {
     TENANT: ["/devices", "/profiles", "/refusals", "/certificates", "/firmware", "/customers", "/node", "/account",
              *(f"/devices/DEVICE{tab}" for tab in ("", "/history", "/attributes", "/rpc", "/credentials", "/connect",
-                                                   "/browser", "/trace", "/events")),
-             "/profiles/PROFILE", "/profiles/PROFILE/provisioning"],
+                                                   "/relations", "/browser", "/trace", "/events")),
+             *(f"/profiles/PROFILE{part}" for part in ("", "/schemas", "/provisioning", "/outside"))],
     SYSTEM: ["/tenants", "/refusals", "/node", "/account"],
     CUSTOMER: ["/devices", "/claim", "/account"],
 }
@@ -135,6 +134,12 @@ def thing(tenant):
     return device, profile["id"]["id"]
 
 
+# What reaches beyond the window although nothing around it scrolls.
+WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll('main *')]
+    .filter(each => each.getBoundingClientRect().right > innerWidth && !each.closest('.scroll, .choice, .tabs'))
+    .map(each => each.outerHTML.slice(0, 120)).slice(0, 3)"""
+
+
 @pytest.mark.parametrize("colours, viewport", [("light", DESKTOP), ("dark", PHONE)], ids=["desktop", "phone"])
 @pytest.mark.parametrize("who", SCREENS, ids=["tenant", "system", "customer"])
 def test_every_screen_is_readable_and_fits(visit, thing, who, colours, viewport):
@@ -148,8 +153,7 @@ def test_every_screen_is_readable_and_fits(visit, thing, who, colours, viewport)
         expect(page.locator("main .bone")).to_have_count(0)
         found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"]}).response["violations"]
         faults += [(screen, each["id"], [node["html"][:160] for node in each["nodes"]][:3]) for each in found]
-        wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        faults += [(screen, "too wide", wide)] if wide > 0 else []
+        faults += [(screen, "too wide", each) for each in page.evaluate(WIDE)]
     assert not faults, "\n".join(map(str, faults))
 
 
@@ -269,6 +273,42 @@ def test_devices_are_searched_filtered_and_sorted_by_the_server(visit, tenant):
     expect(page.locator("tbody tr .name")).to_have_text([f"{stem}-{part}" for part in "abc"])
     field(page, "Reporting").select_option("true")
     expect(page.get_by_text("No device matches")).to_be_visible()
+
+
+def test_several_devices_change_hands_and_are_deleted_together(visit, tenant):
+    stem, title = fresh("many"), fresh("customer")
+    customer = tenant.ok("POST", "/api/customer", {"title": title})
+    devices = [tenant.new_device(name=f"{stem}-{n}") for n in range(3)]
+    page = visit().open("/devices")
+    page.get_by_role("searchbox").fill(stem)
+    expect(page.locator("tbody tr")).to_have_count(3)
+    field(page, "Choose all on this page").check()
+    field(page, f"Choose {stem}-1").uncheck()
+    page.get_by_role("toolbar").get_by_role("button", name="Customer").click()
+    field(page, "Customer").select_option(title)
+    press(page, "Save")
+    expect(page.get_by_role("cell", name=title)).to_have_count(2)
+    owned = tenant.ok("GET", f"/api/customer/{customer['id']['id']}/devices?pageSize=9&page=0")
+    assert {each["name"] for each in owned["data"]} == {f"{stem}-0", f"{stem}-2"}
+    field(page, f"Choose {stem}-1").check()
+    page.get_by_role("toolbar").get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("dialog")).to_contain_text("cannot be undone")
+    press(page, "Delete 1 device")
+    expect(page.locator("tbody tr")).to_have_count(2)
+    assert tenant.get(f"/api/device/{devices[1].id}").status_code == 404
+
+
+def test_devices_come_from_a_file_and_bad_rows_are_named(visit, tenant, tmp_path):
+    stem = fresh("file")
+    file = tmp_path / "devices.csv"
+    file.write_text(f"name,token,floor\n{stem}-1,{stem}-t,2\n{stem}-2,{stem}-t,3\n")
+    page = visit().open("/devices")
+    press(page, "Import")
+    field(page, "File").set_input_files(file)
+    expect(field(page, "What token is")).to_have_value("ACCESS_TOKEN")
+    press(page, "Import 2 rows")
+    expect(page.get_by_role("dialog")).to_contain_text("1 device created, 0 changed, 1 not taken")
+    assert tenant.ok("GET", f"/api/tenant/devices?deviceName={stem}-1")["name"] == f"{stem}-1"
 
 
 def test_an_empty_fleet_is_shown_the_first_steps(visit, sysadmin):
@@ -431,7 +471,7 @@ def test_a_browser_is_the_device(visit, tenant):
     answer = tenant.ok("POST", f"/api/rpc/twoway/{device.id}", {"method": "hello", "params": {"a": 1}})
     assert answer == {"echo": {"method": "hello", "params": {"a": 1}}}
     press(page, "Disconnect")
-    expect(page.get_by_text("Not connected", exact=True)).to_be_visible()
+    expect(page.locator(".panel .badge", has_text="Not connected")).to_be_visible()
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -458,10 +498,60 @@ def test_a_profile_is_made_and_its_topics_are_tried_as_they_are_typed(visit, ten
     page.get_by_role("link", name="Provisioning").click()
     field(page, "Strategy").select_option("ALLOW_CREATE_NEW_DEVICES")
     press(page, "Save")
-    expect(page.get_by_role("button", name="Save", exact=True)).to_be_disabled()
+    expect(page.get_by_text("Saved.").last).to_be_visible()
     found = tenant.ok("GET", f"/api/deviceProfiles?pageSize=1&page=0&textSearch={name}")["data"][0]
     assert found["provisionType"] == "ALLOW_CREATE_NEW_DEVICES"
     assert found["profileData"]["transportConfiguration"]["deviceTelemetryTopic"] == "up/+/data"
+
+
+def test_a_schema_is_judged_as_it_is_typed_and_tried_on_bytes(visit, tenant):
+    payload = {"transportPayloadType": "PROTOBUF", "deviceTelemetryProtoSchema": SCHEMA, "deviceAttributesProtoSchema": SCHEMA}
+    data = {"configuration": {"type": "DEFAULT"}, "provisionConfiguration": None,
+            "transportConfiguration": {"type": "MQTT", "transportPayloadTypeConfiguration": payload}}
+    profile = tenant.ok("POST", "/api/deviceProfile", {"name": fresh("proto"), "type": "DEFAULT", "transportType": "MQTT",
+                                                       "provisionType": "DISABLED", "profileData": data})
+    # The editor wants to say how wide a tab is in a style of its own; the policy forbids it, and our sheet says so.
+    page = visit(allowed=["Applying inline style"]).open(f"/profiles/{profile['id']['id']}/schemas")
+    expect(page.get_by_text("Root: Reading")).to_be_visible()
+    field(page, "Payload").fill("08 2a 12 02 6f 6b 98 06 01")
+    press(page, "Read")
+    expect(page.get_by_role("row", name=re.compile("level 1 "))).to_be_visible()
+    expect(page.locator(".reading", has_text="word")).to_contain_text('"ok"')
+    expect(page.get_by_role("row", name=re.compile("unknown 99"))).to_be_visible()
+    editor = page.get_by_label("Telemetry schema")
+    editor.click()
+    page.keyboard.press("Control+End")
+    page.keyboard.type("message Broken { strin x = 1; }")
+    expect(page.get_by_text("Not valid")).to_be_visible()
+    expect(page.get_by_text(re.compile("Line [0-9]+, column [0-9]+")).first).to_be_visible()
+
+
+SCHEMA = """syntax = "proto3";
+message Reading {
+  optional int32 level = 1;
+  optional string word = 2;
+}
+"""
+
+
+def test_forwarding_and_the_handler_of_calls_are_set_up(visit, tenant, thing):
+    page = visit(allowed=REFUSED).open(f"/profiles/{thing[1]}/outside")
+    press(page, "Add a target")
+    field(page, "Name").fill("lake")
+    field(page, "Address").fill("ftp://nowhere")
+    press(page, "Take over")
+    press(page, "Save")
+    expect(page.locator(".notice.bad")).to_be_visible()
+    press(page, "Change lake")
+    field(page, "Address").fill("http://192.0.2.1:9/in")
+    press(page, "Take over")
+    field(page, "Handler").select_option("APP")
+    press(page, "Save")
+    held = until("the target", lambda: tenant.ok("GET", f"/api/deviceProfile/{thing[1]}")["profileData"].get("thingport"))
+    assert held["forwarding"][0]["url"] == "http://192.0.2.1:9/in" and held["clientRpc"]["type"] == "APP"
+    press(page, "Remove lake")
+    press(page, "Save")
+    until("no target", lambda: not tenant.ok("GET", f"/api/deviceProfile/{thing[1]}")["profileData"].get("thingport", {}).get("forwarding"))
 
 
 def test_refusals_are_grouped_and_a_login_is_explained(visit, subject):

@@ -70,10 +70,11 @@ export function Editor({ label, value, findings, onText }: EditorProps) {
     return () => made.destroy();
   }, [label]);
 
-  // A text that did not come from here: undone, or loaded anew.
+  // A text that did not come from here: undone, or loaded anew. While somebody types here, what comes back is
+  // what was typed a moment ago.
   useEffect(() => {
     const held = view.current;
-    if (held && held.state.doc.toString() !== value) held.dispatch({ changes: { from: 0, to: held.state.doc.length, insert: value } });
+    if (held && !held.hasFocus && held.state.doc.toString() !== value) held.dispatch({ changes: { from: 0, to: held.state.doc.length, insert: value } });
   }, [value]);
 
   useEffect(() => {
