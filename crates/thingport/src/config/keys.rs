@@ -228,7 +228,7 @@ sections! {
         /// How much of the ingest log is kept for targets that are behind, all together. What is older is
         /// given up for those that need it, with an incident. More rides out longer outages and takes
         /// that much more disk while one lasts; targets that keep up need none of it.
-        backlog_max: ByteSize = "1GiB" from "16MiB" to "10TiB";
+        backlog_max: ByteSize = "1GiB" from "16MiB" to "10240GiB";
     }
 
     /// Logins of people and programs.
