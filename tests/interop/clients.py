@@ -102,14 +102,15 @@ class Sdk:
         self.lines = queue.Queue()
         self.events = []
         threading.Thread(target=self._read, daemon=True).start()
-        self.wait("ready")
+        # Python, the client's libraries and its first questions: a busy machine takes its time.
+        self.wait("ready", 90)
 
     def _read(self):
         for line in self.process.stdout:
             self.lines.put(json.loads(line))
         self.lines.put({"what": "end"})
 
-    def wait(self, what, timeout=20):
+    def wait(self, what, timeout=30):
         """The next thing of this kind that the client tells; others are kept."""
         deadline = time.monotonic() + timeout
         while True:

@@ -40,8 +40,8 @@ def is_ready(client, deadline):
 def main(host, port, token, options):
     client = TBDeviceMqttClient(host, int(port), token, **json.loads(options))
     client.connect()
-    if not is_ready(client, time.monotonic() + 15):
-        return tell("error", "not connected")
+    if not is_ready(client, time.monotonic() + 60):
+        return tell("error", f"connected: {client.is_connected()}, knows its limits: {client.rate_limits_received}")
     tell("ready", client.is_connected())
     for line in sys.stdin:
         command = json.loads(line)

@@ -5,6 +5,8 @@ import hashlib
 import os
 import random
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import paho.mqtt.client as paho
 import pytest
@@ -361,15 +363,24 @@ class TestRestarts:
 class TestThingsBoardsOwnClient:
     """tb-mqtt-client from PyPI, unchanged."""
 
-    @pytest.mark.parametrize("algorithm, size", [
-        ("SHA256", 0), ("MD5", 2_500), ("CRC32", 3_000), ("MURMUR3_32", 3_000), ("MURMUR3_128", 9_999)])
-    def test_it_updates_its_firmware(self, sdk, tenant, device, profile, tmp_path, algorithm, size):
-        client = sdk(device.token, chunk_size=size)
-        client.call("get_firmware_update")
-        # It writes what it received under the title.
-        package = filled(tenant, profile, algorithm=algorithm, title=str(tmp_path / "image"))
-        assign(tenant, device, firmwareId=package)
-        states = lambda: [state for _, state in device.history("fw_state", 0, 2**50)]  # noqa: E731
-        until("it is updated", lambda: states()[-1:] == ["UPDATED"], timeout=30)
-        assert (tmp_path / "image").read_bytes() == IMAGE
-        until("it is told", lambda: device.value("current_fw_title") == package["title"])
+    # Algorithm of the checksum and how much the client asks for at once.
+    UPDATES = [("SHA256", 0), ("MD5", 2_500), ("CRC32", 3_000), ("MURMUR3_32", 3_000), ("MURMUR3_128", 9_999)]
+
+    def test_it_updates_its_firmware(self, sdk, tenant, tmp_path):
+        """Side by side: the client pauses for a second at each step, and so would the tests."""
+        devices = [tenant.new_device() for _ in self.UPDATES]
+        with ThreadPoolExecutor(len(devices)) as pool:
+            clients = pool.map(lambda it: sdk(it[0].token, chunk_size=it[1][1]), zip(devices, self.UPDATES))
+            for client in list(clients):
+                client.call("get_firmware_update")
+        packages = []
+        for device, (algorithm, _) in zip(devices, self.UPDATES):
+            # It writes what it received under the title.
+            title = str(tmp_path / algorithm)
+            packages.append(filled(tenant, device.body["deviceProfileId"], algorithm=algorithm, title=title))
+            assign(tenant, device, firmwareId=packages[-1])
+        for device, package in zip(devices, packages):
+            states = lambda device=device: [state for _, state in device.history("fw_state", 0, 2**50)]  # noqa: E731
+            until(f"{package['title']} is updated", lambda: states()[-1:] == ["UPDATED"], 60)
+            assert Path(package["title"]).read_bytes() == IMAGE
+            until("it is told", lambda: device.value("current_fw_title") == package["title"])
