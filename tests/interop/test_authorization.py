@@ -265,6 +265,8 @@ ROWS = [
     get("/api/system/info", "STC"),
     get("/api/system/params", "STC"),
     get("/api/uiSettings/helpBaseUrl", ""),
+    get("/api/thingport/devices", "TC", query=PAGE),
+    get("/api/thingport/packages/{otaPackageId}/rollout", "T", "package"),
     get("/api/thingport/devices/{deviceId}/events", "TC", "device"),
     get("/api/thingport/devices/{deviceId}/presence", "TC", "device"),
     get("/api/thingport/devices/{deviceId}/trace", "T", "device"),

@@ -21,6 +21,7 @@ pub mod error;
 pub mod explain;
 #[cfg(test)]
 mod fake;
+pub mod fleet;
 pub mod forwarding;
 pub mod guard;
 pub mod journal;

@@ -62,4 +62,19 @@ pub struct DeviceFilter {
     pub profile_id: Option<DeviceProfileId>,
     /// Devices that are active, or those that are not.
     pub active: Option<bool>,
+    /// Gateways, or those that are none.
+    pub gateway: Option<bool>,
+    /// Devices whose certificate expires before this moment.
+    pub certificate_before: Option<Timestamp>,
+    /// Devices of a list, or those that are not on it.
+    pub among: Option<Among>,
+}
+
+/// Devices that are on a list, or all that are not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Among {
+    /// The list.
+    pub ids: Vec<DeviceId>,
+    /// Whether those on it are wanted, or all others.
+    pub wanted: bool,
 }

@@ -1,8 +1,10 @@
 //! Devices (REST API 8.1).
 
 use serde::{Deserialize, Serialize};
+use thingport_core::fleet::Sight;
 use thingport_model::device::{Device, DeviceOverview};
 use thingport_model::id::EntityRef;
+use thingport_model::time::Timestamp;
 use utoipa::ToSchema;
 
 use super::id::{EntityId, IdInput};
@@ -83,6 +85,50 @@ impl From<DeviceOverview> for DeviceOverviewBody {
             customer_title: overview.customer_title,
             customer_is_public: overview.customer_is_public,
             active: overview.is_active,
+        }
+    }
+}
+
+/// A device of the fleet, with what people look for first when it is quiet.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = FleetDevice)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct FleetDeviceBody {
+    #[serde(flatten)]
+    overview: DeviceOverviewBody,
+    /// Whether a connection of the device is open.
+    connected: bool,
+    /// Time of its newest reading, in milliseconds; null for never.
+    last_reading_time: Option<i64>,
+    /// The newest refusal, rejected message or disconnect that somebody should look at; null for none.
+    last_refusal: Option<LastRefusalBody>,
+}
+
+/// What a device was last refused for; its events say more.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = LastRefusal)]
+pub(crate) struct LastRefusalBody {
+    /// When, in milliseconds.
+    at: i64,
+    /// Stable id of the reason.
+    #[schema(value_type = String, example = "payload.not_json")]
+    reason: &'static str,
+    /// What was wrong and what was expected.
+    #[schema(value_type = String)]
+    sentence: &'static str,
+}
+
+impl From<Sight> for FleetDeviceBody {
+    fn from(sight: Sight) -> Self {
+        Self {
+            overview: sight.overview.into(),
+            connected: sight.is_connected,
+            last_reading_time: sight.last_reading.map(Timestamp::ms),
+            last_refusal: sight.last_refusal.map(|incident| LastRefusalBody {
+                at: incident.at.ms(),
+                reason: incident.reason.id(),
+                sentence: incident.reason.sentence(),
+            }),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Packages (REST API 15.2).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+use thingport_core::fleet::Rollout;
 use thingport_core::registry::packages::PackageDraft;
 use thingport_model::id::{DeviceProfileId, EntityKind, PackageId};
 use thingport_model::ota::{
@@ -11,6 +14,47 @@ use utoipa::ToSchema;
 use super::id::{EntityId, IdInput, optional_id};
 use super::opaque::{self, Opaque};
 use crate::error::Refusal;
+
+/// How far a package has come.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Rollout)]
+pub(crate) struct RolloutBody {
+    /// Devices that should have it: by themselves, or by their profile.
+    devices: u64,
+    /// Of these, how many were not told of it yet.
+    untold: u64,
+    /// Of all others, how many are in which state; what is none of the known ones is `OTHER`.
+    states: BTreeMap<String, u64>,
+    /// Some of those that failed, at most 50.
+    failed: Vec<FailedUpdateBody>,
+}
+
+/// A device whose update failed.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = FailedUpdate)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct FailedUpdateBody {
+    device_id: EntityId,
+    name: String,
+    /// What the device said about it; empty when it said nothing.
+    error: String,
+}
+
+impl From<Rollout> for RolloutBody {
+    fn from(it: Rollout) -> Self {
+        let failed = it.failed.into_iter().map(|one| FailedUpdateBody {
+            device_id: one.device_id.entity().into(),
+            name: one.name,
+            error: one.error,
+        });
+        Self {
+            devices: it.devices,
+            untold: it.untold,
+            states: it.states,
+            failed: failed.collect(),
+        }
+    }
+}
 
 /// What is known of a package.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]

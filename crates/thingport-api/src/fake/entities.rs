@@ -381,6 +381,10 @@ impl Entities for FakeEntities {
             .filter(|it| filter.profile_name.as_ref().is_none_or(|name| *name == it.profile_name));
         let rows = mine.map(|it| tables.overview(it));
         let rows = rows.filter(|it| filter.active.is_none_or(|active| it.is_active == active));
+        let among = |it: &DeviceOverview| {
+            filter.among.as_ref().is_none_or(|them| them.ids.contains(&it.device.id) == them.wanted)
+        };
+        let rows = rows.filter(among);
         Ok(page(rows.collect::<Vec<_>>().into_iter(), &link, |it| &it.device.name))
     }
 

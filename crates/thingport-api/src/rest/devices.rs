@@ -2,6 +2,7 @@
 
 pub(super) mod assignment;
 pub(super) mod claims;
+mod fleet;
 pub(super) mod import;
 mod list;
 pub(super) mod presence;
@@ -61,6 +62,7 @@ pub(super) fn routes() -> Vec<Route> {
             .answer_list::<DeviceTypeBody>(),
     ];
     routes.extend(list::routes());
+    routes.extend(fleet::routes());
     routes
 }
 

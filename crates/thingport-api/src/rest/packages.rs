@@ -22,7 +22,9 @@ use uuid::Uuid;
 use crate::api::Api;
 use crate::auth::SignedIn;
 use crate::dto::id::parse_id;
-use crate::dto::package::{PackageBody, PackageInput, checksum_algorithm, package_kind};
+use crate::dto::package::{
+    PackageBody, PackageInput, RolloutBody, checksum_algorithm, package_kind,
+};
 use crate::dto::page::PageBody;
 use crate::error::{Refusal, too_large};
 use crate::extract::{Body as JsonBody, Params, Segments};
@@ -68,6 +70,10 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get("/api/devices/count/{otaPackageType}/{deviceProfileId}", count)
             .about("How many devices of a profile have no package of this type of their own.")
             .answer::<u64>(),
+        Route::get("/api/thingport/packages/{otaPackageId}/rollout", rollout)
+            .who(T)
+            .about("How many devices should have a package, and what they said about it.")
+            .answer::<RolloutBody>(),
     ]
 }
 
@@ -132,6 +138,14 @@ async fn receive(
     }
     let saved = upload.finish(&file_name, &content_type, checksum).await.map_err(refused)?;
     Ok(saved.into())
+}
+
+async fn rollout(
+    State(api): State<Arc<Api>>,
+    SignedIn { caller, .. }: SignedIn,
+    Segments(id): Segments<Uuid>,
+) -> Result<Json<RolloutBody>, Refusal> {
+    Ok(Json(api.node().rollout(&caller, PackageId(id)).await?.into()))
 }
 
 async fn info(

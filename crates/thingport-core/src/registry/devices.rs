@@ -1,13 +1,14 @@
 //! Devices and their rules (REST API section 8).
 
 use thingport_model::activity::DeviceActivity;
-use thingport_model::device::{Device, DeviceFilter, DeviceOverview};
+use thingport_model::device::{Among, Device, DeviceFilter, DeviceOverview};
 use thingport_model::id::{CustomerId, DeviceId, DeviceProfileId, EntityKind, TenantId};
 use thingport_model::ota::AssignedPackages;
 use thingport_model::page::{Page, PageLink};
 use thingport_model::port::entities::Write;
 use thingport_model::profile::DeviceProfile;
 use thingport_model::tenant::OpaqueJson;
+use thingport_model::time::Timestamp;
 use thingport_model::user::Authority;
 
 use super::credentials::{CredentialsDraft, Secret, changed};
@@ -172,6 +173,9 @@ impl Registry {
             profile_name: choice.profile_name.filter(|name| !name.is_empty()),
             profile_id: choice.profile_id,
             active: choice.active,
+            gateway: choice.gateway,
+            certificate_before: choice.certificate_before,
+            among: choice.among,
         };
         Ok(self.entities.devices(filter, link).await?)
     }
@@ -509,6 +513,12 @@ pub struct DeviceChoice {
     pub profile_id: Option<DeviceProfileId>,
     /// Active ones, or those that are not.
     pub active: Option<bool>,
+    /// Gateways, or those that are none.
+    pub gateway: Option<bool>,
+    /// Whose certificate expires before this moment.
+    pub certificate_before: Option<Timestamp>,
+    /// On a list, or not on it.
+    pub among: Option<Among>,
 }
 
 fn check(draft: &DeviceDraft) -> Result<(), Error> {

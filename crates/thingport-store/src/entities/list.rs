@@ -4,7 +4,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, ToSql};
 use thingport_model::credentials::DeviceCertificate;
 use thingport_model::device::{DeviceFilter, DeviceOverview};
-use thingport_model::id::{CustomerId, TenantId};
+use thingport_model::id::{CustomerId, DeviceId, TenantId};
 use thingport_model::page::{Page, PageLink};
 use thingport_model::port::error::PortError;
 use thingport_model::time::Timestamp;
@@ -112,6 +112,19 @@ pub(super) fn devices(
         .belonging("customer_id", filter.customer_id.map(|id| id.0))
         .belonging("profile_id", filter.profile_id.map(|id| id.0));
     list.conditions.extend(filter.active.map(activity::condition));
+    list = list.numbered("is_gateway", filter.gateway.map(i64::from));
+    if let Some(before) = filter.certificate_before {
+        let before = list.mark(Value::Integer(before.ms()));
+        list.conditions.push(format!(
+            "t.id IN (SELECT device_id FROM device_credentials WHERE expires_at < {before})"
+        ));
+    }
+    if let Some(among) = &filter.among {
+        // One value, however long the list is.
+        let ids = list.mark(Value::Text(listed(&among.ids)));
+        let word = if among.wanted { "IN" } else { "NOT IN" };
+        list.conditions.push(format!("t.id {word} (SELECT unhex(value) FROM json_each({ids}))"));
+    }
     let tenant = || Value::Blob(filter.tenant_id.0.as_bytes().to_vec());
     if let Some(name) = &filter.profile_name {
         let (tenant, name) = (list.mark(tenant()), list.mark(Value::Text(name.clone())));
@@ -132,6 +145,12 @@ pub(super) fn devices(
     let is_searched = pattern(link.text_search.as_deref()).is_some();
     let sorts = if is_searched { device_sort_searched } else { device_sort };
     list.page_with(connection, link, sorts, shape)
+}
+
+/// The ids as a JSON list of hexadecimal texts.
+fn listed(ids: &[DeviceId]) -> String {
+    let words: Vec<String> = ids.iter().map(|id| format!("\"{}\"", id.0.simple())).collect();
+    format!("[{}]", words.join(","))
 }
 
 /// A page of certificates that expire before a moment, soonest first.

@@ -86,7 +86,14 @@ impl State {
 
     fn chosen(&self, filter: &DeviceFilter) -> Vec<DeviceOverview> {
         let fits = |device: &&Device| {
+            let expires_at = || {
+                let own = self.credentials.values().find(|it| it.device_id == device.id);
+                own.and_then(|it| it.expires_at)
+            };
             device.tenant_id == filter.tenant_id
+                && filter.gateway.is_none_or(|gateway| device.is_gateway == gateway)
+                && filter.certificate_before.is_none_or(|it| expires_at().is_some_and(|at| at < it))
+                && filter.among.as_ref().is_none_or(|it| it.ids.contains(&device.id) == it.wanted)
                 && filter.customer_id.is_none_or(|id| device.customer_id == Some(id))
                 && filter.profile_id.is_none_or(|id| device.profile_id == id)
         };

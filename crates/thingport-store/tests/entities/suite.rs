@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use thingport_model::credentials::{CredentialsType, DeviceCredentials};
-use thingport_model::device::{Device, DeviceFilter};
+use thingport_model::device::{Among, Device, DeviceFilter};
 use thingport_model::id::{
     CredentialsId, CustomerId, DeviceId, DeviceProfileId, TenantId, TenantProfileId, UserId,
     ordered_id,
@@ -159,6 +159,9 @@ impl House {
             profile_name: None,
             profile_id: None,
             active: None,
+            gateway: None,
+            certificate_before: None,
+            among: None,
         }
     }
 }
@@ -450,6 +453,12 @@ async fn lists_are_filtered(subject: Subject) {
     let other = House::plan("Other", "2");
     subject.write(other.writes()).await.unwrap();
     subject.write(house.new_device("unassigned", "token3")).await.unwrap();
+    let ending = DeviceCredentials {
+        expires_at: Some(Timestamp(5_000)),
+        version: 2,
+        ..house.credentials.clone()
+    };
+    subject.write(vec![Write::DeviceCredentials(ending)]).await.unwrap();
     let all = house.filter();
     let rows = [
         (all.clone(), 2),
@@ -458,7 +467,24 @@ async fn lists_are_filtered(subject: Subject) {
         (DeviceFilter { profile_id: Some(house.profile.id), ..all.clone() }, 2),
         (DeviceFilter { profile_id: Some(other.profile.id), ..all.clone() }, 0),
         (DeviceFilter { profile_name: Some("thermostat".to_owned()), ..all.clone() }, 2),
-        (DeviceFilter { profile_name: Some("Thermostat".to_owned()), ..all }, 0),
+        (DeviceFilter { profile_name: Some("Thermostat".to_owned()), ..all.clone() }, 0),
+        (DeviceFilter { gateway: Some(house.device.is_gateway), ..all.clone() }, 2),
+        (DeviceFilter { gateway: Some(!house.device.is_gateway), ..all.clone() }, 0),
+        (DeviceFilter { certificate_before: Some(Timestamp(5_000)), ..all.clone() }, 0),
+        (DeviceFilter { certificate_before: Some(Timestamp(5_001)), ..all.clone() }, 1),
+        (
+            DeviceFilter { among: among(&[house.device.id, other.device.id], true), ..all.clone() },
+            1,
+        ),
+        (
+            DeviceFilter {
+                among: among(&[house.device.id, other.device.id], false),
+                ..all.clone()
+            },
+            1,
+        ),
+        (DeviceFilter { among: among(&[], true), ..all.clone() }, 0),
+        (DeviceFilter { among: among(&[], false), ..all }, 2),
     ];
     for (filter, total) in rows {
         let link = PageLink { text_search: Some("s".to_owned()), ..link(0, 10) };
@@ -469,6 +495,10 @@ async fn lists_are_filtered(subject: Subject) {
     assert_eq!(subject.users(other.tenant.id, None, link(0, 10)).await.unwrap().total, 1);
     assert_eq!(subject.profiles(other.tenant.id, link(0, 10)).await.unwrap().total, 1);
     assert_eq!(subject.tenants(link(0, 10)).await.unwrap().total, 2);
+}
+
+fn among(ids: &[DeviceId], wanted: bool) -> Option<Among> {
+    Some(Among { ids: ids.to_vec(), wanted })
 }
 
 fn former(hash: &str, used_until: i64) -> FormerPassword {

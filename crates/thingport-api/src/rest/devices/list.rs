@@ -140,7 +140,7 @@ fn choice(customer: Option<CustomerId>, params: &Params) -> Result<DeviceChoice,
         customer_id: customer,
         profile_name: params.text("type").map(str::to_owned),
         profile_id: profile.map(DeviceProfileId),
-        active: None,
+        ..DeviceChoice::default()
     })
 }
 
