@@ -119,7 +119,7 @@ impl Place<'_> {
         let mut text = String::new();
         match field.kind {
             Kind::Message(_) => {}
-            kind if kind.wire().is_some() && matches!(self.raw, Raw::Bytes(..)) => {
+            kind if kind.wire().is_some() && self.raw.is_stretch() => {
                 self.packed(kind, table, &mut text);
             }
             kind => {
@@ -150,12 +150,11 @@ impl Place<'_> {
     fn guess(&self) -> String {
         let mut out = String::new();
         let part = self.part.sub(self.raw);
-        match self.raw {
-            Raw::Scalar(bits) => write_scalar(&mut out, Scalar::Uint64(bits)),
-            Raw::Bytes(..) => match part.text().ok().filter(|it| !it.contains(char::is_control)) {
-                Some(text) => write_string(&mut out, text),
-                None => write_scalar(&mut out, Scalar::Bytes(part.bytes())),
-            },
+        let text = part.text().ok().filter(|it| !it.contains(char::is_control));
+        match text.filter(|_| self.raw.is_stretch()) {
+            Some(text) => write_string(&mut out, text),
+            None if self.raw.is_stretch() => write_scalar(&mut out, Scalar::Bytes(part.bytes())),
+            None => write_scalar(&mut out, Scalar::Uint64(self.raw.bits())),
         }
         out
     }

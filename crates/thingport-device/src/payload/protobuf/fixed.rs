@@ -8,7 +8,7 @@ use thingport_model::downlink::FoundAttributes;
 use thingport_model::uplink::{Claim, KeyList, WantedKeys};
 use thingport_model::value::Value;
 
-use super::wire::{Part, Raw, Wire, WireType};
+use super::wire::{Part, Wire, WireType};
 use crate::reject::Reject;
 
 /// Which attributes a device asks for: of the client scope, of the shared scope (PB-030).
@@ -43,7 +43,10 @@ pub(crate) fn claim(payload: &[u8]) -> Result<Claim<'_>, Reject> {
 }
 
 /// The texts with these numbers; of several the last counts, none is empty.
-fn texts<'a, const N: usize>(part: Part<'a>, numbers: [u32; N]) -> Result<[&'a str; N], Reject> {
+pub(super) fn texts<'a, const N: usize>(
+    part: Part<'a>,
+    numbers: [u32; N],
+) -> Result<[&'a str; N], Reject> {
     let mut found = [""; N];
     let mut wire = Wire::new(part);
     while let Some(tag) = wire.tag()? {
@@ -57,12 +60,13 @@ fn texts<'a, const N: usize>(part: Part<'a>, numbers: [u32; N]) -> Result<[&'a s
 }
 
 /// The number with this field number; 0 when there is none.
-fn number(part: Part<'_>, number: u32) -> Result<i64, Reject> {
+pub(super) fn number(part: Part<'_>, number: u32) -> Result<i64, Reject> {
     let mut found = 0;
     let mut wire = Wire::new(part);
     while let Some(tag) = wire.tag()? {
-        if let (Raw::Scalar(bits), true) = (wire.value(tag)?, WireType::Varint.tag(number) == tag) {
-            found = bits.cast_signed();
+        let raw = wire.value(tag)?;
+        if WireType::Varint.tag(number) == tag {
+            found = raw.bits().cast_signed();
         }
     }
     Ok(found)
@@ -101,7 +105,7 @@ pub(crate) fn client_answer(id: u32, payload: &str, error: &str) -> Vec<u8> {
     response.encode_to_vec()
 }
 
-fn list(attributes: &[Attribute]) -> Vec<TsKv> {
+pub(super) fn list(attributes: &[Attribute]) -> Vec<TsKv> {
     attributes.iter().map(TsKv::of).collect()
 }
 

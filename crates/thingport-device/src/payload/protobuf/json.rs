@@ -7,8 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use thingport_model::reason::Reason;
 
-use super::scan::{EXPANSION_MAX, Frames, Slot};
-use super::table::{Field, Kind, Label, Table};
+use super::scan::{EXPANSION_MAX, Frames, Slot, straight};
+use super::table::{Field, Kind, Label, Message, Shape, Table};
 use super::well_known;
 use super::wire::{Fault, Part, Raw, What, Wire};
 use crate::payload::duplicates;
@@ -54,6 +54,13 @@ impl Pen<'_> {
             self.frames.charge(1, part)?;
             return well_known::write(descriptor, part, self.text);
         }
+        if message.shape == Shape::Flat {
+            let begin = self.text.len();
+            if self.flat(message, part).is_some() {
+                return Ok(());
+            }
+            self.text.truncate(begin);
+        }
         let frame = self.frames.open(message, part)?;
         let mut separator = '{';
         for (at, field) in message.fields.iter().enumerate() {
@@ -68,6 +75,23 @@ impl Pen<'_> {
         self.frames.close(frame);
         self.text.push_str(if separator == '{' { "{}" } else { "}" });
         Ok(())
+    }
+
+    /// Writes a message of scalars in one go, if it can be read straight through. Messages in it would
+    /// be read a second time where that fails, and those in them a fourth: so there are none.
+    fn flat(&mut self, message: &Message, part: Part<'_>) -> Option<()> {
+        self.frames.enter(message, part).ok()?;
+        let mut separator = '{';
+        let read = straight(message, part, |field, raw| {
+            self.check_room(part).ok()?;
+            self.text.push(separator);
+            self.text.push_str(&field.member);
+            separator = ',';
+            self.scalar(field.kind, raw, part).ok()
+        });
+        self.frames.leave();
+        self.text.push_str(if separator == '{' { "{}" } else { "}" });
+        read
     }
 
     /// Writes the value of a field that is present.
@@ -107,7 +131,7 @@ impl Pen<'_> {
                     self.check_room(part)?;
                     self.message(at, part.sub(raw))?;
                 }
-                (kind, Raw::Bytes(..)) if kind.wire().is_some() => {
+                (kind, raw) if raw.is_stretch() && kind.wire().is_some() => {
                     self.packed(kind, part.sub(raw), &mut is_first)?;
                 }
                 (kind, raw) => {
@@ -207,7 +231,7 @@ pub(super) fn is_present(field: &Field, slot: Slot) -> Result<bool, Reject> {
 pub(super) const fn raw_of(slot: Slot) -> Raw {
     match slot {
         Slot::One(raw) => raw,
-        _ => Raw::Scalar(0),
+        _ => Raw::NOTHING,
     }
 }
 
@@ -231,10 +255,7 @@ pub(super) fn scalar<'a>(
     raw: Raw,
     part: Part<'a>,
 ) -> Result<Scalar<'a>, Fault> {
-    let bits = match raw {
-        Raw::Scalar(bits) => bits,
-        Raw::Bytes(..) => 0,
-    };
+    let bits = raw.bits();
     // Numbers of 32 bits that were written with more are cut, as every Protobuf library does.
     #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
     Ok(match kind {

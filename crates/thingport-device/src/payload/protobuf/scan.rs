@@ -4,7 +4,7 @@
 //! counts are chained through the entries. Frames lie one upon the other, so that two buffers do for
 //! any message, and are reused for the next one.
 
-use super::table::{Field, Message};
+use super::table::{Field, Label, Message};
 use super::wire::{DEPTH_MAX, Fault, Part, Raw, What, Wire};
 
 /// The frames of the messages being walked.
@@ -56,11 +56,7 @@ impl Frames {
     /// Sorts a message. Give the frame back with [`Self::close`].
     pub(super) fn open(&mut self, message: &Message, part: Part<'_>) -> Result<Frame, Fault> {
         let frame = Frame { slots: self.slots.len(), entries: self.entries.len() };
-        if self.depth >= DEPTH_MAX {
-            return Err(part.fault(What::TooDeep));
-        }
-        self.depth += 1;
-        self.charge(message.fields.len(), part)?;
+        self.enter(message, part)?;
         self.slots.resize(frame.slots + message.fields.len() + message.oneofs, Slot::Absent);
         let mut wire = Wire::new(part);
         // Fields mostly come in the order of their numbers.
@@ -80,9 +76,25 @@ impl Frames {
         Ok(frame)
     }
 
+    /// Enters a message that is not sorted, or not yet. Come back with [`Self::leave`].
+    #[inline]
+    pub(super) fn enter(&mut self, message: &Message, part: Part<'_>) -> Result<(), Fault> {
+        if self.depth >= DEPTH_MAX {
+            return Err(part.fault(What::TooDeep));
+        }
+        self.depth += 1;
+        self.charge(message.fields.len(), part)
+    }
+
+    /// Leaves a message that was entered.
+    #[inline]
+    pub(super) const fn leave(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+    }
+
     /// Forgets a frame and all above it.
     pub(super) fn close(&mut self, frame: Frame) {
-        self.depth = self.depth.saturating_sub(1);
+        self.leave();
         self.slots.truncate(frame.slots);
         self.entries.truncate(frame.entries);
     }
@@ -153,6 +165,34 @@ impl Frames {
         self.budget = self.budget.checked_sub(fields).ok_or_else(|| part.fault(What::TooMuch))?;
         Ok(())
     }
+}
+
+/// Reads a message straight through: every field that is there once, in the order of numbers, as all
+/// libraries write them, and the defaults in between. `each` is told all that sorting would find.
+///
+/// None: the message is not like that, or something is wrong with it. Then it is to be sorted, which
+/// finds out what; whatever `each` did is to be undone.
+#[inline]
+pub(super) fn straight(
+    message: &Message,
+    part: Part<'_>,
+    mut each: impl FnMut(&Field, Raw) -> Option<()>,
+) -> Option<()> {
+    let mut wire = Wire::new(part);
+    let mut tag = wire.tag().ok()?;
+    for field in &message.fields {
+        if tag == Some(field.tag) {
+            each(field, wire.value(field.tag).ok()?)?;
+            tag = wire.tag().ok()?;
+        } else {
+            match field.label {
+                Label::Implicit => each(field, Raw::NOTHING)?,
+                Label::Optional => {}
+                Label::Required | Label::Repeated | Label::Map => return None,
+            }
+        }
+    }
+    tag.is_none().then_some(())
 }
 
 /// The field that a tag belongs to. A field that came in another wire type is not it, as in every

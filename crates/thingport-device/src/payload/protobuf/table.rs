@@ -22,8 +22,22 @@ pub(crate) struct Message {
     pub(crate) fields: Vec<Field>,
     /// How many oneofs it has.
     pub(crate) oneofs: usize,
+    /// What its fields are.
+    pub(crate) shape: Shape,
     /// Set for types of `google.protobuf` that have a JSON form of their own.
     pub(crate) well_known: Option<MessageDescriptor>,
+}
+
+/// What the fields of a message are: whether reading straight through it may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Single scalars.
+    Flat,
+    /// Single scalars and single messages.
+    Single,
+    /// Also lists, maps or oneofs.
+    #[default]
+    Any,
 }
 
 /// A field.
@@ -127,6 +141,20 @@ impl Message {
     }
 }
 
+impl Shape {
+    fn of(fields: &[Field]) -> Self {
+        let is_single =
+            |it: &Field| it.oneof.is_none() && !matches!(it.label, Label::Repeated | Label::Map);
+        if !fields.iter().all(is_single) {
+            Self::Any
+        } else if fields.iter().any(Field::is_chained) {
+            Self::Single
+        } else {
+            Self::Flat
+        }
+    }
+}
+
 impl Field {
     /// Whether every occurrence on the wire counts, and not the last alone.
     #[inline]
@@ -206,7 +234,8 @@ impl Builder {
         }
         let mut fields: Vec<Field> = descriptor.fields().map(|field| self.field(&field)).collect();
         fields.sort_by_key(|field| field.number);
-        Message { fields, oneofs: descriptor.oneofs().len(), well_known: None }
+        let (oneofs, shape) = (descriptor.oneofs().len(), Shape::of(&fields));
+        Message { fields, oneofs, shape, well_known: None }
     }
 
     fn field(&mut self, descriptor: &FieldDescriptor) -> Field {
@@ -273,4 +302,5 @@ fn label(field: &FieldDescriptor) -> Label {
 pub(crate) const ROOT: usize = 0;
 
 /// What a position beyond the table stands for; there is none.
-static NOTHING: Message = Message { fields: Vec::new(), oneofs: 0, well_known: None };
+static NOTHING: Message =
+    Message { fields: Vec::new(), oneofs: 0, shape: Shape::Any, well_known: None };

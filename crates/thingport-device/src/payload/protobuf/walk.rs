@@ -9,9 +9,9 @@ use thingport_model::time::Timestamp;
 use thingport_model::value::ValueRef;
 
 use super::json::{Pen, Scalar, is_present, join, key_text, not_finite, raw_of, room, scalar};
-use super::scan::{Frame, Frames, Slot};
+use super::scan::{Frame, Frames, Slot, straight};
 use super::schema::Schema;
-use super::table::{Field, Kind, Label, Message, ROOT};
+use super::table::{Field, Kind, Label, Message, ROOT, Shape};
 use super::wire::{Part, Raw};
 use crate::payload::sink::{Plain, Sink};
 use crate::payload::{Typing, json, number};
@@ -97,8 +97,13 @@ impl Walk {
             sink: Sink { at: now, typing, plain, out },
             json,
         };
+        let (root, part) = (table.message(ROOT), Part::of(payload));
         let timestamped = schema.timestamped().filter(|_| is_telemetry);
-        let decoded = record.root(table.message(ROOT), timestamped, Part::of(payload));
+        if timestamped.is_none() && record.single(root, part).is_some() {
+            return Ok(());
+        }
+        record.begin_again(payload);
+        let decoded = record.root(root, timestamped, part);
         decoded.inspect_err(|_| out.clear())
     }
 }
@@ -111,6 +116,30 @@ struct Record<'r> {
 }
 
 impl Record<'_> {
+    /// The readings of a message of single fields that can be read straight through, which most are.
+    fn single(&mut self, root: &Message, part: Part<'_>) -> Option<()> {
+        if root.shape == Shape::Any {
+            return None;
+        }
+        self.pen.frames.enter(root, part).ok()?;
+        straight(root, part, |field, raw| {
+            let read = if field.is_chained() {
+                self.composed(&field.name, field, Slot::One(raw), part)
+            } else {
+                self.scalar(&field.name, field.kind, raw, part)
+            };
+            read.ok()
+        })
+    }
+
+    /// Undoes what reading straight through did.
+    fn begin_again(&mut self, payload: &[u8]) {
+        self.sink.out.clear();
+        self.sink.plain.begin();
+        self.pen.frames.begin(payload.len());
+        self.pen.text.clear();
+    }
+
     fn root(
         &mut self,
         root: &Message,
@@ -156,22 +185,24 @@ impl Record<'_> {
         if field.is_chained() {
             return self.composed(key, field, slot, part);
         }
+        self.scalar(key, field.kind, raw_of(slot), part)
+    }
+
+    #[inline]
+    fn scalar(&mut self, key: &str, kind: Kind, raw: Raw, part: Part<'_>) -> Result<(), Reject> {
         // The most frequent kinds without a detour.
-        match (field.kind, raw_of(slot)) {
-            (Kind::Double, Raw::Scalar(bits)) if f64::from_bits(bits).is_finite() => {
-                self.sink.double(key, f64::from_bits(bits))
+        match kind {
+            Kind::Double if f64::from_bits(raw.bits()).is_finite() => {
+                self.sink.double(key, f64::from_bits(raw.bits()))
             }
-            (Kind::Int32, Raw::Scalar(bits)) => {
+            Kind::Int32 => {
                 #[allow(clippy::cast_possible_truncation)]
-                let value = i64::from(bits as i32);
+                let value = i64::from(raw.bits() as i32);
                 self.sink.put(key, ValueRef::Long(value))
             }
-            (Kind::Bool, Raw::Scalar(bits)) => self.sink.put(key, ValueRef::Bool(bits != 0)),
-            (Kind::String, raw) => {
-                let text = part.sub(raw).text()?;
-                self.sink.text(key, text)
-            }
-            (kind, raw) => {
+            Kind::Bool => self.sink.put(key, ValueRef::Bool(raw.bits() != 0)),
+            Kind::String => self.sink.text(key, part.sub(raw).text()?),
+            kind => {
                 let value = scalar(self.pen.table, kind, raw, part)?;
                 self.put(key, value)
             }

@@ -12,13 +12,13 @@ pub(crate) struct Part<'a> {
     to: usize,
 }
 
-/// The value of one field on the wire.
+/// The value of one field on the wire: a number, or a stretch of the payload. Two words, so that it
+/// travels in registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Raw {
-    /// A varint, or the bits of a fixed-width number.
-    Scalar(u64),
-    /// Stretch of the payload: length-delimited bytes, or what stands in a group.
-    Bytes(u32, u32),
+pub(crate) struct Raw {
+    /// The number, or begin and end of the stretch in 32 bits each.
+    bits: u64,
+    is_stretch: bool,
 }
 
 /// How a field is written.
@@ -64,6 +64,41 @@ pub(crate) struct Wire<'a> {
     rest: &'a [u8],
 }
 
+impl Raw {
+    /// What stands for the default of a number, and of what has a length.
+    pub(crate) const NOTHING: Self = Self::number(0);
+
+    /// A varint, or the bits of a fixed-width number.
+    pub(crate) const fn number(bits: u64) -> Self {
+        Self { bits, is_stretch: false }
+    }
+
+    /// Length-delimited bytes, or what stands in a group.
+    const fn of_stretch(from: usize, to: usize) -> Self {
+        let bits = (narrow(from) as u64) << 32 | narrow(to) as u64;
+        Self { bits, is_stretch: true }
+    }
+
+    /// The number; 0 where there is none.
+    #[inline]
+    pub(crate) const fn bits(self) -> u64 {
+        if self.is_stretch { 0 } else { self.bits }
+    }
+
+    /// Whether it is a stretch.
+    #[inline]
+    pub(crate) const fn is_stretch(self) -> bool {
+        self.is_stretch
+    }
+
+    /// Begin and end of the stretch.
+    #[inline]
+    const fn stretch(self) -> Option<(usize, usize)> {
+        let to = self.bits & u32::MAX as u64;
+        if self.is_stretch { Some(((self.bits >> 32) as usize, to as usize)) } else { None }
+    }
+}
+
 impl<'a> Part<'a> {
     /// A whole payload.
     pub(crate) const fn of(whole: &'a [u8]) -> Self {
@@ -71,13 +106,10 @@ impl<'a> Part<'a> {
     }
 
     /// The bytes of a value found in this part. Empty for a number, which has none.
+    #[inline]
     pub(crate) fn sub(self, raw: Raw) -> Self {
-        match raw {
-            Raw::Bytes(from, to) => {
-                Self { whole: self.whole, from: from as usize, to: to as usize }
-            }
-            Raw::Scalar(_) => Self { whole: self.whole, from: self.to, to: self.to },
-        }
+        let (from, to) = raw.stretch().unwrap_or((self.to, self.to));
+        Self { whole: self.whole, from, to }
     }
 
     /// Its bytes.
@@ -162,9 +194,9 @@ impl<'a> Wire<'a> {
     #[inline(always)]
     pub(crate) fn value(&mut self, tag: u32) -> Result<Raw, Fault> {
         match WireType::of(tag) {
-            Some(WireType::Varint) => Ok(Raw::Scalar(self.varint()?)),
-            Some(WireType::Fixed64) => Ok(Raw::Scalar(self.fixed64()?)),
-            Some(WireType::Fixed32) => Ok(Raw::Scalar(u64::from(self.fixed32()?))),
+            Some(WireType::Varint) => Ok(Raw::number(self.varint()?)),
+            Some(WireType::Fixed64) => Ok(Raw::number(self.fixed64()?)),
+            Some(WireType::Fixed32) => Ok(Raw::number(u64::from(self.fixed32()?))),
             Some(WireType::Bytes) => self.delimited(),
             Some(WireType::Group) => self.group(tag >> 3),
             None => {
@@ -203,7 +235,7 @@ impl<'a> Wire<'a> {
         let from = self.position();
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         self.rest = self.rest.get(length..).ok_or_else(|| self.fault(What::Truncated))?;
-        Ok(span(from, from + length))
+        Ok(Raw::of_stretch(from, from + length))
     }
 
     /// Goes behind the end of the group of this number; gives what stands in it.
@@ -220,7 +252,7 @@ impl<'a> Wire<'a> {
                 GROUP_END if open.get(depth) != Some(&(tag >> 3)) => {
                     return Err(self.fault(What::GroupEnd));
                 }
-                GROUP_END if depth == 0 => return Ok(span(from, to)),
+                GROUP_END if depth == 0 => return Ok(Raw::of_stretch(from, to)),
                 GROUP_END => depth -= 1,
                 GROUP => {
                     depth += 1;
@@ -287,11 +319,6 @@ impl From<Fault> for Reject {
         let detail = format!("{} at byte {}", fault.what.sentence(), fault.at);
         Self::new(fault.what.reason(), detail)
     }
-}
-
-#[inline]
-const fn span(from: usize, to: usize) -> Raw {
-    Raw::Bytes(narrow(from), narrow(to))
 }
 
 #[cold]
