@@ -100,8 +100,8 @@ impl Calls {
 
     /// A device subscribed to calls, for the first time or again: what is pending may be sent (RP-031).
     /// Its SUBACK goes out before anything that is told now. Does not block.
-    pub fn wanted(&self, login: &Arc<DeviceLogin>) {
-        self.desk.visit(login.device_id, |line, scene| {
+    pub fn wanted(&self, device: DeviceId) {
+        self.desk.visit(device, |line, scene| {
             line.wanted(scene.present, scene.tokens, scene.out);
         });
     }
@@ -162,8 +162,7 @@ impl Calls {
     ///
     /// # Errors
     /// Why the answer could not be kept; the device may send it again.
-    pub async fn answered(&self, login: &DeviceLogin, id: u32, body: String) -> Result<(), Reason> {
-        let device = login.device_id;
+    pub async fn answered(&self, device: DeviceId, id: u32, body: String) -> Result<(), Reason> {
         let taken = self.desk.visit(device, |line, scene| {
             line.answered((id, body), scene.present, scene.tokens, scene.out)
         });

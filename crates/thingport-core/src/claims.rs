@@ -28,7 +28,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::journal::{Journal, Report, Subject};
 use crate::metrics::{Bound, Metrics};
-use crate::registry::{DeviceLogin, Registry};
+use crate::registry::Registry;
 use held::{Held, Registration, SecretHash};
 
 pub use held::{CLAIMS_MAX, WRONG_MAX, WRONG_MS};
@@ -94,11 +94,10 @@ impl Claims {
     /// Why it could not be found out; the device may say it again.
     pub async fn offer(
         &self,
-        login: &DeviceLogin,
+        (device, tenant): (DeviceId, TenantId),
         secret: String,
         duration_ms: Option<u64>,
     ) -> Result<(), Reason> {
-        let (device, tenant) = (login.device_id, login.tenant_id);
         let stored = self.parts.registry.device(&Caller::tenant(tenant), device).await;
         let is_owned = stored.map_err(|_| Reason::AnswerFailed)?.customer_id.is_some();
         if is_owned {

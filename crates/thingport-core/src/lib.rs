@@ -14,6 +14,7 @@ pub mod allowance;
 pub mod attempt;
 pub mod attributes;
 pub mod calls;
+pub mod children;
 pub mod claims;
 pub mod client_calls;
 pub mod clock;

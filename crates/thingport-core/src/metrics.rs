@@ -113,6 +113,8 @@ bounds! {
     PasswordChecks = "password_checks_max",
     /// Downlinks that wait until a client acknowledges earlier ones; the newest is lost.
     Downlinks = "downlinks_max",
+    /// Devices that speak through one connection; a further one is refused.
+    Children = "children_max",
     /// Questions of one connection that are looked up at once; its socket is not read.
     Errands = "errands_max",
     /// Client calls of one connection that wait for their answer; a further one gets an error.
@@ -155,6 +157,8 @@ bounds! {
     TracePayload = "trace_payload_max",
     /// Sessions that are kept over connections; a further one is not.
     KeptSessions = "kept_sessions_max",
+    /// The same of one tenant; a further one is not.
+    KeptSessionsPerTenant = "kept_sessions_per_tenant_max",
     /// Messages of a kept session that wait for their acknowledgement; what is larger is not kept.
     SessionMessages = "session_messages_max",
     /// Shared attributes whose change a session is owed; then it is owed all of them.
@@ -228,6 +232,8 @@ pub struct Metrics {
     pub sessions: Counter,
     /// Open MQTT connections that logged in to be provisioned.
     pub provisioning_sessions: Counter,
+    /// Devices that speak through the connection of another.
+    pub children: Counter,
     /// Devices that were provisioned on request since the start.
     pub provisioned: Counter,
     /// MQTT connections accepted since the start.
@@ -294,6 +300,7 @@ impl Default for Metrics {
             connections: Counter::default(),
             sessions: Counter::default(),
             provisioning_sessions: Counter::default(),
+            children: Counter::default(),
             provisioned: Counter::default(),
             connections_accepted: Counter::default(),
             tls_handshakes: Counter::default(),

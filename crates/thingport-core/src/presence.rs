@@ -5,6 +5,7 @@
 //! connection costs. It knows what the device subscribed to, so that nobody is told what it does not want.
 //! Requests over HTTP that wait for something listen beside the connection ([`Ear`]) and displace nothing.
 
+mod bell;
 mod errand;
 mod hearing;
 mod line;
@@ -20,6 +21,7 @@ use thingport_model::id::DeviceId;
 use thingport_model::reason::Reason;
 
 use crate::metrics::{Bound, Metrics};
+pub(crate) use bell::Bell;
 pub use errand::{Errand, Failure, Outcome};
 use hearing::Hearing;
 pub use line::{Carrier, Inquiry, Line};
@@ -76,6 +78,8 @@ pub enum Letter {
     },
     /// Somebody asks how the device is connected.
     Asked(Inquiry),
+    /// There is mail for the child of this number, in a mailbox of its own.
+    Rang(u32),
     /// An errand of the connection's own has ended.
     Done {
         /// By which the connection knows the errand.
@@ -263,6 +267,17 @@ impl Presence {
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Lets connections that are idle notice at once that the epoch changed; otherwise they do with the
+    /// next that they hear or are told.
+    pub fn wake_everybody(&self) {
+        for mailbox in self.connected.pin().values() {
+            // It stays: who finds no mail does not leave a waker anew.
+            if let Some(waker) = &mailbox.mail.lock().waker {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
     /// How much mail was posted to anybody so far. A connection that sees the number it saw last has no
     /// new mail and need not look into its mailbox, which is one cache miss less per message.
     #[must_use]
@@ -279,7 +294,11 @@ impl Presence {
     fn put(&self, mailbox: &Mailbox, letter: Letter, max: usize) -> bool {
         let mut mail = mailbox.mail.lock();
         let waiting = mail.waiting.get_or_insert_default();
-        if waiting.len() >= max {
+        // Children ring once each, beside the bound.
+        let is_full = |waiting: &[Letter]| {
+            waiting.iter().filter(|it| !matches!(it, Letter::Rang(_))).count() >= max
+        };
+        if waiting.len() >= max && is_full(waiting) {
             self.metrics.count_bound(Bound::Mailbox);
             return false;
         }

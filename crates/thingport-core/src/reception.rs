@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use thingport_model::attribute::Scope;
+use thingport_model::id::DeviceId;
 use thingport_model::port::ledger::{AppendError, Change, Ledger, Receipt};
 use thingport_model::uplink::Uplink;
 
@@ -36,10 +37,23 @@ impl Reception {
         login: &DeviceLogin,
         uplink: Uplink<'_>,
     ) -> Result<Option<Receipt>, AppendError> {
-        let entity = login.device_id.entity();
+        self.receive_of(login.device_id, login.ttl_s, uplink)
+    }
+
+    /// The same of a device that did not log in by itself; `ttl_s` as in [`DeviceLogin::ttl_s`].
+    ///
+    /// # Errors
+    /// As [`Self::receive`].
+    pub fn receive_of(
+        &self,
+        device: DeviceId,
+        ttl_s: u32,
+        uplink: Uplink<'_>,
+    ) -> Result<Option<Receipt>, AppendError> {
+        let entity = device.entity();
         let (change, points, messages) = match uplink {
             Uplink::Telemetry(readings) => (
-                Change::Telemetry { entity, readings, ttl_s: login.ttl_s },
+                Change::Telemetry { entity, readings, ttl_s },
                 readings.len(),
                 &self.metrics.telemetry_messages,
             ),

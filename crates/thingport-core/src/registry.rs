@@ -10,6 +10,7 @@ pub mod accounts;
 mod basic;
 mod cache;
 pub mod certificates;
+mod children;
 mod claims;
 mod connectivity;
 pub mod credentials;
@@ -23,6 +24,7 @@ pub mod relations;
 mod text;
 
 pub use cache::{DeviceLogin, Generation};
+pub use children::{ChildWish, FoundChild};
 pub(crate) use text::page;
 pub use thingport_x509::fingerprint::{hash_one, hash_two};
 
@@ -60,6 +62,8 @@ pub trait RegistryEvents: Send + Sync {
     fn device_changed(&self, device: DeviceId);
     /// The profile changed: update sessions of its devices.
     fn profile_changed(&self, profile: DeviceProfileId);
+    /// Its revocation list did, too: sessions whose certificates were called back end at once.
+    fn revocations_changed(&self);
     /// Limits or storage time changed: update sessions of all tenants with this profile.
     fn tenant_profile_changed(&self, profile: TenantProfileId);
     /// The customer is gone and its devices are unassigned.
@@ -79,6 +83,7 @@ impl RegistryEvents for () {
     fn credentials_changed(&self, _: DeviceId) {}
     fn device_changed(&self, _: DeviceId) {}
     fn profile_changed(&self, _: DeviceProfileId) {}
+    fn revocations_changed(&self) {}
     fn tenant_profile_changed(&self, _: TenantProfileId) {}
     fn customer_deleted(&self, _: CustomerId) {}
     fn tenant_deleted(&self, _: TenantId) {}

@@ -3,6 +3,7 @@
 //! It remembers what the device subscribed to and nothing else. It never sees who the device is.
 
 mod downlink;
+mod gateway;
 mod kept;
 
 pub use downlink::{Page, Publication, body_for_http};
@@ -33,6 +34,8 @@ pub struct Link {
     attribute_updates: Option<Family>,
     rpc_requests: Option<Family>,
     is_gateway: bool,
+    /// Errors of software are told on a topic of their own.
+    tells_software_errors_apart: bool,
     /// Where attribute updates go when they were asked for through a filter of the profile's own.
     // A box of a box: one word in the many links that never do.
     #[allow(clippy::box_collection)]
@@ -49,8 +52,17 @@ impl Link {
             attribute_updates: None,
             rpc_requests: None,
             is_gateway,
+            tells_software_errors_apart: false,
             own_topic: None,
         }
+    }
+
+    /// Tells errors of software on `v2/sw/error`, where devices can subscribe to them, and not where
+    /// ThingsBoard tells them, on the topic of firmware (OT-018).
+    #[must_use]
+    pub const fn with_software_errors_apart(mut self, are_apart: bool) -> Self {
+        self.tells_software_errors_apart = are_apart;
+        self
     }
 
     /// What the device says by publishing `payload` to `topic`; received `now`.
@@ -91,9 +103,11 @@ impl Link {
                 let what = "only a connection that logged in as provision may be provisioned";
                 Err(Reject::new(Reason::TopicUnknown, what))
             }
-            Endpoint::Gateway(_) | Endpoint::Sparkplug => {
-                Err(Reject::new(Reason::TopicNotServed, quoted(topic)))
+            Endpoint::Gateway(topic) => {
+                let form = self.dialect.up(Form::Profile);
+                Ok(Uplink::Children(reader.gateway(topic, Body { form, payload, now, typing })?))
             }
+            Endpoint::Sparkplug => Err(Reject::new(Reason::TopicNotServed, quoted(topic))),
             asked => self.question(asked, payload, reader),
         }
     }
@@ -193,7 +207,9 @@ impl Link {
     /// Whether what is published to this topic holds secrets: a claim, or a request to be provisioned.
     #[must_use]
     pub fn carries_secrets(&self, topic: &str) -> bool {
-        matches!(self.dialect.endpoint(topic), Ok(Endpoint::Claim | Endpoint::Provision))
+        let endpoint = self.dialect.endpoint(topic);
+        let is_claim = matches!(endpoint, Ok(Endpoint::Gateway(Gateway::Claim)));
+        is_claim || matches!(endpoint, Ok(Endpoint::Claim | Endpoint::Provision))
     }
 
     /// Whether a body that cannot be decoded is acknowledged to MQTT 3 clients (P-11).

@@ -1,15 +1,18 @@
 //! Reads bodies of every form a profile may ask for, and says the same of each.
 
+use thingport_model::child::{ChildBatch, ChildUplink};
 use thingport_model::reading::Readings;
 use thingport_model::reason::Reason;
 use thingport_model::time::Timestamp;
 use thingport_model::uplink::Claim;
 
 use crate::dialect::{BodyForm, Protobuf};
-use crate::payload::json::{Asked, Decoder, Wanted};
+use crate::payload::json::{Asked, Decoder, Part, Wanted};
+use crate::payload::protobuf::gateway::{self, Of};
 use crate::payload::protobuf::{Schema, SchemaKind, Walk, fixed};
 use crate::payload::{Typing, cbor, messagepack};
 use crate::reject::Reject;
+use crate::topic::Gateway;
 
 /// Reads bodies. Owned by one thread and used for one payload after the other; what it keeps in
 /// between is memory, a small multiple of the largest payload so far.
@@ -19,6 +22,8 @@ pub struct Reader {
     walk: Walk,
     /// What a body of a compact form says, as JSON.
     text: String,
+    /// What the last message about children said.
+    children: ChildBatch,
 }
 
 /// One body, how it is read, and what becomes of its values.
@@ -54,7 +59,7 @@ impl Reader {
         if let BodyForm::Json = form {
             return self.json.telemetry(payload, now, typing, out);
         }
-        let Self { json, walk, text } = self;
+        let Self { json, walk, text, .. } = self;
         match place(form, payload, text)? {
             Place::Json(body) => json.telemetry(body, now, typing, out),
             Place::Protobuf(it) => {
@@ -72,7 +77,7 @@ impl Reader {
     /// Fills `out` with the attributes of a body.
     pub(crate) fn attributes(&mut self, body: Body<'_>, out: &mut Readings) -> Result<(), Reject> {
         let Body { form, payload, now, typing } = body;
-        let Self { json, walk, text } = self;
+        let Self { json, walk, text, .. } = self;
         match place(form, payload, text)? {
             Place::Json(body) => json.attributes(body, now, typing, out),
             Place::Protobuf(it) => {
@@ -127,7 +132,7 @@ impl Reader {
         form: BodyForm<'_>,
         payload: &'a [u8],
     ) -> Result<&'a str, Reject> {
-        let Self { json, walk, text } = self;
+        let Self { json, walk, text, .. } = self;
         match form {
             BodyForm::Json => Ok(json.text(payload)),
             BodyForm::Protobuf(it) => walk.text(schema(it, SchemaKind::RpcResponse)?, payload),
@@ -140,6 +145,49 @@ impl Reader {
                 Ok(text)
             }
         }
+    }
+
+    /// What a gateway says about its devices (device API section 8).
+    pub(crate) fn gateway(
+        &mut self,
+        topic: Gateway,
+        body: Body<'_>,
+    ) -> Result<&ChildBatch, Reject> {
+        let Body { form, payload, now, typing } = body;
+        self.children = ChildBatch::default();
+        let Self { json, text, children, .. } = self;
+        let by = (now, typing);
+        match (place(form, payload, text)?, topic) {
+            (Place::Json(body), topic) => match topic {
+                Gateway::Connect => json.child_itself(body, ChildUplink::Connected, children),
+                Gateway::Disconnect => json.child_itself(body, ChildUplink::Disconnected, children),
+                Gateway::Telemetry => json.of_children(body, Part::Telemetry, by, children),
+                Gateway::Attributes => json.of_children(body, Part::Attributes, by, children),
+                Gateway::AttributesRequest => json.child_question(body, children),
+                Gateway::Rpc => json.child_answer(body, children),
+                Gateway::Claim => json.child_claims(body, children),
+                Gateway::Unknown => Err(Reject::new(Reason::TopicUnknown, "")),
+            },
+            // There is no second try as JSON (GW-003).
+            (Place::Protobuf(_) | Place::Either(_), topic) => match topic {
+                Gateway::Connect => gateway::itself(payload, ChildUplink::Connected, children),
+                Gateway::Disconnect => {
+                    gateway::itself(payload, ChildUplink::Disconnected, children)
+                }
+                Gateway::Telemetry => gateway::parts(payload, Of::Telemetry, by, children),
+                Gateway::Attributes => gateway::parts(payload, Of::Attributes, by, children),
+                Gateway::AttributesRequest => gateway::asked(payload, children),
+                Gateway::Rpc => gateway::answer(payload, children),
+                Gateway::Claim => gateway::parts(payload, Of::Claims, by, children),
+                Gateway::Unknown => Err(Reject::new(Reason::TopicUnknown, "")),
+            },
+        }?;
+        Ok(children)
+    }
+
+    /// What [`Uplink::Children`](thingport_model::uplink::Uplink::Children) pointed to, to be kept.
+    pub fn take_children(&mut self) -> ChildBatch {
+        core::mem::take(&mut self.children)
     }
 
     /// A claim.

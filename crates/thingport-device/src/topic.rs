@@ -211,9 +211,9 @@ impl Gateway {
             "v1/gateway/connect" => Self::Connect,
             "v1/gateway/disconnect" => Self::Disconnect,
             "v1/gateway/telemetry" => Self::Telemetry,
-            "v1/gateway/attributes" => Self::Attributes,
+            GATEWAY_ATTRIBUTES => Self::Attributes,
             "v1/gateway/attributes/request" => Self::AttributesRequest,
-            "v1/gateway/rpc" => Self::Rpc,
+            GATEWAY_RPC => Self::Rpc,
             "v1/gateway/claim" => Self::Claim,
             _ => Self::Unknown,
         }
@@ -241,9 +241,9 @@ impl Subscription {
             ("v2/r/res/+", Self::RpcResponses(V2)),
             ("v2/r/res/j/+", Self::RpcResponses(V2Json)),
             ("v2/r/res/p/+", Self::RpcResponses(V2Proto)),
-            ("v1/gateway/attributes", Self::Gateway),
-            ("v1/gateway/attributes/response", Self::Gateway),
-            ("v1/gateway/rpc", Self::Gateway),
+            (GATEWAY_ATTRIBUTES, Self::Gateway),
+            (GATEWAY_ATTRIBUTES_ANSWER, Self::Gateway),
+            (GATEWAY_RPC, Self::Gateway),
             ("v2/fw/response/+/chunk/+", Self::Package(PackageKind::Firmware)),
             ("v2/fw/error", Self::Package(PackageKind::Firmware)),
             ("v2/sw/response/+/chunk/+", Self::Package(PackageKind::Software)),
@@ -322,6 +322,13 @@ const NUMBERED: &[(&str, Family, Make)] = &[
 
 /// What begins like this is for gateways, whatever follows: a plain prefix without a slash (3.5, 1).
 pub(crate) const GATEWAY_PREFIX: &str = "v1/gateway";
+
+/// Attributes of devices behind a gateway, both ways.
+pub(crate) const GATEWAY_ATTRIBUTES: &str = "v1/gateway/attributes";
+/// Where a gateway's questions for attributes are answered.
+pub(crate) const GATEWAY_ATTRIBUTES_ANSWER: &str = "v1/gateway/attributes/response";
+/// Calls of devices behind a gateway, and their answers.
+pub(crate) const GATEWAY_RPC: &str = "v1/gateway/rpc";
 
 /// Where a peer asks to be provisioned; with a slash in front, unlike any other.
 pub const PROVISION_REQUEST_TOPIC: &str = "/provision/request";

@@ -12,6 +12,7 @@ pub mod activity;
 pub mod aggregate;
 pub mod attempt;
 pub mod attribute;
+pub mod child;
 pub mod credentials;
 pub mod device;
 pub mod downlink;

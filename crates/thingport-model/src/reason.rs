@@ -106,10 +106,19 @@ reasons! {
         "Nothing, if it passes by itself as after a restart; otherwise raise mqtt.accept_rate_max.";
     ProxyHeaderInvalid = 114, "connect.proxy_header", Operator,
         "The connection did not begin with a valid PROXY protocol header, as the configuration demands.",
-        "Let the proxy send PROXY protocol 1 or 2, or turn mqtt.proxy_protocol off.";
+        "Let the proxy send PROXY protocol 1 or 2, or turn proxy_protocol off for this port (mqtt or http).";
     ProxyUntrusted = 115, "connect.proxy_untrusted", Operator,
         "The connection did not come from one of the proxies that are trusted.",
-        "Let devices connect through the proxy, or add its address to mqtt.proxies.";
+        "Connect through the proxy, or add its address to mqtt.proxies or http.proxies.";
+    SparkplugWill = 120, "connect.sparkplug_will", Device,
+        "The device's profile is for Sparkplug B edge nodes, and the will in the CONNECT packet is no death certificate.",
+        "Let the client set a will with the topic spBv1.0/<group>/NDEATH/<edge node>, quality of service 1, not retained, and a payload with the metric bdSeq; for a device that is no edge node, choose another profile.";
+    SparkplugSession = 121, "connect.sparkplug_session", Device,
+        "A Sparkplug B edge node asked for a session that outlives its connection.",
+        "Let the client ask for a clean session, and in MQTT 5 for a session expiry of 0.";
+    SparkplugNodeTaken = 122, "connect.sparkplug_taken", Operator,
+        "Another device of the tenant is connected as the same Sparkplug B edge node.",
+        "Give each edge node its own group id and edge node id, and its own device.";
 
     // 2xx: login.
     TokenMissing = 200, "login.token_missing", Device,
@@ -379,6 +388,59 @@ reasons! {
         "A target fell so far behind that the oldest messages for it were given up.",
         "Bring the target back or remove it from the device profile; raise forward.backlog_max for longer outages.";
 
+    // 49x: Sparkplug B.
+    SparkplugForeign = 490, "sparkplug.foreign", Device,
+        "An edge node published in the name of another group or edge node than its will names.",
+        "Let each edge node publish under its own group id and edge node id.";
+    SparkplugNotForNodes = 491, "sparkplug.not_for_nodes", Device,
+        "An edge node published a command or a STATE message, which only hosts may.",
+        "Let the edge node publish births, data and deaths only.";
+    SparkplugPayload = 492, "sparkplug.payload", Device,
+        "The payload is not a Sparkplug B payload.",
+        "Encode it with Sparkplug's own schema, uncompressed.";
+    SparkplugTooManyMetrics = 493, "sparkplug.too_many_metrics", Operator,
+        "An edge node declares or sends more metrics than it may.",
+        "Split it into several edge nodes, or raise sparkplug.metrics_max.";
+    SparkplugBirth = 494, "sparkplug.birth", Device,
+        "A birth certificate breaks the rules, so it does not count.",
+        "Give every metric a name and an alias of its own, and repeat the bdSeq of the will in NBIRTH.";
+    SparkplugMetric = 495, "sparkplug.metric", Device,
+        "A metric could not be kept; the rest of its payload was.",
+        "Send values in the field that belongs to their type, within its range.";
+    SparkplugOrder = 496, "sparkplug.order", Device,
+        "The numbers of an edge node's messages have a gap, so it is asked for its births again.",
+        "Look for messages that were lost, or not counted, between the edge node's program and its MQTT client.";
+    SparkplugNotBorn = 497, "sparkplug.not_born", Device,
+        "An edge node sent what no birth certificate declared, so it is asked for its births again.",
+        "Let it publish NBIRTH, then DBIRTH of each device, before data, and all metrics in them.";
+    SparkplugNoRebirth = 498, "sparkplug.no_rebirth", Device,
+        "An edge node needs to send its births again and cannot be asked, or does not answer.",
+        "Let it declare Node Control/Rebirth in its NBIRTH, subscribe to its NCMD topic, and send its births when asked.";
+    SparkplugRemark = 499, "sparkplug.remark", Device,
+        "An edge node does something in another way than the standard has it; no harm is done.",
+        "Nothing, unless its maker would like to know.";
+
+
+    // 48x: devices that speak through another.
+    GatewayMessage = 480, "gateway.message", Device,
+        "A gateway's message about its devices is not of the shape this topic expects.",
+        "Send an object: the device's name in the member device, or for telemetry, attributes and claims one member per device.";
+    ChildMessage = 481, "gateway.device_message", Device,
+        "A part of a gateway's message that concerns one device cannot be read; the other devices' parts count.",
+        "Correct what the gateway sends for the device that the detail names.";
+    ChildName = 482, "gateway.device_name", Device,
+        "A gateway spoke for a device whose name cannot be one.",
+        "Use names of 1 to 255 characters, and not the gateway's own.";
+    ChildLimit = 483, "gateway.device_limit", Operator,
+        "A gateway spoke for a device that does not exist, and the tenant has as many devices as its profile allows.",
+        "Delete devices, or raise maxDevices in the tenant profile.";
+    ChildNotMade = 484, "gateway.device_not_made", Server,
+        "A device behind a gateway could not be found or created because the store did not answer.",
+        "Look at the server's health; the gateway may send it again.";
+    TooManyChildren = 485, "gateway.too_many_devices", Operator,
+        "A gateway speaks for more devices at once than it may.",
+        "Let it disconnect devices it does not need, or divide them among several gateways.";
+
     // 5xx: subscriptions.
     FilterUnknown = 500, "subscribe.filter_unknown", Device,
         "The topic filter is not one of the device API; filters are matched as whole strings.",
@@ -478,7 +540,7 @@ reasons! {
         "Raise maxTransportMessages or maxTransportDataPoints in the tenant profile before devices are refused.";
     SessionNotKept = 810, "session.not_kept", Server,
         "So many sessions are kept already that the one of this device is not.",
-        "Raise mqtt.sessions_kept_max, or let devices that need none ask for clean sessions.";
+        "Raise mqtt.sessions_kept_max or mqtt.sessions_kept_per_tenant_max, or let devices that need none ask for clean sessions.";
     SessionReplaced = 811, "session.replaced", Operator,
         "The kept session of the device ended because the device opened one under another client id.",
         "Let the device use the same client id each time it connects.";

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::child::ChildBatch;
 use crate::ota::PackageKind;
 use crate::reading::Readings;
 use crate::rpc::ReplyTo;
@@ -26,6 +27,8 @@ pub enum Uplink<'a> {
     Claim(Claim<'a>),
     /// The device asks for a part of its firmware or software (OT-010).
     PackageRequest(PackageRequest),
+    /// Others speak through this device: children of a gateway or an edge node (device API section 8).
+    Children(&'a ChildBatch),
 }
 
 /// Which attributes a device wants to know.

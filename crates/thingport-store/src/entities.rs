@@ -306,6 +306,22 @@ impl Entities for SqliteEntities {
         self.by_name(DEVICE_BY_NAME, tenant, name, query::device).await
     }
 
+    async fn devices_by_names(
+        &self,
+        tenant: TenantId,
+        names: Vec<String>,
+    ) -> Result<Vec<Device>, PortError> {
+        let ask = move |connection: &Connection| {
+            let mut found = Vec::new();
+            for name in names {
+                let values: [&dyn rusqlite::ToSql; 2] = [tenant.0.as_bytes(), &name];
+                found.extend(one(connection, DEVICE_BY_NAME, &values, query::device)?);
+            }
+            Ok(found)
+        };
+        self.readers.ask(ask).await
+    }
+
     async fn devices(
         &self,
         filter: DeviceFilter,

@@ -28,6 +28,7 @@ pub(crate) fn meaning(uplink: &Uplink<'_>) -> Meaning {
             Meaning { method: Some(it.method.to_owned()), ..numbered("rpcRequest", it.reply_to.id) }
         }
         Uplink::Claim(_) => Meaning::named("claim"),
+        Uplink::Children(_) => Meaning::named("children"),
         Uplink::PackageRequest(it) => match it.kind {
             PackageKind::Firmware => numbered("firmware", it.request),
             PackageKind::Software => numbered("software", it.request),
@@ -65,7 +66,7 @@ fn said(uplink: &Uplink<'_>, payload: &[u8]) -> Option<String> {
             });
             Some(members(named, write_string))
         }
-        Uplink::PackageRequest(_) => None,
+        Uplink::PackageRequest(_) | Uplink::Children(_) => None,
     }
 }
 

@@ -157,6 +157,8 @@ impl Page {
         sheet.gauge("mqtt_connections", "Open MQTT connections.", it.connections.value())?;
         sheet.gauge("mqtt_sessions", "Open MQTT connections logged in.", it.sessions.value())?;
         let waiting = it.provisioning_sessions.value();
+        let help = "Devices that speak through the connection of a gateway or an edge node.";
+        sheet.gauge("children", help, it.children.value())?;
         let help = "Open MQTT connections that wait to be provisioned.";
         sheet.gauge("mqtt_provisioning_sessions", help, waiting)?;
         let help = "Devices provisioned on request.";

@@ -43,6 +43,7 @@ pub(super) fn login(is_gateway: bool, limits: Option<RateLimits>) -> DeviceLogin
         limits: limits.map(Arc::new),
         kind: CredentialsType::AccessToken,
         is_gateway,
+        keeps_children_active: false,
     }
 }
 

@@ -26,6 +26,7 @@ fn login(device: u128, is_gateway: bool, texts: &Texts) -> DeviceLogin {
         limits: (!limits.is_unlimited()).then(|| Arc::new(limits)),
         kind: CredentialsType::AccessToken,
         is_gateway,
+        keeps_children_active: false,
     }
 }
 

@@ -37,6 +37,8 @@ pub struct DeviceLogin {
     pub kind: CredentialsType,
     /// May use the gateway topics.
     pub is_gateway: bool,
+    /// A gateway whose children count as active while it is (GW-063).
+    pub keeps_children_active: bool,
 }
 
 /// What the cache says about a credentials id.

@@ -13,6 +13,7 @@ use thingport_model::profile::DeviceProfile;
 use super::Registry;
 use super::basic::Basic;
 use super::cache::{DeviceLogin, Generation, TenantLimits};
+use super::children::keeps_children_active;
 use super::credentials::CREDENTIALS_ID_BYTES_MAX;
 
 impl Registry {
@@ -166,6 +167,8 @@ fn login(
         limits: limits.rates,
         kind: credentials.kind,
         is_gateway: device.is_gateway,
+        keeps_children_active: device.is_gateway
+            && keeps_children_active(device.additional_info.as_deref()),
     })
 }
 

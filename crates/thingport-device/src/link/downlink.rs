@@ -87,9 +87,11 @@ impl Link {
                 page.begin(format_args!("v2/{kind}/response/{request}/chunk/{chunk}"));
                 return Ok(Some(Publication { topic: &page.topic, payload: bytes }));
             }
-            Downlink::PackageError { error, .. } => {
+            Downlink::PackageError { kind, error } => {
                 // The topic of firmware for software too, as devices expect it (OT-018).
-                page.begin(format_args!("v2/{}/error", PackageKind::Firmware.prefix()));
+                let expected = PackageKind::Firmware;
+                let kind = if self.tells_software_errors_apart { *kind } else { expected };
+                page.begin(format_args!("v2/{}/error", kind.prefix()));
                 page.body.push_str(error.name());
             }
         }
@@ -117,7 +119,7 @@ impl Link {
 }
 
 impl Page {
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.topic.clear();
         self.body.clear();
         self.body.shrink_to(KEPT_MAX);
@@ -127,7 +129,7 @@ impl Page {
     }
 
     /// Writes a body in the form that is wanted; the compact forms say what JSON would say.
-    fn fill(
+    pub(super) fn fill(
         &mut self,
         form: BodyForm<'_>,
         json: impl FnOnce(&mut String),
@@ -157,12 +159,12 @@ impl Page {
         Ok(())
     }
 
-    fn publication(&self) -> Publication<'_> {
+    pub(super) fn publication(&self) -> Publication<'_> {
         let payload = if self.is_text { self.body.as_bytes() } else { &self.bytes };
         Publication { topic: &self.topic, payload }
     }
 
-    fn begin(&mut self, topic: core::fmt::Arguments<'_>) {
+    pub(super) fn begin(&mut self, topic: core::fmt::Arguments<'_>) {
         write(&mut self.topic, topic);
     }
 }
@@ -204,7 +206,7 @@ fn no_schema() -> Reject {
 }
 
 /// JS-091
-fn write_attributes(out: &mut String, attributes: &[Attribute]) {
+pub(super) fn write_attributes(out: &mut String, attributes: &[Attribute]) {
     let mut separator = '{';
     for attribute in attributes {
         out.push(separator);
@@ -217,7 +219,7 @@ fn write_attributes(out: &mut String, attributes: &[Attribute]) {
 }
 
 /// JS-093
-fn write_deleted(out: &mut String, keys: &[String]) {
+pub(super) fn write_deleted(out: &mut String, keys: &[String]) {
     out.push_str("{\"deleted\":");
     let mut separator = '[';
     for key in keys {
@@ -243,7 +245,7 @@ fn write_found(out: &mut String, found: &FoundAttributes) {
 }
 
 /// Exactly two members in this order (RP-001).
-fn write_call(out: &mut String, call: &Call) {
+pub(super) fn write_call(out: &mut String, call: &Call) {
     out.push('{');
     write_call_members(out, call);
 }
@@ -305,7 +307,7 @@ fn write_rates(out: &mut String, rates: &[RateLimit; LimitKind::ALL.len()]) {
     out.push('}');
 }
 
-fn write(out: &mut String, text: core::fmt::Arguments<'_>) {
+pub(super) fn write(out: &mut String, text: core::fmt::Arguments<'_>) {
     // Writing to a string does not fail.
     let _ = out.write_fmt(text);
 }

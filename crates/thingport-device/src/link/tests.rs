@@ -195,7 +195,7 @@ fn question(said: Uplink<'_>) -> String {
         WantedKeys::Named(list) => list.iter().map(|key| format!("[{key}]")).collect(),
     };
     match said {
-        Uplink::Telemetry(_) | Uplink::Attributes(_) => "readings".to_owned(),
+        Uplink::Telemetry(_) | Uplink::Attributes(_) | Uplink::Children(_) => "readings".to_owned(),
         Uplink::AttributeRequest(it) => {
             format!("{} client {} shared {}", to(it.reply_to), keys(it.client), keys(it.shared))
         }
@@ -308,6 +308,7 @@ fn uplink(link: &mut Link, topic: &str, payload: &str) -> Result<&'static str, R
         Uplink::ClientCall(_) => "client call",
         Uplink::Claim(_) => "claim",
         Uplink::PackageRequest(_) => "package request",
+        Uplink::Children(_) => "children",
     })
 }
 

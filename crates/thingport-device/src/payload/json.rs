@@ -4,8 +4,10 @@
 //! Nothing is built in between and, once buffers have grown, nothing is allocated. A payload counts as
 //! a whole or not at all (JS-021).
 
+mod gateway;
 mod question;
 
+pub(crate) use gateway::{Part, question, way};
 pub(crate) use question::{Asked, Wanted, chunk_size};
 
 use thingport_model::reading::Readings;

@@ -6,6 +6,7 @@
 
 pub mod dissect;
 pub(crate) mod fixed;
+pub(crate) mod gateway;
 mod json;
 pub(crate) mod rpc;
 mod scan;

@@ -208,6 +208,18 @@ pub trait Entities: PackageRecords + RelationRecords + SessionRecords {
         tenant: TenantId,
         name: &str,
     ) -> Result<Option<Device>, PortError>;
+    /// Devices of a tenant with these names, in any order; unknown ones are left out.
+    async fn devices_by_names(
+        &self,
+        tenant: TenantId,
+        names: Vec<String>,
+    ) -> Result<Vec<Device>, PortError> {
+        let mut found = Vec::new();
+        for name in names {
+            found.extend(self.device_by_name(tenant, &name).await?);
+        }
+        Ok(found)
+    }
     /// A page of devices; text search on name, label, profile name and customer title.
     async fn devices(
         &self,

@@ -20,6 +20,9 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// One that is never answered.
+    pub const UNANSWERED: Self = Self { sequence: 0, packet_id: 0, qos: Qos::AtMostOnce };
+
     /// What the client asked for. With [`Qos::AtMostOnce`] nothing is ever answered.
     pub const fn qos(self) -> Qos {
         self.qos

@@ -109,7 +109,7 @@ async fn a_kept_call_survives_and_its_answer_is_kept_before_it_is_acknowledged()
 
     let house = House::start(dir.path(), &clock).await;
     assert_eq!(house.status(first).await, CallStatus::Queued);
-    house.node.calls.answered(&house.login, 1, "yes".to_owned()).await.unwrap();
+    house.node.calls.answered(house.login.device_id, 1, "yes".to_owned()).await.unwrap();
     assert_eq!(house.status(second).await, CallStatus::Successful);
     house.kill().await;
 
@@ -117,7 +117,7 @@ async fn a_kept_call_survives_and_its_answer_is_kept_before_it_is_acknowledged()
     let answered = house.node.calls.kept(&house.admin, second).await.unwrap();
     assert_eq!(answered.progress.response, Some(CallResponse::Answer("yes".to_owned())));
     // A repetition is nobody's any more.
-    house.node.calls.answered(&house.login, 1, "no".to_owned()).await.unwrap();
+    house.node.calls.answered(house.login.device_id, 1, "no".to_owned()).await.unwrap();
     clock.advance(60_000);
     let _ = house.node.calls.tick();
     house.node.calls.save().await.unwrap();

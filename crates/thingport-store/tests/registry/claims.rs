@@ -166,7 +166,11 @@ pub(crate) fn strict() -> NodeConfig {
 impl Home {
     async fn offer(&self, name: &str, secret: &str, duration_ms: Option<u64>) {
         let login = self.login(name).await;
-        self.node.claims.offer(&login, secret.to_owned(), duration_ms).await.unwrap();
+        self.node
+            .claims
+            .offer((login.device_id, login.tenant_id), secret.to_owned(), duration_ms)
+            .await
+            .unwrap();
     }
 
     async fn claim(&self, name: &str, secret: &str) -> Claimed {

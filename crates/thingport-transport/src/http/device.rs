@@ -134,7 +134,7 @@ async fn answered(
     let text = Decoder::new().text(&body).to_owned();
     visit.show(&Uplink::CallAnswer(CallAnswer { id, body: &text }));
     http.node.metrics.questions.add(1);
-    let kept = http.node.calls.answered(&visit.login, id, text).await;
+    let kept = http.node.calls.answered(visit.login.device_id, id, text).await;
     kept.map_err(|reason| visit.refuse(reason, ""))?;
     Ok(answer::done())
 }
@@ -221,7 +221,11 @@ async fn claimed(
         (claim.secret.to_owned(), claim.duration_ms)
     };
     http.node.metrics.questions.add(1);
-    let kept = http.node.claims.offer(&visit.login, secret, duration_ms).await;
+    let kept = http
+        .node
+        .claims
+        .offer((visit.login.device_id, visit.login.tenant_id), secret, duration_ms)
+        .await;
     kept.map_err(|reason| visit.refuse(reason, ""))?;
     Ok(answer::done())
 }

@@ -43,6 +43,18 @@ pub fn rejection(reason: Reason, version: Version, qos: Qos, acks_invalid: bool)
     let code = publish_code(reason);
     let v5 = version == Version::V5;
     match (class(reason), qos) {
+        // E-GW. Version 3 is not told that it was kept (GW-082).
+        (Class::Gateway, Qos::AtLeastOnce | Qos::ExactlyOnce) if v5 => {
+            Rejection::AcknowledgeAndClose(code, code)
+        }
+        (Class::Gateway, _) => Rejection::Close(code),
+        // E-GWDEV.
+        (Class::ChildMessage, Qos::AtMostOnce) if v5 => Rejection::Ignore,
+        (Class::ChildMessage, _) if v5 => Rejection::Acknowledge(code),
+        (Class::ChildMessage, _) => Rejection::Close(code),
+        // GW-023, GW-024
+        (Class::NoChild, Qos::AtMostOnce) => Rejection::Ignore,
+        (Class::NoChild, _) => Rejection::Acknowledge(code),
         (Class::Topic, Qos::AtMostOnce) => Rejection::Ignore,
         (Class::Topic, _) => Rejection::Acknowledge(code),
         (Class::Format, Qos::AtMostOnce) => Rejection::Close(code),
@@ -133,6 +145,7 @@ pub const fn disconnect(reason: Reason) -> ReasonCode {
         Reason::DeviceDeleted | Reason::CredentialsChanged | Reason::ProfileChanged => {
             ReasonCode::AdministrativeAction
         }
+        Reason::CertificateRevoked => ReasonCode::NotAuthorized,
         Reason::ProvisioningDone | Reason::ProvisioningIdle => ReasonCode::MaximumConnectTime,
         Reason::ProvisionGuesses => ReasonCode::QuotaExceeded,
         Reason::SlowReader => ReasonCode::QuotaExceeded,
@@ -169,6 +182,16 @@ pub const fn refused_filter(code: ReasonCode) -> Reason {
         ReasonCode::SharedSubscriptionsNotSupported => Reason::FilterShared,
         ReasonCode::QuotaExceeded => Reason::TooManyFilters,
         _ => Reason::FilterInvalid,
+    }
+}
+
+/// The reason that answers a message of which one child's part was refused for `reason`: whatever was wrong
+/// with its readings, the answer is that of a child's part.
+#[must_use]
+pub const fn of_child(reason: Reason) -> Reason {
+    match class(reason) {
+        Class::Format | Class::Topic | Class::Gateway => Reason::ChildMessage,
+        Class::Backend | Class::Limit | Class::ChildMessage | Class::NoChild => reason,
     }
 }
 
@@ -252,6 +275,12 @@ enum Class {
     Backend,
     /// A rate limit refuses it.
     Limit,
+    /// A gateway's message is wrong as a whole.
+    Gateway,
+    /// One child's part of a gateway's message is wrong.
+    ChildMessage,
+    /// A child of a gateway cannot be had.
+    NoChild,
 }
 
 const fn class(reason: Reason) -> Class {
@@ -264,6 +293,11 @@ const fn class(reason: Reason) -> Class {
         | Reason::Internal
         | Reason::AnswerFailed => Class::Backend,
         Reason::RateLimited | Reason::RateSlowed | Reason::QuotaReached => Class::Limit,
+        Reason::GatewayMessage => Class::Gateway,
+        Reason::ChildMessage => Class::ChildMessage,
+        Reason::ChildName | Reason::ChildLimit | Reason::ChildNotMade | Reason::TooManyChildren => {
+            Class::NoChild
+        }
         _ => Class::Format,
     }
 }
@@ -272,13 +306,16 @@ const fn publish_code(reason: Reason) -> ReasonCode {
     match reason {
         Reason::TopicUnknown | Reason::TopicNotServed => ReasonCode::TopicNameInvalid,
         Reason::NotAGateway => ReasonCode::NotAuthorized,
-        Reason::StorageFull | Reason::RateLimited | Reason::QuotaReached => {
-            ReasonCode::QuotaExceeded
-        }
-        Reason::StorageFailed | Reason::StorageBusy | Reason::AnswerFailed => {
-            ReasonCode::ImplementationSpecificError
-        }
-        Reason::Internal => ReasonCode::UnspecifiedError,
+        Reason::StorageFull
+        | Reason::RateLimited
+        | Reason::QuotaReached
+        | Reason::ChildLimit
+        | Reason::TooManyChildren => ReasonCode::QuotaExceeded,
+        Reason::StorageFailed
+        | Reason::StorageBusy
+        | Reason::AnswerFailed
+        | Reason::GatewayMessage => ReasonCode::ImplementationSpecificError,
+        Reason::Internal | Reason::ChildName | Reason::ChildNotMade => ReasonCode::UnspecifiedError,
         _ => ReasonCode::PayloadFormatInvalid,
     }
 }

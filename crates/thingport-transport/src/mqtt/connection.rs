@@ -11,6 +11,7 @@
 //! This struct, its place in the timers and its mailbox. Buffers belong to the thread.
 
 mod account;
+mod children;
 mod downlinks;
 mod ending;
 mod keeping;
@@ -28,6 +29,7 @@ use core::task::{Context, Poll};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use thingport_core::children::Children;
 use thingport_core::limits::Quota;
 use thingport_core::presence::Mailbox;
 use thingport_core::registry::DeviceLogin;
@@ -48,6 +50,7 @@ use crate::shared::{HandshakeSlot, Shared};
 use crate::stream::Stream;
 use crate::timers::Key;
 use crate::tls::{self, Room};
+use children::Family;
 use keeping::Keeping;
 use provisioning::Candidate;
 use questions::Questions;
@@ -109,12 +112,14 @@ struct Open {
     questions: Option<Box<Questions>>,
     /// Of a session that outlives the connection.
     keeping: Option<Box<Keeping>>,
+    /// Devices that speak through it; none in the many connections that are no gateway's.
+    children: Option<Box<Children>>,
 }
 
 struct Refreshing {
     open: Open,
     epoch: u32,
-    found: Pin<Box<dyn Future<Output = Option<Arc<DeviceLogin>>> + Send>>,
+    found: Pin<Box<dyn Future<Output = Result<Arc<DeviceLogin>, Reason>> + Send>>,
 }
 
 /// Something that has to happen before another packet is handled.
@@ -131,6 +136,8 @@ enum Then {
     Read,
     /// Refuses a publication, once all that came before it are answered.
     Reject { delivery: Delivery, reason: Reason, detail: String },
+    /// Takes what children say.
+    Children(Box<Family>),
     /// Answers SUBSCRIBE or UNSUBSCRIBE, once the session is durable.
     Answer { saved: Receiver<bool>, bytes: Vec<u8> },
 }

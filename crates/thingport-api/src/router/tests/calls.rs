@@ -81,7 +81,10 @@ async fn the_answer_of_a_device_is_the_answer() {
                 assert_eq!((call.method.as_str(), call.params.as_str()), ("m", r#"{"a":1.50}"#));
                 assert_eq!(call.id / 2, number);
                 let calls = &stage.world.api.node().calls;
-                calls.answered(&stage.login, call.id, text.to_owned()).await.expect("taken");
+                calls
+                    .answered(stage.login.device_id, call.id, text.to_owned())
+                    .await
+                    .expect("taken");
             });
             let answer = answer.await;
             assert_eq!((answer.status.as_u16(), answer.text.as_str()), (status, body), "{path}");

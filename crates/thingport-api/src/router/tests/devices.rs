@@ -21,7 +21,10 @@ async fn offer(world: &World, secret: &str) {
     let node = world.api.node();
     let login = node.registry.login_by_credentials_id("T1_TEST_TOKEN").await.expect("the store");
     let login = login.expect("the demo device");
-    node.claims.offer(&login, secret.to_owned(), None).await.expect("kept");
+    node.claims
+        .offer((login.device_id, login.tenant_id), secret.to_owned(), None)
+        .await
+        .expect("kept");
 }
 
 async fn id_of(world: &World, admin: &str, name: &str) -> String {

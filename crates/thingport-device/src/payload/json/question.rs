@@ -117,7 +117,7 @@ impl Decoder {
     }
 
     /// Reads an object and gives the members with these names; of equal names the last counts.
-    fn members<'a, const N: usize>(
+    pub(super) fn members<'a, const N: usize>(
         &'a mut self,
         payload: &'a [u8],
         wanted: [(&'static str, Kind); N],
@@ -142,6 +142,10 @@ impl Decoder {
                 Some(((name, Kind::Text), place)) => {
                     *place = Some(text(name, token, &mut lexer, unescaped)?);
                 }
+                Some(((_, Kind::TextOrNull), place)) if token == Token::Null => *place = None,
+                Some(((name, Kind::TextOrNull), place)) => {
+                    *place = Some(text(name, token, &mut lexer, unescaped)?);
+                }
                 Some(((_, Kind::Json), place)) => {
                     let json = nested.value(&mut lexer, unescaped, token, MEMBER_LEVEL)?;
                     *place = Some(Found::Json(json));
@@ -157,16 +161,18 @@ impl Decoder {
 
 /// What a member is wanted as.
 #[derive(Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     /// One text.
     Text,
+    /// The same; null stands for none.
+    TextOrNull,
     /// Compact JSON, whatever it is.
     Json,
 }
 
 /// Where the text of a value is.
 #[derive(Clone, Copy)]
-enum Found {
+pub(super) enum Found {
     Text(Text),
     /// In the payload.
     Payload(Span),
@@ -176,14 +182,14 @@ enum Found {
 }
 
 /// The places where texts lie.
-struct Texts<'a> {
+pub(super) struct Texts<'a> {
     lexer: Lexer<'a>,
     unescaped: &'a str,
     nested: &'a Nested,
 }
 
 impl<'a> Texts<'a> {
-    fn of(&self, found: Found) -> &'a str {
+    pub(super) fn of(&self, found: Found) -> &'a str {
         match found {
             Found::Text(text) => text.of(&self.lexer, self.unescaped),
             Found::Payload(span) => self.lexer.slice(span),

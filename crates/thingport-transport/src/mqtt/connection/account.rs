@@ -10,14 +10,17 @@ use crate::stream::Stream;
 
 impl Connection {
     /// Notes what counts as activity (LS-061): one relaxed store per packet.
-    pub(super) fn hear(&self, event: &Event<'_>, now_ms: u64) {
+    pub(super) fn hear(&mut self, event: &Event<'_>, now_ms: u64) {
         let is_activity = matches!(
             event,
             Event::Publish(_) | Event::Subscribe(_) | Event::Unsubscribe(_) | Event::Ping
         );
-        if let Stage::Open(open) = &self.stage
+        if let Stage::Open(open) = &mut self.stage
             && is_activity
         {
+            if let Some(children) = &mut open.children {
+                children.refresh_activity(now_ms);
+            }
             open.mailbox.hear(now_ms);
         }
     }

@@ -120,7 +120,17 @@ impl Connection {
             return self.update_delivered();
         }
         if let Some(token) = NonZeroU64::new(delivered.token) {
-            self.progress(CallToken(token), CallProgress::Delivered);
+            let token = CallToken(token);
+            let of_child = match &mut self.stage {
+                Stage::Open(open) => open.children.as_mut().and_then(|it| it.take_sent(token)),
+                _ => None,
+            };
+            if let Some(child) = of_child {
+                // The child itself said nothing (GW-064).
+                self.shared.node.calls.progress(child, token, CallProgress::Delivered);
+                return;
+            }
+            self.progress(token, CallProgress::Delivered);
             // AC-013: that the device has a call is a word of its own.
             if let Stage::Open(open) = &self.stage {
                 open.mailbox.hear(self.shared.node.clock.monotonic_ms());

@@ -64,12 +64,15 @@ impl Connection {
         self.leave_session();
     }
 
-    fn leave_presence(&self) {
-        let open = match &self.stage {
+    fn leave_presence(&mut self) {
+        let open = match &mut self.stage {
             Stage::Open(open) => open,
-            Stage::Refreshing(refreshing) => &refreshing.open,
+            Stage::Refreshing(refreshing) => &mut refreshing.open,
             _ => return,
         };
+        if let Some(mut children) = open.children.take() {
+            children.end_all(&self.shared.node);
+        }
         let device = open.login.device_id;
         let is_last = self.shared.node.presence.close(device, &open.mailbox);
         if is_last {

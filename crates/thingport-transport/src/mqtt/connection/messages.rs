@@ -45,6 +45,10 @@ impl Connection {
         let is_telemetry = match uplink {
             Ok(Uplink::Telemetry(_)) => true,
             Ok(Uplink::Attributes(_)) => false,
+            Ok(Uplink::Children(_)) => {
+                let batch = desk.reader.take_children();
+                return self.handle_children(batch, publish.delivery, desk);
+            }
             Ok(uplink) => {
                 let asked = Asked::of(uplink, &shared.node, &open.login, &shared.bounds);
                 return asked.map_or((), |it| self.handle_question(it, publish.delivery, desk));
@@ -143,6 +147,7 @@ impl Connection {
         match self.stalled.as_ref().map(|stalled| &stalled.then) {
             Some(Then::Receive { .. }) => self.poll_receive(cx, desk),
             Some(Then::Answer { .. }) => self.poll_kept(cx, desk),
+            Some(Then::Children(_)) => self.poll_children(cx, desk),
             Some(Then::Reject { .. }) if self.pending.is_empty() => {
                 let stalled = self.stalled.take().map(|stalled| stalled.then);
                 if let Some(Then::Reject { delivery, reason, detail }) = stalled {
@@ -273,7 +278,7 @@ impl Connection {
                 Some(it) if it.is_resumed && listened => {
                     self.shared.node.calls.renewed(&open.login);
                 }
-                _ => self.shared.node.calls.wanted(&open.login),
+                _ => self.shared.node.calls.wanted(open.login.device_id),
             }
         }
         for Reject { reason, detail } in refused {

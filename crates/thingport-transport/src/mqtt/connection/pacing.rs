@@ -58,7 +58,16 @@ impl Connection {
     /// Refuses a publication once all that came before it are answered: a client that pipelines would
     /// otherwise send those again and again, and never get further.
     pub(super) fn reject_in_turn(&mut self, delivery: Delivery, bite: Bite, desk: &mut Desk) {
-        let (reason, detail) = (bite.reason(), bite.to_string());
+        self.refuse_in_turn((bite.reason(), bite.to_string()), delivery, desk);
+    }
+
+    /// The same for any reason.
+    pub(super) fn refuse_in_turn(
+        &mut self,
+        (reason, detail): (Reason, String),
+        delivery: Delivery,
+        desk: &mut Desk,
+    ) {
         if self.pending.is_empty() {
             self.reject(reason, &detail, delivery, desk);
         } else {

@@ -70,16 +70,20 @@ struct UnderWay {
 }
 
 /// What is due when an errand has ended.
-enum After {
+pub(super) enum After {
     /// Telling what was found, if anything.
     Tell,
+    /// Telling it to the child of this name.
+    TellChild(Box<str>),
     /// An acknowledgement.
     Acknowledge(Delivery),
+    /// A refusal, since some of what came together was refused.
+    Refuse { delivery: Delivery, reason: Reason, detail: String },
     /// Telling the device what was answered, or that it failed.
     Answer { reply_to: ReplyTo, method: String },
 }
 
-type Work = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+pub(super) type Work = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 impl Asked {
     /// What an uplink asks; none when it carries readings.
@@ -91,7 +95,7 @@ impl Asked {
     ) -> Option<Self> {
         let Bounds { packet_size_max, receive_maximum, .. } = *bounds;
         Some(match uplink {
-            Uplink::Telemetry(_) | Uplink::Attributes(_) => return None,
+            Uplink::Telemetry(_) | Uplink::Attributes(_) | Uplink::Children(_) => return None,
             Uplink::AttributeRequest(request) => {
                 Self::Attributes { reply_to: request.reply_to, wanted: request.into() }
             }
@@ -180,13 +184,18 @@ impl Connection {
         node.metrics.questions.add(1);
         match asked {
             Asked::CallAnswer { id, body } => {
-                let kept =
-                    async move { Ok(node.calls.answered(&login, id, body).await.map(|()| None)?) };
+                let kept = async move {
+                    Ok(node.calls.answered(login.device_id, id, body).await.map(|()| None)?)
+                };
                 self.run(After::Acknowledge(delivery), Box::pin(kept), desk);
             }
             Asked::Claim { secret, duration_ms } => {
                 let kept = async move {
-                    Ok(node.claims.offer(&login, secret, duration_ms).await.map(|()| None)?)
+                    Ok(node
+                        .claims
+                        .offer((login.device_id, login.tenant_id), secret, duration_ms)
+                        .await
+                        .map(|()| None)?)
                 };
                 self.run(After::Acknowledge(delivery), Box::pin(kept), desk);
             }
@@ -260,7 +269,7 @@ impl Connection {
     }
 
     /// Does something at once if that needs no waiting, else beside the connection.
-    fn run(&mut self, after: After, mut work: Work, desk: &mut Desk) {
+    pub(super) fn run(&mut self, after: After, mut work: Work, desk: &mut Desk) {
         let node = &self.shared.node;
         if let Some(receipt) = self.pending.newest() {
             let node = Arc::clone(node);
@@ -306,10 +315,21 @@ impl Connection {
                     self.tell(&downlink, desk);
                 }
             }
+            (After::TellChild(name), Ok(found)) => {
+                if let Some(downlink) = found {
+                    self.tell_child_named(&name, &downlink, desk);
+                }
+            }
+            (After::Refuse { delivery, reason, detail }, Ok(_)) => {
+                self.refuse_in_turn((reason, detail), delivery, desk);
+            }
             (After::Acknowledge(delivery), Ok(_)) => {
                 self.session.acknowledge(delivery, ReasonCode::Success, None, &mut desk.out);
             }
-            (After::Acknowledge(delivery), Err(Failure { reason, detail })) => {
+            (
+                After::Acknowledge(delivery) | After::Refuse { delivery, .. },
+                Err(Failure { reason, detail }),
+            ) => {
                 self.reject(reason, &detail, delivery, desk);
             }
             (After::Answer { reply_to, method }, Err(failure)) => {
@@ -318,7 +338,9 @@ impl Connection {
                 self.tell(&Downlink::ClientAnswer { reply_to, answer }, desk);
             }
             // There is no way to tell the device (JS-078).
-            (After::Tell, Err(Failure { reason, detail })) => self.record(reason, &detail),
+            (After::Tell | After::TellChild(_), Err(Failure { reason, detail })) => {
+                self.record(reason, &detail);
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use core::task::{Context, Poll};
 use std::sync::Arc;
 
-use thingport_core::admit::Refused;
+use thingport_core::admit::{Refused, readmit};
 use thingport_core::presence::Letter;
 use thingport_core::registry::DeviceLogin;
 use thingport_device::link::Link;
@@ -93,7 +93,8 @@ impl Connection {
         }
         node.activity.opened(login.device_id, &mailbox);
         let quota = node.limits.of_device(&login, now_ms);
-        let link = Link::open(self.shared.dialects.of(&login.profile), login.is_gateway);
+        let link = Link::open(self.shared.dialects.of(&login.profile), login.is_gateway)
+            .with_software_errors_apart(self.shared.config.software_errors_apart);
         node.guard.succeeded(self.remote.ip());
         self.guest = None;
         node.metrics.logins_accepted.add(1);
@@ -114,6 +115,7 @@ impl Connection {
             posts: low(node.presence.posts()).wrapping_sub(1),
             questions: None,
             keeping: Keeping::of(&opened),
+            children: None,
         });
         let is_present = opened.state.is_some();
         let mirrors = self.shared.config.mirror_session_present;
@@ -173,6 +175,7 @@ impl Connection {
                             inquiry.answer(line);
                         }
                     }
+                    Letter::Rang(child) => self.handle_child_mail(child, desk),
                     Letter::Done { ticket, outcome } => self.handle_done(ticket, outcome, desk),
                 }
             }
@@ -239,17 +242,15 @@ impl Connection {
             return;
         };
         let node = Arc::clone(&self.shared.node);
-        let (device, epoch) = (open.login.device_id, low(node.presence.epoch()));
-        // When the store does not answer, the session goes on with what it knows.
+        let epoch = low(node.presence.epoch());
         let known = Arc::clone(&open.login);
-        let found =
-            Box::pin(async move { node.registry.login_of(device).await.unwrap_or(Some(known)) });
+        let found = Box::pin(async move { readmit(&node.registry, &known).await });
         self.stage = Stage::Refreshing(Box::new(Refreshing { open, epoch, found }));
     }
 
     pub(super) fn finish_refresh(
         &mut self,
-        found: Option<Arc<DeviceLogin>>,
+        found: Result<Arc<DeviceLogin>, Reason>,
         now_ms: u64,
         desk: &mut Desk,
     ) {
@@ -259,8 +260,8 @@ impl Connection {
         };
         let Refreshing { mut open, epoch, .. } = *refreshing;
         open.epoch = epoch;
-        let gone = found.is_none();
-        if let Some(login) = found {
+        let over = found.as_ref().err().copied();
+        if let Ok(login) = found {
             // A device that moved to another profile keeps its topics until it reconnects (LS-052), and
             // a changed gateway flag waits for the next login too (LS-053).
             if login.profile.id == open.login.profile.id {
@@ -268,11 +269,14 @@ impl Connection {
             }
             // A limit that stayed the same keeps its fill (RL-004).
             open.quota = self.shared.node.limits.of_device(&login, now_ms);
+            if let Some(children) = &mut open.children {
+                children.refresh(&self.shared.node, Arc::clone(&login));
+            }
             open.login = login;
         }
         self.stage = Stage::Open(open);
-        if gone {
-            self.close(Reason::DeviceDeleted, desk);
+        if let Some(reason) = over {
+            self.close(reason, desk);
         } else {
             self.handle_bytes(now_ms, &[], desk);
         }
