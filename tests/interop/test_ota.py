@@ -290,6 +290,17 @@ class TestChunks:
             assert connection.expect(w.DISCONNECT).code == 0x83
         assert connection.packet() is None
 
+    @pytest.mark.process
+    def test_errors_of_software_may_be_told_apart(self, own):
+        """OT-018, `compat.software_errors_apart`."""
+        server = own(None, "--set", "compat.software_errors_apart=true").start()
+        device = Person.login(server.url, "tenant@thingsboard.org", "tenant").new_device()
+        for prefix in ("fw", "sw"):
+            with w.Wire(server.mqtt) as connection:
+                connection.login(device.token)
+                connection.send(w.publish(f"v2/{prefix}/request/1/chunk/0", b"100"))
+                assert w.text(f"v2/{prefix}/error") in connection.expect(w.PUBLISH).body
+
     def test_many_devices_download_at_once(self, tenant, profile, download):
         data = os.urandom(300_000)
         package = filled(tenant, profile, data)

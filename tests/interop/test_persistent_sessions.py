@@ -13,7 +13,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 import wire as w
-from rest import Person
+from rest import Person, fresh, new_user
 from server import until
 from wire import V5, V31, V311, Wire, connect, publish, subscribe
 
@@ -208,7 +208,9 @@ def test_what_was_not_acknowledged_is_sent_again_with_dup_and_its_identifier(hou
         assert [(it.packet_id, it.payload, it.dup) for it in again] == \
             [(it.packet_id, it.payload, True) for it in sent[1:]], how
         assert pump.hears_nothing(), how
-    # Killed in the middle of it: the newest value, as a new message.
+    # Killed in the middle of it: the newest value, as a new message. SUBACK waits until it is written that
+    # the messages are the connection's now; before that they would come once more as they were.
+    pump.subscribe(ATTRIBUTES)
     server.kill()
     server.restart()
     follow(server, device)
@@ -380,6 +382,24 @@ def test_sessions_have_bounds(house):
     assert bounds[("thingport_bound_hits_total", 'bound="kept_sessions_max"')] == 2
     # A clean session costs no place.
     assert not Pump(server, second, V5).come(clean=True, expiry=0)
+
+
+@pytest.mark.process
+def test_a_tenant_has_its_share_of_the_sessions(house):
+    server, tenant = house("--set", "mqtt.sessions_kept_per_tenant_max=1")
+    first, second = tenant.new_device(), tenant.new_device()
+    Pump(server, first, V5).come(expiry=60)
+    turned_away = Pump(server, second, V5)
+    turned_away.come(expiry=60)
+    assert turned_away.connack.properties[w.SESSION_EXPIRY] == 0
+    assert tenant.event("session.not_kept", second)["detail"] == "of this tenant"
+    assert server.metrics()[("thingport_bound_hits_total", 'bound="kept_sessions_per_tenant_max"')] == 1
+    sysadmin = Person.login(server.url, "sysadmin@thingsboard.org", "sysadmin")
+    other = sysadmin.ok("POST", "/api/tenant", {"title": fresh("tenant")})
+    account = {"email": f"{fresh('a')}@example.org", "authority": "TENANT_ADMIN", "tenantId": other["id"]}
+    kept = Pump(server, new_user(sysadmin, account)[0].new_device(), V5)
+    kept.come(expiry=60)
+    assert w.SESSION_EXPIRY not in kept.connack.properties, "as long as it asked for"
 
 
 @pytest.mark.process

@@ -1,6 +1,7 @@
 """MQTT packets as bytes, and a socket that speaks them: for what a client library would not send."""
 
 import socket
+import ssl
 import struct
 import time
 from dataclasses import dataclass
@@ -214,9 +215,15 @@ class Closed(Exception):
 class Wire:
     """A raw connection. Every wait has a deadline; nothing here sleeps."""
 
-    def __init__(self, address, version=V311, timeout=10):
+    def __init__(self, address, version=V311, timeout=10, ca=None, certificate=None):
+        """Over TLS where there is a CA file to trust; `certificate` are the files a client shows of itself."""
         self.socket = socket.create_connection(address, timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if ca:
+            context = ssl.create_default_context(cafile=str(ca))
+            if certificate:
+                context.load_cert_chain(*map(str, certificate))
+            self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
         self.version = version
         self.timeout = timeout
         self.unread = b""

@@ -1,8 +1,6 @@
 //! Takes request bodies in as they arrive, within bounds: strangers may send little and must be quick,
 //! and nobody holds room or a place among the requests for what they only announce (G-4, G-6).
 
-use std::time::Duration;
-
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_LENGTH;
@@ -40,7 +38,9 @@ pub(crate) async fn take_in(
     body: Body,
 ) -> Result<Arrived, Response> {
     let (limit, time) = match sender {
-        Sender::Stranger => (STRANGER_BODY_MAX.min(api.config().body_max), STRANGER_BODY_TIME),
+        Sender::Stranger => {
+            (STRANGER_BODY_MAX.min(api.config().body_max), api.config().arrival_timeout)
+        }
         Sender::Person => (api.config().body_max, api.config().request_timeout),
     };
     if announced(headers).is_some_and(|length| length > limit) {
@@ -95,8 +95,6 @@ fn over(api: &Api, sender: Sender, limit: usize) -> Response {
 
 /// Longest body of somebody who has not signed in: a login, a password, a token.
 const STRANGER_BODY_MAX: usize = 64 * 1024;
-/// How long it may take to arrive.
-const STRANGER_BODY_TIME: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests;

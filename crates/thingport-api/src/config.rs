@@ -26,6 +26,8 @@ pub struct ApiConfig {
     /// Requests that wait for devices at the same time, counted apart from the others; the next one is
     /// answered 503.
     pub waiting_max: usize,
+    /// How long the body of somebody who has not signed in may take to arrive (G-6).
+    pub arrival_timeout: Duration,
     /// How long an ordinary request may take (G-6).
     pub request_timeout: Duration,
     /// Most buckets one aggregation may have (T-15).
@@ -85,6 +87,7 @@ impl Default for ApiConfig {
             bodies_max: 128 * MIB,
             requests_max: 1_024,
             waiting_max: 10_000,
+            arrival_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             buckets_max: 700,
             hashing_max: 2,

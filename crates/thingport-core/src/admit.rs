@@ -105,6 +105,24 @@ pub async fn admit(
     Err(refused.having_tried(tried))
 }
 
+/// Looks again at a device whose session is open. When the store does not answer, the session goes on
+/// with what it knows.
+///
+/// # Errors
+/// Why the session must end.
+pub async fn readmit(
+    registry: &Registry,
+    known: &Arc<DeviceLogin>,
+) -> Result<Arc<DeviceLogin>, Reason> {
+    let found = registry.login_of(known.device_id).await;
+    let found = found.unwrap_or_else(|_| Some(Arc::clone(known)));
+    let login = found.ok_or(Reason::DeviceDeleted)?;
+    if certificate::is_called_back(registry, &known.profile, &login).await {
+        return Err(Reason::CertificateRevoked);
+    }
+    Ok(login)
+}
+
 async fn find(registry: &Registry, offer: &Offer<'_>) -> Result<Arc<DeviceLogin>, Refused> {
     match offer.user_name.filter(|name| !name.is_empty()) {
         None => find_by_client_id(registry, offer).await,

@@ -330,6 +330,10 @@ impl RegistryEvents for Changes {
         self.forwarding.profile_changed(profile);
     }
 
+    fn revocations_changed(&self) {
+        self.presence.wake_everybody();
+    }
+
     fn tenant_profile_changed(&self, _: TenantProfileId) {
         self.presence.bump_epoch();
     }

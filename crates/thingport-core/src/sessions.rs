@@ -14,6 +14,7 @@
 
 mod owing;
 mod place;
+mod shares;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crate::presence::ConnectionNumber;
 use crate::registry::DeviceLogin;
 pub(crate) use owing::{Mark, Room, Settling};
 use place::Place;
+use shares::Shares;
 
 /// What the configuration says about sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,11 +43,13 @@ pub struct SessionRules {
     pub expiry_max_s: u32,
     /// Sessions that are kept at once, with and without a connection.
     pub kept_max: usize,
+    /// The same for one tenant.
+    pub kept_per_tenant_max: usize,
 }
 
 impl Default for SessionRules {
     fn default() -> Self {
-        Self { expiry_max_s: 7 * 24 * 60 * 60, kept_max: 100_000 }
+        Self { expiry_max_s: 7 * 24 * 60 * 60, kept_max: 100_000, kept_per_tenant_max: usize::MAX }
     }
 }
 
@@ -74,7 +78,7 @@ struct State {
     unsaved: BTreeMap<DeviceId, Vec<oneshot::Sender<bool>>>,
     /// Devices whose sessions ended, and what they were owed is still there.
     ended: BTreeSet<DeviceId>,
-    bytes: usize,
+    shares: Shares,
     newest_mark: u64,
 }
 
@@ -242,8 +246,8 @@ impl Sessions {
     pub fn left(&self, device: DeviceId, connection: ConnectionNumber, leaving: Leaving) {
         let now_ms = self.clock.monotonic_ms();
         let mut state = self.state.lock();
-        let others = state.bytes;
-        let found = state.kept.get_mut(&device).filter(|it| it.holder == Some(connection));
+        let State { kept, shares, .. } = &mut *state;
+        let found = kept.get_mut(&device).filter(|it| it.holder == Some(connection));
         let Some(place) = found else { return };
         let expiry_s = leaving.expiry_s.unwrap_or(place.session.expiry_s);
         let expiry_s = expiry_s.min(self.rules.expiry_max_s);
@@ -254,7 +258,7 @@ impl Sessions {
             lost = 0;
         } else {
             place.session.expiry_s = expiry_s;
-            let room = KEPT_BYTES_MAX.saturating_sub(others);
+            let room = shares.room(place.session.tenant_id);
             lost = lost.saturating_add(place.leave(leaving.state, self.clock.now(), room));
             let due_ms = now_ms.saturating_add(u64::from(expiry_s) * 1_000);
             place.due_ms = Some(due_ms);
@@ -286,11 +290,11 @@ impl Sessions {
         connection: ConnectionNumber,
     ) -> Opened {
         let device = login.device_id;
-        if state.kept.len() >= self.rules.kept_max {
+        if let Some((bound, detail)) = self.full(&state, login.tenant_id) {
             drop(state);
-            self.metrics.count_bound(Bound::KeptSessions);
+            self.metrics.count_bound(bound);
             let subject = Subject::Device(device, login.tenant_id);
-            self.record(subject, Reason::SessionNotKept, "");
+            self.record(subject, Reason::SessionNotKept, detail);
             return Opened::default();
         }
         let told = state.next_mark(self.now_us());
@@ -302,12 +306,24 @@ impl Sessions {
             left_at: None,
             state: SessionState { told, ..SessionState::default() },
         };
+        state.shares.enter(login.tenant_id);
         state.kept.insert(device, Place::new(session, Some(connection)));
         state.changed(device);
         self.metrics.kept_sessions.add(1);
         drop(state);
         self.more.notify_one();
         Opened { is_kept: true, expiry_s, state: None, told }
+    }
+
+    /// Which bound another session of this tenant would break, and whose it is.
+    fn full(&self, state: &State, tenant: TenantId) -> Option<(Bound, &'static str)> {
+        if state.kept.len() >= self.rules.kept_max {
+            Some((Bound::KeptSessions, "of all tenants together"))
+        } else if state.shares.sessions(tenant) >= self.rules.kept_per_tenant_max {
+            Some((Bound::KeptSessionsPerTenant, "of this tenant"))
+        } else {
+            None
+        }
     }
 
     fn record_end(&self, former: Option<&Place>, reason: Reason, detail: &str) {
@@ -368,7 +384,9 @@ impl Sessions {
         state.newest_mark = state.newest_mark.max(session.state.told);
         let mut place = Place::new(session, None);
         place.due_ms = Some(due_ms);
-        state.bytes += place.weight();
+        let (tenant, weight) = (place.session.tenant_id, place.weight());
+        state.shares.enter(tenant);
+        state.shares.weigh(tenant, 0, weight);
         state.kept.insert(device, place);
         if is_new {
             state.unsaved.entry(device).or_default();
@@ -468,7 +486,7 @@ impl State {
         if let Some(due_ms) = place.due_ms {
             self.dues.remove(&(due_ms, device));
         }
-        self.bytes = self.bytes.saturating_sub(place.counted_bytes);
+        self.shares.leave(place.session.tenant_id, place.counted_bytes);
         self.unsaved.entry(device).or_default();
         self.ended.insert(device);
         metrics.kept_sessions.sub(1);
@@ -479,7 +497,7 @@ impl State {
     fn changed(&mut self, device: DeviceId) {
         let Some(place) = self.kept.get_mut(&device) else { return };
         let before = place.counted_bytes;
-        self.bytes = (self.bytes + place.weight()).saturating_sub(before);
+        self.shares.weigh(place.session.tenant_id, before, place.weight());
         self.unsaved.entry(device).or_default();
     }
 
@@ -502,6 +520,8 @@ impl State {
 pub const KEYS_OWED_MAX: usize = 1_000;
 /// Bytes of all kept sessions in memory; then messages that were not acknowledged are not kept.
 pub const KEPT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The same for the sessions of one tenant, so that the others can keep some.
+pub const TENANT_BYTES_MAX: usize = KEPT_BYTES_MAX / 4 * 3;
 /// Sessions that are written at once.
 const BATCH_MAX: usize = 500;
 const RECALL_PAGE: u32 = 1_000;

@@ -136,8 +136,8 @@ impl Link {
                 let reply_to = reply_to(family, id);
                 Uplink::ClientCall(ClientCall { reply_to, method, params })
             }
-            Endpoint::Claim => {
-                let form = self.dialect.up(Form::Profile);
+            Endpoint::Claim(form) => {
+                let form = self.dialect.up(form);
                 Uplink::Claim(reader.claim(form, payload)?)
             }
             Endpoint::Package { kind, request, chunk } => {
@@ -209,7 +209,7 @@ impl Link {
     pub fn carries_secrets(&self, topic: &str) -> bool {
         let endpoint = self.dialect.endpoint(topic);
         let is_claim = matches!(endpoint, Ok(Endpoint::Gateway(Gateway::Claim)));
-        is_claim || matches!(endpoint, Ok(Endpoint::Claim | Endpoint::Provision))
+        is_claim || matches!(endpoint, Ok(Endpoint::Claim(_) | Endpoint::Provision))
     }
 
     /// Whether a body that cannot be decoded is acknowledged to MQTT 3 clients (P-11).

@@ -30,6 +30,8 @@ pub struct Config {
     pub rate_limit_disconnect: bool,
     /// Answer session present with the opposite of clean start (device API LS-041) instead of the truth.
     pub mirror_session_present: bool,
+    /// Tell errors of software on a topic of their own instead of that of firmware (OT-018).
+    pub software_errors_apart: bool,
     /// How long a provisioning session may stay without a request, and after its first answer (PR-004,
     /// PR-008), in milliseconds.
     pub provisioning_timeout_ms: u64,

@@ -34,16 +34,23 @@ use crate::provision::{Origin, note, provision};
 
 /// The routes. To be served with the peer's address as [`ConnectInfo`]; without a fallback, so that they
 /// can be merged with others.
-pub fn router(node: Arc<Node>) -> Router {
+/// A body has `body_time` to arrive; shorter than an answer, since it holds a place of a guest.
+pub fn router(node: Arc<Node>, body_time: Duration) -> Router {
     Router::new()
         .route("/api/v1/provision", post(provision_device))
         .layer(DefaultBodyLimit::max(BODY_MAX))
-        .with_state(node)
+        .with_state(Provisioning { node, body_time })
+}
+
+#[derive(Clone)]
+struct Provisioning {
+    node: Arc<Node>,
+    body_time: Duration,
 }
 
 /// `POST /api/v1/provision`: body and answer as over MQTT, always 200 when there is an answer (section 11).
 async fn provision_device(
-    State(node): State<Arc<Node>>,
+    State(Provisioning { node, body_time }): State<Provisioning>,
     ConnectInfo(remote): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
@@ -57,7 +64,7 @@ async fn provision_device(
     }
     let _guest = Guest { node: &node, remote };
     let arriving = Bytes::from_request(request, &());
-    let body = match tokio::time::timeout(BODY_TIME, arriving).await {
+    let body = match tokio::time::timeout(body_time, arriving).await {
         Ok(Ok(body)) => body,
         Ok(Err(rejection)) => return rejection.into_response(),
         Err(_) => return refuse(Reason::PacketTimeout, "the body of the request"),
@@ -110,5 +117,3 @@ impl Drop for Guest<'_> {
 const PROTOCOL: &str = "HTTP";
 /// As large as an MQTT packet may be by default.
 const BODY_MAX: usize = 64 * 1024;
-/// How long a body may take to arrive; shorter than an answer, since it holds a place of a guest.
-const BODY_TIME: Duration = Duration::from_secs(10);

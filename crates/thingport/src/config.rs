@@ -223,11 +223,20 @@ fn contradictions(config: &Config, places: &BTreeMap<&str, &str>, problems: &mut
             refuse([later, earlier], sentence);
         }
     }
-    if config.mqtt.proxy_protocol && config.mqtt.proxies.0.is_empty() {
-        let sentence = "mqtt.proxy_protocol is on and mqtt.proxies is empty: whoever reaches the port \
-                        could claim any address; list the proxies in mqtt.proxies, or write \
-                        \"0.0.0.0/0, ::/0\" if nobody else can reach it";
-        refuse(["mqtt.proxy_protocol", "mqtt.proxies"], sentence.to_owned());
+    let (mqtt, http) = (&config.mqtt, &config.http);
+    for (keys, is_on, proxies) in [
+        (["mqtt.proxy_protocol", "mqtt.proxies"], mqtt.proxy_protocol, &mqtt.proxies),
+        (["http.proxy_protocol", "http.proxies"], http.proxy_protocol, &http.proxies),
+    ] {
+        if is_on && proxies.0.is_empty() {
+            let [switch, list] = keys;
+            let sentence = format!(
+                "{switch} is on and {list} is empty: whoever reaches the port could claim any \
+                 address; list the proxies in {list}, or write \"0.0.0.0/0, ::/0\" if nobody else \
+                 can reach it"
+            );
+            refuse(keys, sentence);
+        }
     }
     let tls = &config.tls;
     if tls.certificate.0.is_none() && tls.key.0.is_some() {

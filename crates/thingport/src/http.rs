@@ -4,6 +4,7 @@
 //! ends or becomes a WebSocket, which has bounds of its own.
 
 mod paced;
+mod proxied;
 mod secure;
 
 use std::convert::Infallible;
@@ -20,6 +21,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use thingport_core::guard::crowd::{Crowd, Full, Place};
+use thingport_core::journal::Journal;
 use thingport_core::metrics::{Bound, Metrics};
 use thingport_model::security::Security;
 use thingport_transport::drain::Drain;
@@ -29,6 +31,7 @@ use tokio::sync::mpsc;
 use tower::ServiceExt as _;
 
 use paced::{Paced, Progress};
+pub(crate) use proxied::Proxies;
 use secure::Handshakes;
 
 /// What the listeners of a process share.
@@ -36,7 +39,12 @@ use secure::Handshakes;
 pub(crate) struct Http {
     pub(crate) routes: Router,
     pub(crate) places: Arc<Crowd>,
+    /// Whose headers are believed, where every connection comes through a proxy.
+    pub(crate) proxies: Option<Arc<Proxies>>,
+    /// How long a handshake and the head of a request may each take.
+    pub(crate) arrival_timeout: Duration,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) journal: Arc<Journal>,
     pub(crate) drain: Arc<Drain>,
 }
 
@@ -70,10 +78,11 @@ impl Http {
     async fn accept<F>(
         self: &Arc<Self>,
         listener: TcpListener,
-        serve: impl Fn(Arc<Self>, TcpStream, SocketAddr, Place, Open) -> F,
+        serve: impl Fn(Arc<Self>, TcpStream, SocketAddr, Place, Open) -> F + Send + Sync + 'static,
     ) where
         F: Future<Output = ()> + Send + 'static,
     {
+        let serve = Arc::new(serve);
         let (open, mut all_ended) = mpsc::channel(1);
         loop {
             let accepted = tokio::select! {
@@ -81,12 +90,25 @@ impl Http {
                 () = self.drain.begun() => break,
             };
             match accepted {
-                Ok((stream, remote)) => {
-                    let Some(place) = self.admit(remote) else { continue };
+                Ok((mut stream, peer)) => {
                     // Small answers must not wait for more; should the system refuse, it works
                     // nonetheless.
                     let _ = stream.set_nodelay(true);
-                    tokio::spawn(serve(Arc::clone(self), stream, remote, place, open.clone()));
+                    let (http, open) = (Arc::clone(self), open.clone());
+                    let Some(proxies) = &self.proxies else {
+                        let Some(place) = self.admit(peer) else { continue };
+                        tokio::spawn(serve(http, stream, peer, place, open));
+                        continue;
+                    };
+                    let Some(waiting) = self.admit_proxy(proxies, peer) else { continue };
+                    let serve = Arc::clone(&serve);
+                    tokio::spawn(async move {
+                        let remote = http.behind(&mut stream, peer).await;
+                        drop(waiting);
+                        let Some(remote) = remote else { return };
+                        let Some(place) = http.admit(remote) else { return };
+                        serve(http, stream, remote, place, open).await;
+                    });
                 }
                 Err(error) => {
                     // Out of descriptors, most likely: let some close before trying again.
@@ -118,7 +140,8 @@ impl Http {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let progress = Arc::new(Progress::default());
-        let stream = Paced::new(stream, Arc::clone(&progress), Arc::clone(&self.metrics));
+        let (pace, metrics) = (Arc::clone(&progress), Arc::clone(&self.metrics));
+        let stream = Paced::new(stream, self.arrival_timeout, pace, metrics);
         let service = service_fn(|mut request: Request<Incoming>| {
             let began = progress.begin();
             request.extensions_mut().insert(ConnectInfo(remote));

@@ -45,7 +45,7 @@ use crate::config::{Bind, Config, Strategy};
 use crate::failure::Failure;
 use crate::first_run;
 use crate::greeting::{Greeting, greet};
-use crate::http::Http;
+use crate::http::{Http, Proxies};
 use crate::observe;
 use crate::outbound;
 use crate::system::{SystemClock, SystemEntropy, take_descriptors, wall_now};
@@ -123,6 +123,10 @@ fn build(config: &Config) -> Result<(Node, Arc<Webhooks>), Failure> {
             expiry_max_s: u32::try_from(config.mqtt.session_expiry_max.as_secs())
                 .unwrap_or(u32::MAX),
             kept_max: config.mqtt.sessions_kept_max as usize,
+            kept_per_tenant_max: match config.mqtt.sessions_kept_per_tenant_max {
+                0 => usize::MAX,
+                bound => bound as usize,
+            },
         },
         ears: EarBounds {
             all: config.http.device_polls_max as usize,
@@ -208,14 +212,17 @@ async fn serve(
     };
     let api = open_api(config, listeners, &node, tls.as_ref()).await?;
     let routes = thingport_api::router::router(Arc::clone(&api))
-        .merge(thingport_transport::http::router(Arc::clone(&node)))
+        .merge(thingport_transport::http::router(Arc::clone(&node), config.http.arrival_timeout))
         .merge(thingport_transport::http::devices(device_http(config, &node, &drain)))
         .merge(websockets)
         .merge(observe::routes(Arc::clone(&node), Arc::clone(&drain), tls.clone()));
     let web = Http {
         routes: routes.with_state(()),
         places: http_places(config),
+        proxies: http_proxies(config),
+        arrival_timeout: config.http.arrival_timeout,
         metrics: Arc::clone(&node.metrics),
+        journal: Arc::clone(&node.journal),
         drain: Arc::clone(&drain),
     };
     let http = tokio::spawn(web.clone().serve(http));
@@ -350,7 +357,13 @@ fn http_places(config: &Config) -> Arc<Crowd> {
             http.connections_max
         );
     }
-    Crowd::new(max, http.connections_per_address_max, http.guard_exempt.0.clone())
+    let exempt = not_by_header(&http.guard_exempt.0, http.proxy_protocol);
+    Crowd::new(max, http.connections_per_address_max, exempt)
+}
+
+fn http_proxies(config: &Config) -> Option<Arc<Proxies>> {
+    let http = &config.http;
+    http.proxy_protocol.then(|| Arc::new(Proxies::new(http.proxies.0.clone())))
 }
 
 /// Open files that HTTP may use; and once more as many its WebSockets, which are counted apart.
@@ -389,6 +402,7 @@ fn listen_mqtt(
         proxy: mqtt.proxy_protocol.then(|| ProxyConfig { trusted: mqtt.proxies.0.clone() }),
         rate_limit_disconnect: config.compat.rate_limit_disconnect,
         mirror_session_present: config.compat.mirror_session_present,
+        software_errors_apart: config.compat.software_errors_apart,
         provisioning_timeout_ms: ms(mqtt.provisioning_timeout),
         connections_max: u64::from(mqtt.connections_max),
         bounds,
@@ -442,17 +456,18 @@ fn guard(config: &Config) -> GuardConfig {
         guests_per_address_max: mqtt.guests_per_address_max,
         accept_rate_max: mqtt.accept_rate_max,
         failed_logins_max: mqtt.failed_logins_max,
-        exempt: exempt(config),
+        exempt: not_by_header(
+            &mqtt.guard_exempt.0,
+            mqtt.proxy_protocol || config.http.proxy_protocol,
+        ),
     }
 }
 
 /// Behind a proxy, addresses are what headers say: one that names this machine is not of this machine.
-fn exempt(config: &Config) -> Vec<Network> {
-    let mut exempt = config.mqtt.guard_exempt.0.clone();
-    if config.mqtt.proxy_protocol {
-        exempt.retain(|it| ![Network::LOOPBACK_V4, Network::LOOPBACK_V6].contains(it));
-    }
-    exempt
+fn not_by_header(exempt: &[Network], is_behind_proxy: bool) -> Vec<Network> {
+    let loopback = [Network::LOOPBACK_V4, Network::LOOPBACK_V6];
+    let is_meant = |it: &&Network| !(is_behind_proxy && loopback.contains(it));
+    exempt.iter().filter(is_meant).copied().collect()
 }
 
 fn mqtt_tls(config: &Config, server: Secure) -> Result<Option<TlsConfig>, Failure> {
@@ -472,8 +487,10 @@ fn api_config(config: &Config, listeners: Listeners) -> ApiConfig {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         body_max: config.http.body_max.as_usize(),
         upload_max: config.http.upload_max.0,
+        arrival_timeout: config.http.arrival_timeout,
         listeners,
         ws: WsConfig {
+            auth_timeout: config.http.arrival_timeout,
             sessions_max: WsConfig::default().sessions_max.min(websockets),
             ..WsConfig::default()
         },

@@ -24,9 +24,9 @@ use thingport_x509::moment::rfc3339;
 use thingport_x509::pattern::NamePattern;
 
 use super::{Entrance, Refused, look_up};
-use crate::registry::DeviceLogin;
 use crate::registry::credentials::Secret;
 use crate::registry::provisioning::{NotMade, Wish};
+use crate::registry::{DeviceLogin, Registry};
 
 /// Finds or makes the device of a certificate. `above` are the others that were presented.
 pub(super) async fn find(
@@ -76,6 +76,24 @@ fn judge_known(login: &Arc<DeviceLogin>, leaf: &Certificate) -> Result<(), Refus
         }),
         _ => Ok(()),
     }
+}
+
+/// Whether the device's certificate was called back by a list that was not in its profile `before`.
+pub(super) async fn is_called_back(
+    registry: &Registry,
+    before: &DeviceProfile,
+    login: &DeviceLogin,
+) -> bool {
+    let Some(chain) = chain_of(&login.profile).filter(|it| it.crl.is_some()) else { return false };
+    let is_judged =
+        before.id == login.profile.id && chain_of(before).is_some_and(|it| it.crl == chain.crl);
+    if is_judged || login.kind != CredentialsType::X509Certificate {
+        return false;
+    }
+    // A session with another certificate than this one was told to end when it was replaced.
+    let Ok(stored) = registry.credentials_of(login.device_id).await else { return false };
+    let revokes = |leaf: Certificate| list_of(chain).is_some_and(|list| list.revokes(&leaf));
+    certificate_of(&stored).is_some_and(revokes)
 }
 
 /// The certificates in their order, as far as they can be read.

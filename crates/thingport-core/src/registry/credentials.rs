@@ -127,7 +127,7 @@ impl Registry {
         })
     }
 
-    pub(super) async fn credentials_of(
+    pub(crate) async fn credentials_of(
         &self,
         device: DeviceId,
     ) -> Result<DeviceCredentials, Error> {

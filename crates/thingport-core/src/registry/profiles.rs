@@ -340,12 +340,17 @@ impl Registry {
         self.check_payload(&saved).await?;
         self.check_packages(&saved.packages, saved.id).await?;
         let mut writes = vec![Write::DeviceProfile(saved.clone())];
+        let mut has_new_list = false;
         if let Some(stored) = stored {
+            has_new_list = chains::has_other_list(&stored.provisioning, &saved.provisioning);
             self.check_transport_change(&stored, &saved).await?;
             writes.extend(self.fleet_announcements(&stored, &saved));
         }
         let is_announced = writes.len() > 1;
         self.write_profile(writes, saved.id).await?;
+        if has_new_list {
+            self.events.revocations_changed();
+        }
         self.packages_assigned(is_announced);
         Ok(saved)
     }

@@ -185,6 +185,8 @@ impl RegistryEvents for Heard {
     fn profile_changed(&self, profile: DeviceProfileId) {
         self.0.lock().push(Event::ProfileChanged(profile));
     }
+    // What follows from it is told in the stories of admission.
+    fn revocations_changed(&self) {}
     fn tenant_profile_changed(&self, profile: TenantProfileId) {
         self.0.lock().push(Event::TenantProfileChanged(profile));
     }

@@ -223,7 +223,7 @@ async fn a_session_belongs_to_a_device_and_a_client_id() {
 
 #[tokio::test]
 async fn a_session_lives_as_long_as_it_may_also_over_a_restart() {
-    let rules = SessionRules { expiry_max_s: 100, kept_max: 10 };
+    let rules = SessionRules { expiry_max_s: 100, kept_max: 10, ..SessionRules::default() };
     // Asked for, what is granted, seconds it is away before a restart and after, whether it is there.
     let rows = [
         (100, 100, 99, 0, true),
@@ -280,7 +280,7 @@ async fn the_last_word_of_a_client_says_how_long_its_session_lives() {
 #[tokio::test]
 async fn sessions_are_bounded_and_go_with_their_device() {
     let dir = tempfile::tempdir().unwrap();
-    let rules = SessionRules { expiry_max_s: 100, kept_max: 1 };
+    let rules = SessionRules { expiry_max_s: 100, kept_max: 1, ..SessionRules::default() };
     let house = House::start_with(dir.path(), &Arc::default(), rules).await;
     let link = house.connect(KEEP).await;
     house.leave(&link, state()).await;
@@ -299,7 +299,7 @@ async fn sessions_are_bounded_and_go_with_their_device() {
 
     // No session is kept where none may be.
     let dir = tempfile::tempdir().unwrap();
-    let rules = SessionRules { expiry_max_s: 0, kept_max: 10 };
+    let rules = SessionRules { expiry_max_s: 0, kept_max: 10, ..SessionRules::default() };
     let house = House::start_with(dir.path(), &Arc::default(), rules).await;
     assert_eq!(house.connect(KEEP).await.opened, Opened::default());
     house.end().await;

@@ -43,6 +43,10 @@ sections! {
         /// How many sessions may be kept, with and without a connection, one for a device. A further one
         /// ends with its connection. Each costs about 1 KiB of memory, and what it did not acknowledge.
         sessions_kept_max: u32 = "100000" from "0" to "10000000";
+        /// The same for one tenant, so that no tenant takes all places; `0` is no bound of its own, as
+        /// suits an installation with one tenant. What a tenant's sessions did not acknowledge may take
+        /// three quarters of the memory for that, 48 of 64 MiB.
+        sessions_kept_per_tenant_max: u32 = "0" from "0" to "10000000";
         /// How many device connections may be open at once. The next one is closed at accept. The limit
         /// of open files (`ulimit -n`) must allow as many.
         connections_max: u32 = "200000" from "1" to "10000000";
@@ -67,7 +71,7 @@ sections! {
         guard_exempt: Networks = "127.0.0.0/8, ::1";
         /// Every connection comes through a proxy that begins it with a PROXY protocol header, version 1
         /// or 2; the device's address is the one in the header. Connections without one are closed. Holds
-        /// for both listeners, and not for HTTP.
+        /// for both listeners; for HTTP there is `http.proxy_protocol`.
         proxy_protocol: bool = "false";
         /// Addresses and networks of the proxies, needed with `mqtt.proxy_protocol`. Connections from
         /// elsewhere are closed. `"0.0.0.0/0, ::/0"` believes whoever reaches the port: only for a port that
@@ -95,6 +99,16 @@ sections! {
         /// Addresses and networks that the bound for one address does not concern, such as reverse proxies:
         /// `["10.0.0.0/8", "::1"]` or the same with commas.
         guard_exempt: Networks = "127.0.0.0/8, ::1";
+        /// Every HTTP and HTTPS connection begins with a PROXY protocol header, version 1 or 2, that names the
+        /// client. One that names none is taken as the proxy's own, so that it can ask for `/health`.
+        proxy_protocol: bool = "false";
+        /// Addresses and networks of the proxies, needed with `http.proxy_protocol`. Connections from
+        /// elsewhere are closed. `"0.0.0.0/0, ::/0"` believes whoever reaches the port: only for a port that
+        /// nobody but the proxy can reach.
+        proxies: Networks = "";
+        /// How long each of these may take to arrive: a TLS handshake, the head of a request, the body of
+        /// somebody who has not signed in, and what a WebSocket signs in with. Who is slower is closed.
+        arrival_timeout: Duration = "10s" from "1s" to "5m";
         /// The largest body of a device that speaks HTTP (`/api/v1/{token}/...`); 64 KiB where it is about
         /// calls and claims. A larger one is answered with 413. Bodies of all devices may take 64 MiB.
         device_body_max: ByteSize = "1MiB" from "1KiB" to "50MiB";
@@ -264,6 +278,9 @@ sections! {
         /// libraries that refuse a CONNACK without it. Otherwise it tells the truth; with this a device that
         /// relies on it may hear nothing, since its subscriptions may not be there.
         mirror_session_present: bool = "false";
+        /// Tell errors of software downloads on `v2/sw/error`, to which devices can subscribe. Otherwise they
+        /// come on `v2/fw/error`, as with ThingsBoard, whichever package was asked for.
+        software_errors_apart: bool = "false";
         /// Close the connection when a rate limit refuses a message. Without, an MQTT 5 device is told by
         /// PUBACK *quota exceeded* and stays; older versions have no such answer and are closed anyway.
         rate_limit_disconnect: bool = "true";

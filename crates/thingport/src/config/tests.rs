@@ -283,6 +283,12 @@ fn contradictions_are_told_where_the_later_value_stands() {
              \"0.0.0.0/0, ::/0\" if nobody else can reach it",
         ),
         (
+            "[http]\nproxy_protocol = true",
+            "t.toml:2: http.proxy_protocol is on and http.proxies is empty: whoever reaches the port \
+             could claim any address; list the proxies in http.proxies, or write \
+             \"0.0.0.0/0, ::/0\" if nobody else can reach it",
+        ),
+        (
             "[tls]\nkey = \"k.pem\"",
             "t.toml:2: tls.key is given without tls.certificate; give both, or neither for a made \
              certificate",

@@ -49,6 +49,8 @@ impl Began {
 /// A stream with deadlines.
 pub(super) struct Paced<S> {
     stream: S,
+    /// How long the head of a request may take.
+    head_max: Duration,
     progress: Arc<Progress>,
     metrics: Arc<Metrics>,
     /// Requests begun when the head that is timed was not.
@@ -61,9 +63,14 @@ pub(super) struct Paced<S> {
 
 impl<S> Paced<S> {
     /// The first head is due from now on.
-    pub(super) fn new(stream: S, progress: Arc<Progress>, metrics: Arc<Metrics>) -> Self {
-        let head = Some(Box::pin(tokio::time::sleep(HEAD_MAX)));
-        Self { stream, progress, metrics, begun: 0, head, stalled: None }
+    pub(super) fn new(
+        stream: S,
+        head_max: Duration,
+        progress: Arc<Progress>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let head = Some(Box::pin(tokio::time::sleep(head_max)));
+        Self { stream, head_max, progress, metrics, begun: 0, head, stalled: None }
     }
 
     /// Nothing arrived: whether a head takes too long.
@@ -113,7 +120,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
         }
         let is_head = buffer.filled().len() > before && !this.progress.is_answering();
         if is_head && this.head.is_none() {
-            this.head = Some(Box::pin(tokio::time::sleep(HEAD_MAX)));
+            this.head = Some(Box::pin(tokio::time::sleep(this.head_max)));
         }
         read
     }
@@ -153,8 +160,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
     }
 }
 
-/// How long the head of a request may take.
-const HEAD_MAX: Duration = Duration::from_secs(10);
 /// How long somebody may leave an answer unread.
 const STALL_MAX: Duration = Duration::from_secs(30);
 

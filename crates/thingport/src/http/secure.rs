@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::ServerConfig;
 use thingport_core::metrics::Bound;
@@ -39,7 +38,8 @@ impl Http {
             self.metrics.count_bound(Bound::HttpsHandshakes);
             return None;
         };
-        let shaking = tokio::time::timeout(HANDSHAKE_MAX, handshakes.acceptor.accept(stream));
+        let shaking =
+            tokio::time::timeout(self.arrival_timeout, handshakes.acceptor.accept(stream));
         let shaken = tokio::select! {
             shaken = shaking => shaken,
             () = self.drain.begun() => return None,
@@ -58,5 +58,3 @@ impl Http {
 
 /// Handshakes at the same time; each takes some tens of KiB while it lasts.
 const HANDSHAKES_MAX: usize = 1_024;
-/// How long one may take.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(10);

@@ -35,6 +35,16 @@ pub(super) fn settled(
     Ok(Provisioning::X509Chain(sent))
 }
 
+/// Whether certificates may have been called back that were not before.
+pub(super) fn has_other_list(before: &Provisioning, now: &Provisioning) -> bool {
+    let list = |it: &Provisioning| match it {
+        Provisioning::X509Chain(chain) => chain.crl.clone(),
+        _ => None,
+    };
+    let now = list(now);
+    now.is_some() && now != list(before)
+}
+
 /// P-11: each certificate one base64 line between its BEGIN and END lines.
 fn settle_chain(sent: &mut X509Chain) -> Result<Certificate, Error> {
     let mut chain = input::read_chain(sent.chain.as_bytes())

@@ -51,6 +51,23 @@ fn over_http_a_call_says_its_number_and_all_else_is_as_over_mqtt() {
     }
 }
 
+/// OT-018.
+#[test]
+fn errors_of_software_may_have_a_topic_of_their_own() {
+    let rows = [
+        ("error fw", false, "v2/fw/error"),
+        ("error sw", false, "v2/fw/error"),
+        ("error fw", true, "v2/fw/error"),
+        ("error sw", true, "v2/sw/error"),
+    ];
+    for (name, are_apart, topic) in rows {
+        let link = Link::open(Arc::new(Dialect::default()), false);
+        let link = link.with_software_errors_apart(are_apart);
+        let mut page = Page::default();
+        assert_eq!(link.downlink(&downlink(name), &mut page).unwrap().unwrap().topic, topic);
+    }
+}
+
 #[test]
 fn a_page_gives_back_what_a_large_message_took() {
     let link = Link::open(Arc::new(Dialect::default()), false);

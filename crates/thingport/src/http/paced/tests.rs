@@ -10,10 +10,12 @@ struct Pair {
     metrics: Arc<Metrics>,
 }
 
+const HEAD_MAX: Duration = Duration::from_secs(10);
+
 fn pair() -> Pair {
     let (peer, stream) = duplex(16);
     let (progress, metrics) = (Arc::new(Progress::default()), Arc::new(Metrics::default()));
-    let paced = Paced::new(stream, Arc::clone(&progress), Arc::clone(&metrics));
+    let paced = Paced::new(stream, HEAD_MAX, Arc::clone(&progress), Arc::clone(&metrics));
     Pair { peer, paced, progress, metrics }
 }
 
