@@ -156,10 +156,13 @@ def test_calls_of_people(person, owned, sdk, meanwhile, two_way):
     assert device.wait("heard")[1] == {"method": "blink", "params": None}
 
 
-def test_nobody_answers_a_call(person, owned):
-    for name, status in (("handle_two_way_device_rpc_request", 409), ("handle_two_way_device_rpc_request_v1", 504)):
+def test_nobody_answers_a_call(person, owned, meanwhile):
+    rows = {"handle_two_way_device_rpc_request": 409, "handle_two_way_device_rpc_request_v1": 504}
+    body = {"method": "m", "params": 1, "timeout": 1}
+    calls = {name: meanwhile(getattr(person, name), owned.id, body) for name in rows}
+    for name, status in rows.items():
         with pytest.raises(ApiException) as refused:
-            getattr(person, name)(owned.id, {"method": "m", "params": 1, "timeout": 1})
+            calls[name].result()
         assert refused.value.status == status
 
 

@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import paho.mqtt.client as paho
 import pytest
@@ -243,7 +244,7 @@ def test_restarts_keep_the_ca_and_new_names_reach_the_certificate(own):
 
 
 def test_a_first_start_killed_at_any_moment_leaves_one_ca_and_people_who_can_sign_in(own):
-    for seed in range(12):
+    def first_starts(seed):
         server, known = own(demo=seed % 2 == 0), None
         for part in range(3):
             server.spawn()
@@ -261,6 +262,9 @@ def test_a_first_start_killed_at_any_moment_leaves_one_ca_and_people_who_can_sig
             for line in (server.directory / "first-passwords.txt").read_text().splitlines():
                 Person.login(server.url, *line.split()[-2:])
         server.remove()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(first_starts, range(12)))
 
 
 def test_only_tls_1_2_and_1_3_are_spoken(own):
