@@ -152,10 +152,15 @@ def sdk_provision(address, **options):
 
 
 def sdk_python():
-    """A Python that has ThingsBoard's client for devices, made when there is none."""
-    home = ROOT / "target/venv-sdk"
+    """A Python that has ThingsBoard's client for devices."""
+    return venv_python("sdk")
+
+
+def venv_python(name):
+    """A Python that has what requirements-NAME.txt names, made when there is none."""
+    home = ROOT / f"target/venv-{name}"
     python = home / "bin/python"
-    wanted = Path(__file__).parent / "requirements-sdk.txt"
+    wanted = Path(__file__).parent / f"requirements-{name}.txt"
     if not python.exists():
         made = Path(f"{home}-{os.getpid()}")
         subprocess.run([sys.executable, "-m", "venv", made], check=True)
