@@ -83,6 +83,14 @@ def full(pool, http, paths=("rpc",) * 4, timeout=LONG):
     return [answer for _, answer in waiting]
 
 
+def test_a_time_to_wait_that_cannot_be_read_is_refused_with_its_reason(tenant, device, subject):
+    http = Http(subject.url, device.token)
+    for path in ("rpc", "attributes/updates"):
+        for timeout in ("x", "-1", "1.5"):
+            assert is_refused(http.get(path, timeout=timeout), 400)
+    assert "milliseconds" in tenant.event("http.timeout", device)["remedy"]
+
+
 TYPES = [
     ('{"a":1}', {"a": 1}),
     ('{"a":"1"}', {"a": 1}),

@@ -167,11 +167,23 @@ pub(crate) enum NoOutcome {
 impl NoOutcome {
     /// The device was given the call and did not answer.
     pub(crate) fn timed_out(self) -> Refusal {
+        self.too_late("the device did not answer before the time of the call was over")
+    }
+
+    /// The time of the call had passed before it was made.
+    pub(crate) fn overdue(self) -> Refusal {
+        self.too_late(
+            "the expirationTime of the call has passed already, so the device was not asked; it is \
+             a moment in milliseconds since 1970 (UTC)",
+        )
+    }
+
+    fn too_late(self, text: &'static str) -> Refusal {
         let status = match self {
             Self::First => StatusCode::REQUEST_TIMEOUT,
             Self::Second => StatusCode::GATEWAY_TIMEOUT,
         };
-        Refusal::new(status, 31, "the device did not answer before the time of the call was over")
+        Refusal::new(status, 31, text)
     }
 
     /// The device was not there.

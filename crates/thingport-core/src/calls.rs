@@ -192,7 +192,7 @@ impl Calls {
         draft: CallDraft,
     ) -> Result<Outcome, Error> {
         let device = self.callable(caller, device).await?;
-        let Some(expires_ms) = self.deadline(&draft) else { return Ok(Outcome::TimedOut) };
+        let Some(expires_ms) = self.deadline(&device, &draft) else { return Ok(Outcome::Overdue) };
         let (waiter, outcome) = oneshot::channel();
         let new = self.new_call(&draft, expires_ms, Owner::Waits(waiter));
         self.desk.add((device.id, device.tenant_id), new, |_| {}).map_err(busy)?;
@@ -213,7 +213,7 @@ impl Calls {
     ) -> Result<RpcId, Error> {
         let device = self.callable(caller, device).await?;
         let id = draft.id.unwrap_or_else(|| self.new_id());
-        let kept = match self.deadline(&draft) {
+        let kept = match self.deadline(&device, &draft) {
             Some(expires_ms) => self.add_kept(&device, id, &draft, expires_ms)?,
             None => {
                 // Over before it began (RP-020).
@@ -283,12 +283,17 @@ impl Calls {
     }
 
     /// When a call is of no use any more, on the clock that only moves forward; none if it is already.
-    fn deadline(&self, draft: &CallDraft) -> Option<u64> {
+    fn deadline(&self, device: &Device, draft: &CallDraft) -> Option<u64> {
         let left = match draft.expires_at {
             Some(at) => u64::try_from(at.ms().saturating_sub(self.clock.now().ms())).unwrap_or(0),
             None => timeout_ms(draft),
         };
-        (left > 0).then(|| self.clock.monotonic_ms().saturating_add(left))
+        if left == 0 {
+            let reason = Reason::CallOverdue;
+            self.desk.journal_lost(device.id, device.tenant_id, reason, &draft.method);
+            return None;
+        }
+        Some(self.clock.monotonic_ms().saturating_add(left))
     }
 
     fn new_call(

@@ -124,6 +124,7 @@ async fn call(
         Outcome::Answered(_) => Err(Refusal::answer_not_json().into()),
         Outcome::Impossible => Ok(Json(impossible(&method, &params)).into_response()),
         Outcome::TimedOut => Err(contract.timed_out().into()),
+        Outcome::Overdue => Err(contract.overdue().into()),
         Outcome::NotConnected => Err(contract.not_connected().into()),
         Outcome::Gone => Err(Refusal::not_found("the device was deleted meanwhile").into()),
     }

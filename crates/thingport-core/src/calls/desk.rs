@@ -305,7 +305,13 @@ impl Desk {
         }
     }
 
-    fn journal_lost(&self, device: DeviceId, tenant: TenantId, reason: Reason, method: &str) {
+    pub(super) fn journal_lost(
+        &self,
+        device: DeviceId,
+        tenant: TenantId,
+        reason: Reason,
+        method: &str,
+    ) {
         let detail = if method.is_empty() { String::new() } else { format!("method {method}") };
         self.journal.record(&Report {
             subject: Subject::Device(device, tenant),

@@ -114,6 +114,8 @@ pub enum Outcome {
     Answered(String),
     /// The device was given the call and did not answer in time.
     TimedOut,
+    /// Its time had passed when it was made, so nobody was asked.
+    Overdue,
     /// The device did not listen to calls in time.
     NotConnected,
     /// The call cannot be sent to this device (RP-060).

@@ -110,7 +110,7 @@ fn time(query: &[(String, String)], bounds: &DeviceHttpBounds) -> Result<Duratio
     let ms = match member(query, "timeout").filter(|text| !text.is_empty()) {
         None => 0,
         Some(text) => text.parse::<u64>().map_err(|_| {
-            Reject::new(Reason::PayloadNumber, "timeout is not a number of milliseconds")
+            Reject::new(Reason::PollTime, "timeout is not a number of milliseconds")
         })?,
     };
     let ms = if ms == 0 { bounds.poll_ms } else { ms };
