@@ -21,6 +21,7 @@ use crate::payload::{LongFraction, Typing, cbor, messagepack, write};
 use crate::provision::{self, ProvisionAnswer};
 use crate::reader::Reader;
 use crate::reject::{Class, Reject};
+use crate::sparkplug::{Certificate, EdgeNode, Moment, Settings, Step, Will};
 use crate::topic::filter::Filter;
 
 /// Decodes `payload` as telemetry under every typing.
@@ -149,6 +150,54 @@ pub fn question(payload: &[u8]) {
             }
         }
     }
+}
+
+/// Lets an edge node say `payload` in every way, after a birth and before one.
+pub fn sparkplug(payload: &[u8]) {
+    let will = Will { topic: "spBv1.0/G/NDEATH/E", payload, qos: 1, retain: false };
+    let _ = Certificate::read(Some(will), false, NOW).map_err(|reject| check_detail(&reject));
+    let will = Will { payload: b"\x12\x0b\x0a\x05bdSeq\x20\x04\x58\x03", ..will };
+    let Ok(certificate) = Certificate::read(Some(will), false, NOW) else { return };
+    let mut node = EdgeNode::open(&certificate, Arc::new(Settings::default()), NOW);
+    for kind in
+        ["NDATA/E", "DBIRTH/E/D", "NBIRTH/E", "DBIRTH/E/D", "NDATA/E", "DDATA/E/D", "DDEATH/E/D"]
+    {
+        let moment = Moment { now: NOW, now_ms: 1000 };
+        node.handle_publish(&format!("spBv1.0/G/{kind}"), payload, moment, ());
+        check_steps(&mut node, payload.len());
+    }
+    node.handle_end(Moment { now: NOW, now_ms: 2000 });
+    check_steps(&mut node, payload.len());
+}
+
+/// What is kept can be.
+fn check_steps(node: &mut EdgeNode<()>, size: usize) {
+    let mut text = 0;
+    while let Some(step) = node.poll_step() {
+        match step {
+            Step::Said(said) => {
+                let all = said.telemetry.iter().chain(said.shared.iter()).chain(said.client.iter());
+                for reading in all {
+                    let chars = reading.key.chars().count();
+                    assert!((1..=270).contains(&chars), "a key that could not be stored");
+                    match reading.value {
+                        ValueRef::Double(value) => assert!(value.is_finite(), "a double is finite"),
+                        ValueRef::Json(json) => {
+                            text += json.len();
+                            assert!(serde_json::from_str::<Value>(json).is_ok(), "JSON: {json}");
+                        }
+                        ValueRef::Bool(_) | ValueRef::Long(_) | ValueRef::String(_) => {}
+                    }
+                }
+            }
+            Step::Done(()) => {}
+            Step::Refused((), reject) | Step::Declined((), reject) | Step::Noted(reject) => {
+                check_detail(&reject);
+            }
+            Step::Send(command) => assert!(command.topic.starts_with("spBv1.0/G/NCMD/E")),
+        }
+    }
+    assert!(text <= 8 * (64 * 1024 + 16 * size), "the text is bounded");
 }
 
 /// Uses `bytes` as topic, as filter, and as topic and filter of a profile split at the first space.

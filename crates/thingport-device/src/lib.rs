@@ -21,4 +21,5 @@ pub mod provision;
 pub mod reader;
 pub mod reject;
 pub mod secrets;
+pub mod sparkplug;
 pub mod topic;

@@ -13,6 +13,8 @@ mod record;
 mod sink;
 pub mod write;
 
+pub(crate) use number::widened;
+
 /// What becomes of the values of a body.
 ///
 /// Devices and REST writes differ in two rules; make one with [`Typing::device`] or [`Typing::rest`]

@@ -48,6 +48,11 @@ fn the_corpus_of_compact_forms_breaks_nothing() {
     assert!(replay("compact", fuzzing::compact) >= 20);
 }
 
+#[test]
+fn the_corpus_of_sparkplug_breaks_nothing() {
+    assert!(replay("sparkplug", fuzzing::sparkplug) >= 12);
+}
+
 /// Runs every file of a corpus, and gives their number.
 fn replay(target: &str, run: fn(&[u8])) -> usize {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
