@@ -39,8 +39,8 @@ pub enum Endpoint {
         /// Chosen by the device.
         id: u32,
     },
-    /// The device may be claimed.
-    Claim,
+    /// The device may be claimed; the form of the body (DD-004).
+    Claim(Form),
     /// The device asks for a part of a package.
     Package {
         /// Which package.
@@ -194,7 +194,9 @@ impl Endpoint {
             "v2/a/p" => return Ok(Self::Attributes(Form::Protobuf)),
             TELEMETRY_TOPIC => return Ok(Self::Telemetry(Form::Profile)),
             ATTRIBUTES_TOPIC => return Ok(Self::Attributes(Form::Profile)),
-            "v1/devices/me/claim" | "v2/c" => return Ok(Self::Claim),
+            "v1/devices/me/claim" | "v2/c" => return Ok(Self::Claim(Form::Profile)),
+            "v2/c/j" => return Ok(Self::Claim(Form::Json)),
+            "v2/c/p" => return Ok(Self::Claim(Form::Protobuf)),
             PROVISION_REQUEST_TOPIC => return Ok(Self::Provision),
             _ => {}
         }
@@ -269,10 +271,22 @@ fn numbered(topic: &str) -> Result<Endpoint, Reject> {
     }
     for (prefix, family, make) in NUMBERED {
         if let Some(rest) = topic.strip_prefix(prefix) {
-            return Ok(make(*family, number(topic, rest)?));
+            let (family, rest) = with_form_behind(*family, rest);
+            return Ok(make(family, number(topic, rest)?));
         }
     }
     Err(unknown())
+}
+
+/// ThingsBoard's newer documents put the form behind the number: `v2/a/req/7/p` (DD-005). The answer goes
+/// to the topic that has it before.
+fn with_form_behind(family: Family, rest: &str) -> (Family, &str) {
+    let split = rest.rsplit_once('/').filter(|_| family == Family::V2);
+    match split {
+        Some((number, "j")) => (Family::V2Json, number),
+        Some((number, "p")) => (Family::V2Proto, number),
+        _ => (family, rest),
+    }
 }
 
 fn package(topic: &str) -> Option<(PackageKind, &str)> {

@@ -175,7 +175,7 @@ const fn meaning(endpoint: Endpoint) -> &'static str {
         Endpoint::AttributesRequest { .. } => "ATTRIBUTES_REQUEST",
         Endpoint::RpcResponse { .. } => "RPC_RESPONSE",
         Endpoint::RpcRequest { .. } => "RPC_REQUEST",
-        Endpoint::Claim => "CLAIM",
+        Endpoint::Claim(_) => "CLAIM",
         Endpoint::Package { .. } => "PACKAGE_REQUEST",
         Endpoint::Gateway(_) => "GATEWAY",
         Endpoint::Sparkplug => "SPARKPLUG",

@@ -425,13 +425,7 @@ fn check_queue(name: Option<&str>) -> Result<(), Error> {
 fn check_mqtt(mqtt: &MqttTransport) -> Result<(), Error> {
     check_filter("deviceTelemetryTopic", &mqtt.telemetry_topic)?;
     check_filter("deviceAttributesTopic", &mqtt.attributes_topic)?;
-    let subscribe = &mqtt.attributes_subscribe_topic;
-    check_filter("deviceAttributesSubscribeTopic", subscribe)?;
-    if subscribe.contains(['+', '#']) {
-        return Err(Error::Invalid(
-            "deviceAttributesSubscribeTopic must not contain wildcards".to_owned(),
-        ));
-    }
+    check_filter("deviceAttributesSubscribeTopic", &mqtt.attributes_subscribe_topic)?;
     if mqtt.telemetry_topic == mqtt.attributes_topic {
         return Err(Error::Invalid(
             "deviceTelemetryTopic and deviceAttributesTopic must differ".to_owned(),

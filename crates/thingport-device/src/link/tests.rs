@@ -109,6 +109,42 @@ fn a_profile_that_takes_everything_takes_all_but_gateway_topics() {
 }
 
 #[test]
+fn filters_that_overlap_with_the_table_come_first() {
+    // Telemetry and attributes of the profile, the topic, what it means (3.5, TP-011, TP-015, TP-020).
+    let documented = ("v1/devices/me/#", "+/devices/+/attributes");
+    let rows = [
+        (documented, "v1/devices/me/attributes", "attributes"),
+        (documented, "v1/devices/me/telemetry", "telemetry"),
+        (documented, "v1/devices/me", "telemetry"),
+        (documented, "v1/devices/me/", "telemetry"),
+        (documented, "v1/devices/me/attributes/request/1", "telemetry"),
+        (documented, "v1/devices/me/claim", "telemetry"),
+        (documented, "v1/devices/mee", "publish.topic_unknown"),
+        (documented, "v1/devices//attributes", "publish.topic_unknown"),
+        (documented, "v2/a", "attributes"),
+        (documented, "v2/t/j", "telemetry"),
+        (documented, "v2/a/req/1", "attribute request"),
+        (("v2/#", "a"), "v2/t", "telemetry"),
+        (("v2/#", "a"), "v2/a", "telemetry"),
+        (("v2/#", "a"), "v2/a/req/1", "telemetry"),
+        (("v2/#", "a"), "v2/fw/request/1/chunk/0", "telemetry"),
+        (("v2/+", "a"), "v2/a", "telemetry"),
+        (("v2/+", "a"), "v2/a/j", "attributes"),
+        (("t", "v2/t"), "v2/t", "attributes"),
+        (("t", "v2/t"), "v2/t/j", "telemetry"),
+        (("+", "+/+"), "v2", "telemetry"),
+        (("+", "+/+"), "v2/t", "attributes"),
+        (("+", "+/+"), "", "publish.topic_unknown"),
+        (("+/#", "a"), "v1/gateway/connect", "publish.not_a_gateway"),
+        (("+/#", "a"), "v1/gatewayX", "publish.not_a_gateway"),
+    ];
+    for ((telemetry, attributes), topic, expected) in rows {
+        let profile = own_topics(telemetry, attributes, "");
+        assert_eq!(said(&mut open(&profile), topic), expected, "{telemetry} {attributes} {topic}");
+    }
+}
+
+#[test]
 fn own_subscribe_topics_are_granted_besides_the_standard_ones() {
     let profile = own_topics("", "", "plant/+/updates");
     let rows = [

@@ -89,7 +89,8 @@ function Topics({ transport, set }: { transport: Transport; set: (part: Partial<
           mono
           value={transport.deviceAttributesSubscribeTopic ?? ATTRIBUTES}
           onText={(text) => set({ deviceAttributesSubscribeTopic: text })}
-          error={/[+#]/.test(transport.deviceAttributesSubscribeTopic ?? "") ? "Changes are published on one topic: no + and no # here." : undefined}
+          error={fault(transport.deviceAttributesSubscribeTopic ?? ATTRIBUTES)}
+          hint="With + or # changes are published on a topic that fits what the device subscribed to."
         />
         <TextField label="Try a topic" mono value={sample} onText={setSample} />
         <div aria-live="polite">

@@ -51,7 +51,7 @@ fn profile_and_topic_say_how_a_body_is_read() {
 
 #[test]
 fn questions_are_read_in_every_form() {
-    let rows: [(usize, &str, &[u8], &str); 18] = [
+    let rows: [(usize, &str, &[u8], &str); 28] = [
         // PB-030, whatever the profile (TP-007).
         (0, "v2/a/req/p/7", b"\x0a\x03a,b\x12\x01c", "V2Proto 7 client [a][b] shared [c]"),
         (1, "v2/a/req/7", b"", "V2 7 client all shared all"),
@@ -74,6 +74,17 @@ fn questions_are_read_in_every_form() {
         // PB-034
         (1, "v1/devices/me/claim", b"\x0a\x01s\x10\x05", "claim [s] 5"),
         (4, "v1/devices/me/claim", b"", "claim [] default"),
+        (2, "v1/devices/me/claim", b"{\"secretKey\":\"s\"}", "claim [s] default"),
+        // DD-004, DD-005: as ThingsBoard's newer documents have it, whatever the profile.
+        (0, "v2/c/p", b"\x0a\x01s\x10\x05", "claim [s] 5"),
+        (1, "v2/c/j", b"{\"secretKey\":\"s\"}", "claim [s] default"),
+        (1, "v2/c", b"{\"secretKey\":\"s\"}", "payload.not_protobuf"),
+        (0, "v2/a/req/7/p", b"\x0a\x01a", "V2Proto 7 client [a] shared none"),
+        (1, "v2/a/req/7/j", b"{\"sharedKeys\":\"c\"}", "V2Json 7 client none shared [c]"),
+        (0, "v2/r/req/7/p", b"\x0a\x01m", "V2Proto 7 calls m null"),
+        (1, "v2/r/res/7/j", b"{\"a\":1}", "answer 7 {\"a\":1}"),
+        (0, "v2/a/req/7/x", b"", "publish.topic_invalid"),
+        (0, "v2/a/req/j/7/p", b"", "publish.topic_invalid"),
     ];
     for (profile, topic, payload, expected) in rows {
         let mut link = open(&profiles()[profile]);
