@@ -203,17 +203,16 @@ impl<'a> Texts<'a> {
 /// OT-011).
 ///
 /// # Errors
-/// `PayloadShape` when it is not a 32-bit decimal number (OT-019).
+/// `PackageRequest` when it is not a 32-bit decimal number (OT-019).
 pub(crate) fn chunk_size(payload: &[u8]) -> Result<Option<u32>, Reject> {
     if payload.is_empty() {
         return Ok(None);
     }
     let size: Option<i32> = str::from_utf8(payload).ok().and_then(|text| text.parse().ok());
     let size = size.ok_or_else(|| {
-        shape(&format!(
-            "the size of a chunk is expected, as decimal text: {}",
-            quoted(&String::from_utf8_lossy(payload))
-        ))
+        let found = quoted(&String::from_utf8_lossy(payload));
+        let detail = format!("the size of a chunk is expected, as decimal text: {found}");
+        Reject::new(Reason::PackageRequest, detail)
     })?;
     Ok(u32::try_from(size).ok().filter(|size| *size > 0))
 }
