@@ -25,8 +25,12 @@ async fn a_house_that_ends_gives_its_stores_back_and_they_tidy_up() {
         additional_info: None,
     };
     let calls = Arc::clone(&home.node.calls);
-    let (made, saved) =
-        tokio::join!(calls.call_persistently(&home.admin, device.id, call), calls.save());
+    let saving = async {
+        calls.unsaved().await;
+        calls.save().await
+    };
+    let made = calls.call_persistently(&home.admin, device.id, call);
+    let (made, saved) = tokio::join!(made, saving);
     assert!(made.is_ok() && saved.is_ok());
     home.node.registry.delete_device(&home.admin, device.id).await.unwrap();
     drop(calls);
