@@ -15,10 +15,10 @@ sys.path.insert(0, str(Path(__file__).parent / "interop"))
 import paho.mqtt.client as paho  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 
+from browser import CHROMIUM, FLAGS, TENANT, Visit  # noqa: E402
 from clients import Paho  # noqa: E402
 from rest import Person  # noqa: E402
 from server import Server  # noqa: E402
-from test_page import CHROMIUM, FLAGS, TENANT, Visit  # noqa: E402
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs/images"
 SIZE = {"width": 1120, "height": 700}

@@ -14,6 +14,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from browser import chromium, visit  # noqa: E402, F401
 from clients import Feed, Paho, Sdk  # noqa: E402
 from rest import Person, fresh, new_user  # noqa: E402
 from server import BINARY, Server  # noqa: E402

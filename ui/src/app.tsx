@@ -22,6 +22,7 @@ const SYSTEM: Authority[] = ["SYS_ADMIN"];
 const PLACES: Place[] = [
   { path: "/devices", name: "Devices", icon: "devices", who: ["TENANT_ADMIN", "CUSTOMER_USER"] },
   { path: "/tenants", name: "Tenants", icon: "customer", who: SYSTEM },
+  { path: "/limits", name: "Limits", icon: "limit", who: SYSTEM },
   { path: "/profiles", name: "Profiles", icon: "profile", who: TENANT },
   { path: "/refusals", name: "Refusals", icon: "refused", who: ["SYS_ADMIN", "TENANT_ADMIN"] },
   { path: "/certificates", name: "Certificates", icon: "certificate", who: TENANT },
@@ -39,6 +40,7 @@ const Certificates = lazy(() => import("./pages/certificates").then((module) => 
 const Node = lazy(() => import("./pages/node").then((module) => module.Node));
 const Customers = lazy(() => import("./pages/customers").then((module) => module.Customers));
 const Tenants = lazy(() => import("./pages/tenants").then((module) => module.Tenants));
+const Limits = lazy(() => import("./pages/limits").then((module) => module.Limits));
 const Account = lazy(() => import("./pages/account").then((module) => module.Account));
 const Claim = lazy(() => import("./pages/claim").then((module) => module.Claim));
 const Firmware = lazy(() => import("./pages/firmware").then((module) => module.Firmware));
@@ -76,6 +78,7 @@ function Shell() {
             <Route path="/node" component={Node} />
             <Route path="/customers" component={Customers} />
             <Route path="/tenants" component={Tenants} />
+            <Route path="/limits" component={Limits} />
             <Route path="/account" component={Account} />
             <Route path="/claim" component={Claim} />
             <Route path="/firmware" component={Firmware} />

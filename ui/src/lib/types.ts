@@ -34,6 +34,13 @@ export interface DeviceRow extends Device {
   active: boolean;
 }
 
+// A row of the fleet: what people look for first when a device is quiet.
+export interface FleetDevice extends DeviceRow {
+  connected: boolean;
+  lastReadingTime: number | null;
+  lastRefusal: { at: number; reason: string; sentence: string } | null;
+}
+
 export interface ProfileName {
   id: Id;
   name: string;

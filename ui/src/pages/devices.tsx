@@ -1,48 +1,34 @@
 // The fleet as a dense list. Paging, search and filters are the server's, so its size does not matter here.
 
-import { useLocation } from "preact-iso";
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { useAddress } from "../lib/address";
 import { get } from "../lib/api";
 import { useLoad, useSettled } from "../lib/load";
-import { claims, is } from "../lib/session";
-import type { DeviceRow, Page, ProfileName } from "../lib/types";
-import { Ago, Badge, Bones, Button, Dot, Empty, Failed, Select } from "../parts/basic";
+import { is } from "../lib/session";
+import type { FleetDevice, Page } from "../lib/types";
+import { Bones, Button, Empty, Failed } from "../parts/basic";
 import { Icon } from "../parts/icons";
 import { Pager } from "../parts/pager";
 import { Bulk } from "./devices/bulk";
+import { Filters, NO_FILTER, isFiltered, queryOf } from "./devices/filters";
 import { Import } from "./devices/import";
 import { NewDevice } from "./devices/new";
+import { Rows } from "./devices/rows";
 
 const SIZE = 50;
 
-interface Sort {
-  by: string;
-  up: boolean;
-}
-
 export function Devices() {
-  const [text, setText] = useState("");
-  const [profile, setProfile] = useState("");
-  const [active, setActive] = useState("");
-  const [page, setPage] = useState(0);
-  const [sort, setSort] = useState<Sort>({ by: "createdTime", up: false });
+  const [shown, show] = useAddress({ ...NO_FILTER, page: "0", sort: "createdTime", order: "DESC" });
   const [creating, setCreating] = useState(false);
   const [importing, setImporting] = useState(false);
-  const [chosen, setChosen] = useState<ReadonlyMap<string, DeviceRow>>(new Map());
-  const wanted = useSettled(text);
-  const base = is("TENANT_ADMIN") ? "/api/tenant/deviceInfos" : `/api/customer/${claims.value?.customerId}/deviceInfos`;
-  const query = {
-    pageSize: SIZE,
-    page,
-    textSearch: wanted.trim(),
-    deviceProfileId: profile,
-    active,
-    sortProperty: sort.by,
-    sortOrder: sort.up ? "ASC" : "DESC",
-  };
-  const devices = useLoad((signal) => get<Page<DeviceRow>>(base, query, signal), [base, ...Object.values(query)], 10_000);
-  const filtered = Boolean(wanted || profile || active);
-  const first = <T,>(set: (value: T) => void) => (value: T) => (setPage(0), set(value));
+  const [chosen, setChosen] = useState<ReadonlyMap<string, FleetDevice>>(new Map());
+  const search = useSlash();
+  const { text, page, sort, order } = shown;
+  const wanted = useSettled(text.trim());
+  const query = { pageSize: SIZE, page, textSearch: wanted, sortProperty: sort, sortOrder: order, ...queryOf(shown) };
+  const devices = useLoad((signal) => get<Page<FleetDevice>>("/api/thingport/devices", query, signal), Object.values({ ...query, certificateBefore: shown.certificate }), 10_000);
+  const change = (part: Partial<typeof shown>) => show({ page: "0", ...part });
+  const found = devices.value;
   return (
     <>
       <div class="head">
@@ -58,23 +44,22 @@ export function Devices() {
           </>
         )}
       </div>
-      <section class="panel">
+      <section class="panel" aria-busy={devices.busy}>
         <header>
           <label class="grow search">
             <Icon name="search" />
-            <input class="input" type="search" aria-label="Search devices" placeholder="Name, profile or label" value={text} onInput={(event) => first(setText)(event.currentTarget.value)} />
+            <input ref={search} class="input" type="search" aria-label="Search devices" placeholder="Name, profile, label or customer" title="Press / to search" value={text} onInput={(event) => change({ text: event.currentTarget.value })} />
           </label>
-          {is("TENANT_ADMIN") && <ProfileFilter value={profile} onPick={first(setProfile)} />}
-          <Select bare label="Reporting" value={active} onPick={first(setActive)} options={[{ value: "", label: "Reporting or not" }, { value: "true", label: "Reporting" }, { value: "false", label: "Silent" }]} />
+          <Filters value={shown} change={change} />
         </header>
-        {devices.error && <div class="body"><Failed error={devices.error} again={devices.again} /></div>}
-        {!devices.value && !devices.error && <div class="body"><Bones lines={8} /></div>}
-        {devices.value && devices.value.totalElements === 0 && (filtered ? <NoneFound /> : <FirstSteps onNew={() => setCreating(true)} />)}
-        {devices.value && devices.value.totalElements > 0 && (
+        {devices.error && <div class="body"><Failed error={devices.error} again={devices.again} stale={Boolean(found)} /></div>}
+        {!found && !devices.error && <div class="body"><Bones lines={8} /></div>}
+        {found?.totalElements === 0 && (isFiltered(shown) ? <NoneFound onClear={() => change(NO_FILTER)} /> : <FirstSteps onNew={() => setCreating(true)} />)}
+        {found && found.totalElements > 0 && (
           <>
             {chosen.size > 0 && <Bulk chosen={[...chosen.values()]} onDone={() => (setChosen(new Map()), devices.again())} />}
-            <Rows devices={devices.value.data} sort={sort} onSort={first(setSort)} chosen={chosen} onChoose={setChosen} />
-            <Pager page={page} size={SIZE} total={devices.value.totalElements} what="device" onPage={setPage} />
+            <Rows devices={found.data} sort={sort} order={order} onSort={change} chosen={chosen} onChoose={setChosen} />
+            <Pager page={Number(page)} size={SIZE} total={found.totalElements} what="device" onPage={(next) => show({ page: String(next) })} />
           </>
         )}
       </section>
@@ -84,94 +69,32 @@ export function Devices() {
   );
 }
 
-function ProfileFilter({ value, onPick }: { value: string; onPick: (value: string) => void }) {
-  const profiles = useLoad((signal) => get<Page<ProfileName>>("/api/deviceProfileInfos", { pageSize: 100, page: 0, sortProperty: "name", sortOrder: "ASC" }, signal), []);
-  const options = (profiles.value?.data ?? []).map((each) => ({ value: each.id.id, label: each.name }));
-  return <Select bare label="Profile" value={value} onPick={onPick} options={[{ value: "", label: "Every profile" }, ...options]} />;
+// The key / leads to the search, unless somebody writes.
+function useSlash() {
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    const press = (event: KeyboardEvent) => {
+      const writes = event.target instanceof Element && event.target.closest("input, textarea, select, dialog");
+      if (event.key !== "/" || writes || event.ctrlKey || event.metaKey) return;
+      event.preventDefault();
+      field.current?.focus();
+    };
+    addEventListener("keydown", press);
+    return () => removeEventListener("keydown", press);
+  }, []);
+  return field;
 }
 
-interface RowsProps {
-  devices: DeviceRow[];
-  sort: Sort;
-  onSort: (sort: Sort) => void;
-  // Those that something is to be done to, also on other pages of the list.
-  chosen: ReadonlyMap<string, DeviceRow>;
-  onChoose: (chosen: ReadonlyMap<string, DeviceRow>) => void;
-}
-
-function Rows({ devices, sort, onSort, chosen, onChoose }: RowsProps) {
-  const { route } = useLocation();
-  const choosing = is("TENANT_ADMIN");
-  const all = devices.every((each) => chosen.has(each.id.id));
-  const choose = (rows: DeviceRow[], on: boolean) => {
-    const next = new Map(chosen);
-    for (const each of rows) {
-      if (on) next.set(each.id.id, each);
-      else next.delete(each.id.id);
-    }
-    onChoose(next);
-  };
-  const column = (by: string, name: string, wide = false) => (
-    <th scope="col" class={wide ? "wide" : ""} aria-sort={sort.by === by ? (sort.up ? "ascending" : "descending") : "none"}>
-      <button type="button" onClick={() => onSort({ by, up: sort.by === by ? !sort.up : true })}>
-        {name}
-        {sort.by === by && <Icon name={sort.up ? "up" : "down"} />}
-      </button>
-    </th>
-  );
+function NoneFound({ onClear }: { onClear: () => void }) {
   return (
-    <div class="scroll">
-      <table class="table">
-        <thead>
-          <tr>
-            {choosing && (
-              <th scope="col" class="tick">
-                <input type="checkbox" aria-label="Choose all on this page" checked={all} onChange={(event) => choose(devices, event.currentTarget.checked)} />
-              </th>
-            )}
-            {column("name", "Name")}
-            {column("deviceProfileName", "Profile")}
-            {column("customerTitle", "Customer", true)}
-            {column("label", "Label", true)}
-            {column("createdTime", "Created", true)}
-          </tr>
-        </thead>
-        <tbody>
-          {devices.map((device) => (
-            <tr key={device.id.id} class="link" onClick={() => route(`/devices/${device.id.id}`)}>
-              {choosing && (
-                <td class="tick" onClick={(event) => event.stopPropagation()}>
-                  <input type="checkbox" aria-label={`Choose ${device.name}`} checked={chosen.has(device.id.id)} onChange={(event) => choose([device], event.currentTarget.checked)} />
-                </td>
-              )}
-              <td>
-                <span class="row tight">
-                  <Dot tone={device.active ? "good" : ""} label={device.active ? "Reporting" : "Silent"} />
-                  <a class="name" href={`/devices/${device.id.id}`} onClick={(event) => event.stopPropagation()}>
-                    {device.name}
-                  </a>
-                  {device.additionalInfo?.gateway && <Badge tone="accent">Gateway</Badge>}
-                </span>
-              </td>
-              <td>{device.deviceProfileName}</td>
-              <td class="wide">{device.customerIsPublic ? <Badge tone="info">Public</Badge> : (device.customerTitle ?? <span class="faint">-</span>)}</td>
-              <td class="wide">{device.label || <span class="faint">-</span>}</td>
-              <td class="wide">
-                <Ago at={device.createdTime} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <Empty title="No device matches">
+      <Button onClick={onClear}>Clear search and filters</Button>
+    </Empty>
   );
-}
-
-function NoneFound() {
-  return <Empty title="No device matches">Change the search or the filters.</Empty>;
 }
 
 function FirstSteps({ onNew }: { onNew: () => void }) {
+  if (!is("TENANT_ADMIN")) return <Empty title="No devices yet">Devices appear here once they are yours: claim one, or ask whoever runs them.</Empty>;
   return (
     <Empty title="Connect the first device">
       <ol class="steps">
@@ -179,11 +102,9 @@ function FirstSteps({ onNew }: { onNew: () => void }) {
         <li>Copy the command shown for it, and run it on any machine.</li>
         <li>Watch the first reading arrive on the device's page.</li>
       </ol>
-      {is("TENANT_ADMIN") && (
-        <Button kind="first" icon="plus" onClick={onNew}>
-          Create a device
-        </Button>
-      )}
+      <Button kind="first" icon="plus" onClick={onNew}>
+        Create a device
+      </Button>
     </Empty>
   );
 }

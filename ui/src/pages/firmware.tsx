@@ -1,11 +1,11 @@
 // Packages for devices: uploaded or by address, assigned to a profile, and how far the rollout has come.
 
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { download, get, post, remove } from "../lib/api";
 import { useDeed, useLoad } from "../lib/load";
-import { bytes } from "../lib/text";
+import { bytes, count, plural } from "../lib/text";
 import type { Id, Page, ProfileName } from "../lib/types";
-import { Ago, Badge, Button, Choice, Dialog, Empty, Field, Notice, Question, Select, TextField } from "../parts/basic";
+import { Ago, Badge, Bones, Button, Choice, Dialog, Empty, Failed, Field, Notice, Question, Select, TextField } from "../parts/basic";
 import { Listing } from "../parts/listing";
 import { say } from "../parts/toast";
 
@@ -158,18 +158,23 @@ function New({ profiles, onClose, onDone }: { profiles: ProfileName[]; onClose: 
   );
 }
 
-interface StateCount {
-  state: string;
+interface Progress {
   devices: number;
+  untold: number;
+  states: Record<string, number>;
+  failed: { deviceId: Id; name: string; error: string }[];
 }
 
-const STATES = ["QUEUED", "INITIATED", "DOWNLOADING", "DOWNLOADED", "VERIFIED", "UPDATING", "UPDATED", "FAILED"];
+// A large fleet is not counted every few seconds.
+const LARGE = 5_000;
 
 function Rollout({ of, active, onClose, onDone }: { of: Package; active: boolean; onClose: () => void; onDone: () => void }) {
   const { busy, error, run } = useDeed();
   const [running, setRunning] = useState(active);
+  const [large, setLarge] = useState(false);
   const waiting = useLoad((signal) => get<number>(`/api/devices/count/${of.type}/${of.deviceProfileId.id}`, {}, signal), [of.id.id]);
-  const counts = useLoad((signal) => progress(of, signal), [of.id.id, running], running ? 3_000 : undefined);
+  const progress = useLoad((signal) => get<Progress>(`/api/thingport/packages/${of.id.id}/rollout`, {}, signal), [of.id.id, running], large ? 30_000 : 3_000);
+  useEffect(() => setLarge((progress.value?.devices ?? 0) > LARGE), [progress.value]);
   const set = (on: boolean) =>
     run(async () => {
       const profile = await get<Record<string, unknown>>(`/api/deviceProfile/${of.deviceProfileId.id}`);
@@ -183,21 +188,13 @@ function Rollout({ of, active, onClose, onDone }: { of: Package; active: boolean
       <dl class="facts">
         <dt>Checksum</dt>
         <dd class="mono">{of.checksum ? `${of.checksumAlgorithm} ${of.checksum}` : "-"}</dd>
-        <dt>Devices without a package of their own</dt>
-        <dd>{waiting.value ?? "-"}</dd>
+        <dt>A rollout to the profile reaches</dt>
+        <dd>{waiting.value === undefined ? "-" : plural(waiting.value, "device")}, those without a package of their own</dd>
       </dl>
       {error && <Notice tone="bad">{error}</Notice>}
-      {running && (
-        <ul class="stack" aria-live="polite">
-          {(counts.value ?? []).map((each) => (
-            <li key={each.state} class="row">
-              <Badge tone={each.state === "UPDATED" ? "good" : each.state === "FAILED" ? "bad" : "info"}>{each.state.toLowerCase()}</Badge>
-              <span>{each.devices}</span>
-            </li>
-          ))}
-          {counts.value?.length === 0 && <li class="dim">No device has said anything yet.</li>}
-        </ul>
-      )}
+      {progress.error && <Failed error={progress.error} again={progress.again} stale={Boolean(progress.value)} />}
+      {!progress.value && !progress.error && <Bones lines={2} />}
+      {progress.value && <Standing of={progress.value} />}
       <footer>
         {running ? (
           <Button kind="danger" busy={busy} onClick={() => void set(false)}>
@@ -213,23 +210,41 @@ function Rollout({ of, active, onClose, onDone }: { of: Package; active: boolean
   );
 }
 
-// How many devices of the profile report which state of this kind of package.
-async function progress(of: Package, signal: AbortSignal): Promise<StateCount[]> {
-  void signal;
-  const key = of.type === "FIRMWARE" ? "fw_state" : "sw_state";
-  const counts = await Promise.all(
-    STATES.map(async (state) => {
-      const query = {
-        entityFilter: { type: "deviceType", deviceTypes: [await nameOf(of.deviceProfileId.id)] },
-        keyFilters: [{ key: { type: "TIME_SERIES", key }, valueType: "STRING", predicate: { type: "STRING", operation: "EQUAL", value: { defaultValue: state }, ignoreCase: false } }],
-      };
-      return { state, devices: await post<number>("/api/entitiesQuery/count", query) };
-    }),
+function Standing({ of }: { of: Progress }) {
+  if (of.devices === 0) return <p class="dim">No device has this package yet.</p>;
+  const { UPDATED: done = 0, FAILED: failed = 0 } = of.states;
+  const parts: [tone: string, name: string, n: number][] = [
+    ["good", "updated", done],
+    ["bad", "failed", failed],
+    ["info", "under way", of.devices - of.untold - done - failed],
+    ["", "not told yet", of.untold],
+  ];
+  const under = Object.entries(of.states).filter(([state]) => state !== "UPDATED" && state !== "FAILED");
+  return (
+    <div class="stack" aria-live="polite">
+      <div class="meter" role="img" aria-label={parts.map(([, name, n]) => `${n} ${name}`).join(", ")}>
+        {parts.map(([tone, name, n]) => n > 0 && <span key={name} class={tone} style={{ flexGrow: n }} />)}
+      </div>
+      <ul class="row">
+        {parts.map(([tone, name, n]) => (
+          <li key={name}>
+            <span class={`dot ${tone}`} aria-hidden="true" /> <b>{count(n)}</b> {name}
+          </li>
+        ))}
+      </ul>
+      {under.length > 0 && <p class="dim">{under.map(([state, n]) => `${count(n)} ${state.toLowerCase()}`).join(", ")}</p>}
+      {of.failed.length > 0 && (
+        <ul class="stack tight">
+          {of.failed.map((each) => (
+            <li key={each.deviceId.id}>
+              <a href={`/devices/${each.deviceId.id}/firmware`}>{each.name}</a> <span class="dim wrap">{each.error || "did not say why"}</span>
+            </li>
+          ))}
+        </ul>
+      )}
+    </div>
   );
-  return counts.filter((each) => each.devices > 0);
 }
-
-const nameOf = async (profile: string) => (await get<{ name: string }>(`/api/deviceProfileInfo/${profile}`)).name;
 
 function Delete({ of, onClose, onDone }: { of: Package; onClose: () => void; onDone: () => void }) {
   const { busy, error, run } = useDeed();

@@ -5,6 +5,7 @@ import { useEffect, useState } from "preact/hooks";
 import { get, post } from "../lib/api";
 import { useDeed, useLoad } from "../lib/load";
 import { Badge, Bones, Button, Failed, Notice } from "../parts/basic";
+import { Tabs } from "../parts/tabs";
 import { say } from "../parts/toast";
 import { type Profile as Body, payloadOf } from "./profile/body";
 
@@ -63,13 +64,7 @@ export function Profile() {
           </Notice>
         </div>
       )}
-      <nav class="tabs" aria-label="Parts of the profile">
-        {PARTS.map((each) => (
-          <a key={each.path} href={`/profiles/${id}${each.path && `/${each.path}`}`} aria-current={each === part ? "page" : undefined}>
-            {each.name}
-          </a>
-        ))}
-      </nav>
+      <Tabs label="Parts of the profile" base={`/profiles/${id}`} tabs={PARTS} open={part} />
       <Show draft={draft} change={setDraft} />
     </>
   );

@@ -45,9 +45,9 @@ export function Badge({ tone = "", children, title }: { tone?: Tone; children: C
 // A coloured dot never stands alone: the text says the same.
 export function Dot({ tone, live, label }: { tone: Tone; live?: boolean; label: string }) {
   return (
-    <span title={label}>
+    <span title={label} class="dotted">
       <span class={`dot ${tone} ${live ? "live" : ""}`} aria-hidden="true" />
-      <span class="sr">{label}</span>
+      {label && <span class="sr">{label}</span>}
     </span>
   );
 }
@@ -61,13 +61,16 @@ export function Notice({ tone = "info", children }: { tone?: Tone; children: Com
   );
 }
 
-// A failure, and how to go on.
-export function Failed({ error, again }: { error: Error; again?: () => void }) {
+// A failure, and how to go on. With `stale`, what is shown beside it is of a moment ago.
+export function Failed({ error, again, stale }: { error: Error; again?: () => void; stale?: boolean }) {
   const gone = error instanceof ApiError && error.status === 404;
   return (
     <Notice tone="bad">
       <div class="row">
-        <span class="grow">{gone ? "This is not there, or not yours to see." : error.message}</span>
+        <span class="grow">
+          {gone ? "This is not there, or not yours to see." : error.message}
+          {stale && " What is shown may be old."}
+        </span>
         {again && (
           <Button small icon="again" onClick={again}>
             Try again
@@ -208,6 +211,7 @@ export function TextField({ label, hint, error, value, onText, type = "text", mo
 export interface Option {
   value: string;
   label: string;
+  disabled?: boolean;
 }
 
 interface SelectProps {
@@ -224,7 +228,7 @@ export function Select({ label, hint, value, options, onPick, bare }: SelectProp
   const pick = (field: object) => (
     <select class="input" {...field} value={value} onChange={(event) => onPick(event.currentTarget.value)}>
       {options.map((each) => (
-        <option key={each.value} value={each.value}>
+        <option key={each.value} value={each.value} disabled={each.disabled ?? false}>
           {each.label}
         </option>
       ))}

@@ -47,8 +47,11 @@ export function Editor({ label, value, findings, onText }: EditorProps) {
   tell.current = onText;
 
   useEffect(() => {
+    // In a tree of its own, where its sheets are adopted: the policy of the page allows no style elements.
+    const tree = place.current!.shadowRoot ?? place.current!.attachShadow({ mode: "open" });
     const made = new EditorView({
-      parent: place.current!,
+      parent: tree,
+      root: tree,
       state: EditorState.create({
         doc: value,
         extensions: [

@@ -26,6 +26,9 @@ const RANGES: [label: string, ms: number][] = [
 
 const AGGREGATIONS = ["NONE", "AVG", "MIN", "MAX", "SUM", "COUNT"].map((value) => ({ value, label: value === "NONE" ? "Every reading" : value.toLowerCase() }));
 
+// What the server and devices say of updates is rarely what somebody wants to see first.
+const UPDATES = /^(target_|current_)?[fs]w_/;
+
 type Values = Record<string, { ts: number; value: unknown }[]>;
 
 interface Span {
@@ -43,7 +46,7 @@ export function History({ device }: TabProps) {
   const [agg, setAgg] = useState("NONE");
   const [picked, setPicked] = useState<string[]>();
   const keys = useLoad((signal) => get<string[]>(`${base}/keys/timeseries`, {}, signal), [base]);
-  const shown = picked ?? (keys.value ?? []).slice(0, 4);
+  const shown = picked ?? (keys.value ?? []).filter((key) => !UPDATES.test(key)).slice(0, 4);
   const interval = agg === "NONE" ? 0 : Math.max(1, Math.ceil((range.to - range.from) / COLUMNS));
   const query = { keys: shown.join(","), startTs: Math.round(range.from), endTs: Math.round(range.to), limit: POINTS_MAX, agg, interval, useStrictDataTypes: true };
   const values = useLoad(

@@ -1,13 +1,28 @@
-// The newest value of every key, live.
+// The newest value of every key, live; beside it how the device is connected and what last went wrong.
 
 import { useEffect, useState } from "preact/hooks";
+import { get } from "../../lib/api";
 import { type Point, watch } from "../../lib/live";
-import { Ago, Bones, Empty, LiveSign, Notice, Panel } from "../../parts/basic";
+import { useLoad } from "../../lib/load";
+import type { Incident } from "../../lib/types";
+import { Ago, Bones, Empty, Failed, LiveSign, Notice, Panel } from "../../parts/basic";
 import type { TabProps } from "../device";
 
 type Latest = Map<string, Point>;
 
-export function Overview({ device }: TabProps) {
+export function Overview(props: TabProps) {
+  return (
+    <div class="beside">
+      <Readings {...props} />
+      <div class="stack">
+        <Line {...props} />
+        <Trouble {...props} />
+      </div>
+    </div>
+  );
+}
+
+function Readings({ device }: TabProps) {
   const { latest, refused } = useLatest(device.id.id);
   return (
     <Panel title="Latest readings" actions={<LiveSign />} flush>
@@ -32,7 +47,7 @@ export function Overview({ device }: TabProps) {
               {[...latest].sort(([a], [b]) => a.localeCompare(b)).map(([key, [ts, value]]) => (
                 <tr key={key}>
                   <td class="name">{key}</td>
-                  <td class="mono">{value}</td>
+                  <td class="mono wrap">{value}</td>
                   <td>
                     <Ago at={ts} />
                   </td>
@@ -40,6 +55,73 @@ export function Overview({ device }: TabProps) {
               ))}
             </tbody>
           </table>
+        </div>
+      )}
+    </Panel>
+  );
+}
+
+// How it is connected now, or when it last was.
+function Line({ presence }: TabProps) {
+  const connected = presence?.connected;
+  const line = connected?.line;
+  return (
+    <Panel title="Connection">
+      {!connected && <Bones lines={3} />}
+      {connected && (
+        <dl class="facts">
+          {line && (
+            <>
+              <dt>Speaks</dt>
+              <dd>
+                {line.protocol} over {line.transport}
+              </dd>
+              <dt>From</dt>
+              <dd class="mono">{line.address}</dd>
+              <dt>Client id</dt>
+              <dd class="mono">{line.clientId || "-"}</dd>
+              <dt>Secured by</dt>
+              <dd>{line.tls ? `${line.tls.version}, ${line.tls.cipher}` : line.transport === "tcp" ? "nothing: no TLS" : "-"}</dd>
+            </>
+          )}
+          <dt>Came</dt>
+          <dd>
+            <Ago at={connected.lastConnectTime} />
+          </dd>
+          {!connected.connected && (
+            <>
+              <dt>Left</dt>
+              <dd>
+                <Ago at={connected.lastDisconnectTime} />
+              </dd>
+            </>
+          )}
+          <dt>Last heard</dt>
+          <dd>
+            <Ago at={presence?.reporting.lastActivityTime} />
+          </dd>
+        </dl>
+      )}
+    </Panel>
+  );
+}
+
+// The newest thing that somebody should look at.
+function Trouble({ device }: TabProps) {
+  const events = useLoad((signal) => get<Incident[]>(`/api/thingport/devices/${device.id.id}/events`, {}, signal), [device.id.id], 5_000);
+  const last = events.value?.find((each) => each.fault !== "nobody");
+  return (
+    <Panel title="Last trouble" actions={last && <a href={`/devices/${device.id.id}/events`}>All events</a>}>
+      {events.error && <Failed error={events.error} again={events.again} stale={Boolean(events.value)} />}
+      {!events.value && !events.error && <Bones lines={2} />}
+      {events.value && !last && <p class="dim">None is on record: no refusal and no rejected message.</p>}
+      {last && (
+        <div class="stack tight">
+          <p>
+            <b>{last.sentence}</b> <Ago at={last.at} />
+          </p>
+          {last.detail && <p class="wrap">{last.detail}</p>}
+          <p class="dim">{last.remedy}</p>
         </div>
       )}
     </Panel>

@@ -5,6 +5,7 @@ import { useState } from "preact/hooks";
 import { find, get, post, remove } from "../../lib/api";
 import { useDeed, useLoad } from "../../lib/load";
 import { is } from "../../lib/session";
+import { count } from "../../lib/text";
 import type { Device, Id } from "../../lib/types";
 import { Bones, Button, Choice, Dialog, Empty, Failed, Notice, Panel, TextField } from "../../parts/basic";
 import { say } from "../../parts/toast";
@@ -25,17 +26,24 @@ export function Relations({ device }: TabProps) {
   const below = useLoad((signal) => get<Relation[]>("/api/relations/info", id, signal), [device.id.id]);
   const above = useLoad((signal) => get<Relation[]>("/api/relations/info", { toId: device.id.id, toType: "DEVICE" }, signal), [device.id.id]);
   const again = () => (below.again(), above.again());
+  // Gateways make the devices behind them, and this is how one knows them (GW-021).
+  const gateway = above.value?.find((row) => row.type === "Created" && row.from.entityType === "DEVICE");
   const error = below.error ?? above.error;
   return (
     <div class="stack">
       {error && <Failed error={error} again={again} />}
+      {gateway && (
+        <Notice>
+          It speaks through the gateway <a href={`/devices/${gateway.from.id}`}>{gateway.fromName ?? gateway.from.id}</a>, or did when it was made.
+        </Notice>
+      )}
       <Side title="It belongs to" rows={above.value} other={(row) => ({ id: row.from, name: row.fromName })} again={again} empty="No gateway or group names this device." />
       <Side
         title={device.additionalInfo?.gateway ? "Devices behind this gateway, and others" : "Belongs to it"}
         rows={below.value}
         other={(row) => ({ id: row.to, name: row.toName })}
         again={again}
-        empty="Nothing belongs to this device."
+        empty={device.additionalInfo?.gateway ? "Devices that the gateway speaks for appear here as it connects them." : "Nothing belongs to this device."}
         action={
           is("TENANT_ADMIN") && (
             <Button small icon="plus" onClick={() => setAdding(true)}>
@@ -58,19 +66,28 @@ interface SideProps {
   action?: ComponentChildren;
 }
 
+const SHOWN_MAX = 200;
+
 function Side({ title, rows, other, again, empty, action }: SideProps) {
+  const [text, setText] = useState("");
   const drop = async (row: Relation) => {
     const query = { fromId: row.from.id, fromType: row.from.entityType, relationType: row.type, toId: row.to.id, toType: row.to.entityType };
     await remove("/api/relation", query).then(again, (error: Error) => say(error.message, true));
   };
+  const found = (rows ?? []).filter((row) => (other(row).name ?? other(row).id.id).toLowerCase().includes(text.toLowerCase()));
   return (
     <Panel title={title} actions={action} flush>
       {!rows && <div class="body"><Bones lines={2} /></div>}
       {rows?.length === 0 && <Empty title="None">{empty}</Empty>}
+      {rows && rows.length > 12 && (
+        <div class="body">
+          <input class="input" type="search" aria-label={`Search: ${title}`} placeholder={`Search among ${count(rows.length)}`} value={text} onInput={(event) => setText(event.currentTarget.value)} />
+        </div>
+      )}
       {rows && rows.length > 0 && (
         <table class="table">
           <tbody>
-            {rows.map((row) => {
+            {found.slice(0, SHOWN_MAX).map((row) => {
               const { id, name } = other(row);
               return (
                 <tr key={row.type + id.id}>
@@ -86,6 +103,7 @@ function Side({ title, rows, other, again, empty, action }: SideProps) {
           </tbody>
         </table>
       )}
+      {found.length > SHOWN_MAX && <div class="pager">The first {SHOWN_MAX} are shown; search for the others.</div>}
     </Panel>
   );
 }

@@ -1,11 +1,12 @@
 // Every packet of the device as a conversation: what it sent on the left, what it was told on the right, and on
 // each the verdict. Off by default; it ends by itself.
 
+import type { VNode } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { download, get, post, remove } from "../../lib/api";
 import { subscribe } from "../../lib/live";
 import { useDeed, useLoad, useNow } from "../../lib/load";
-import { bytes, clock, plural, span } from "../../lib/text";
+import { bytes, clock, count, plural, span } from "../../lib/text";
 import { Badge, Bones, Button, Choice, Empty, Failed, LiveSign, Notice, Panel, Select } from "../../parts/basic";
 import type { TabProps } from "../device";
 
@@ -46,6 +47,9 @@ interface Packet extends Settled {
 // What the page keeps, the newest.
 const KEPT_MAX = 2_000;
 
+// How many are drawn, and drawn in addition when somebody asks for more.
+const STEP = 100;
+
 const DURATIONS = [
   { value: "600000", label: "10 minutes" },
   { value: "3600000", label: "1 hour" },
@@ -77,6 +81,8 @@ export function Trace({ device }: TabProps) {
       await remove(path);
       setState(await get<State>(path, { limit: 0 }));
     });
+  const [most, setMost] = useState(STEP);
+  const bubble = useBubbles();
   const shown = useMemo(() => packets.filter((each) => fits(each, which, text.toLowerCase())), [packets, which, text]);
   if (first.error && !state) return <Failed error={first.error} again={first.again} />;
   if (!state) return <Bones />;
@@ -128,14 +134,32 @@ export function Trace({ device }: TabProps) {
           {(state.dropped > 0 || missed > 0) && <p class="body faint">{plural(Math.max(state.dropped, missed), "older packet")} had to make room.</p>}
           {shown.length === 0 && <Empty title={packets.length ? "No packet matches" : "No packet yet"}>{state.running && !packets.length && "As soon as the device says something, it appears here."}</Empty>}
           <ol class="talk" aria-label="Packets, the newest first">
-            {shown.slice(-400).reverse().map((each) => (
-              <Bubble key={each.number} packet={each} />
-            ))}
+            {shown.slice(-most).reverse().map(bubble)}
           </ol>
+          {shown.length > most && (
+            <div class="pager">
+              <span class="grow">
+                The newest {most} of {count(shown.length)} are shown.
+              </span>
+              <Button small onClick={() => setMost(most + STEP)}>
+                Show more
+              </Button>
+            </div>
+          )}
         </>
       )}
     </Panel>
   );
+}
+
+// The same packet is drawn once: what did not change is not even compared.
+function useBubbles() {
+  const drawn = useRef(new WeakMap<Packet, VNode>());
+  return (packet: Packet) => {
+    const known = drawn.current.get(packet) ?? <Bubble key={packet.number} packet={packet} />;
+    drawn.current.set(packet, known);
+    return known;
+  };
 }
 
 function fits(packet: Packet, which: string, text: string): boolean {
@@ -143,47 +167,65 @@ function fits(packet: Packet, which: string, text: string): boolean {
   return kind && (!text || JSON.stringify([packet.kind, packet.fields, packet.payload?.text, packet.meaning, packet.reasons]).toLowerCase().includes(text));
 }
 
-// The packets of the trace. While it is paused they are collected and not shown.
+// The packets of the trace. While it is paused they are collected and not shown. However many arrive, the page is
+// drawn a few times a second: nobody reads faster.
 function useTrace(deviceId: string, startedAt: number | null, setState: (state: State) => void, paused: boolean) {
   const [packets, setPackets] = useState<Packet[]>([]);
   const [missed, setMissed] = useState(0);
   const [refused, setRefused] = useState<string>();
-  const held = useRef<Packet[]>([]);
+  const held = useRef(new Map<number, Packet>());
   const still = useRef(paused);
   still.current = paused;
   useEffect(() => {
-    if (!paused) setPackets([...held.current]);
+    if (!paused) setPackets([...held.current.values()]);
   }, [paused]);
   useEffect(() => {
     if (startedAt === null) return undefined;
-    let frame = 0;
-    held.current = [];
+    let drawing: ReturnType<typeof setTimeout> | undefined;
+    let state: State | undefined;
+    let lost = 0;
+    held.current = new Map();
     setRefused(undefined);
+    const draw = () => {
+      drawing = undefined;
+      if (state) setState(state);
+      setMissed(lost);
+      if (!still.current) setPackets([...held.current.values()]);
+    };
     const end = subscribe(
       { type: "TRACE", entityId: deviceId },
       { type: "TRACE_UNSUBSCRIBE" },
       (message) => {
         const { trace, records, settled, missed: more } = message as unknown as { trace: State; records: Packet[]; settled: Settled[]; missed: number };
-        const known = new Set(held.current.map((each) => each.number));
-        const all = [...held.current, ...records.filter((each) => !known.has(each.number))].slice(-KEPT_MAX);
-        const verdicts = new Map(settled.map((each) => [each.number, each]));
-        held.current = all.map((each) => (verdicts.has(each.number) ? { ...each, ...verdicts.get(each.number)! } : each));
-        setState(trace);
-        if (more) setMissed((before) => before + more);
-        frame ||= requestAnimationFrame(() => {
-          frame = 0;
-          if (!still.current) setPackets(held.current);
-        });
+        take(held.current, records, settled);
+        state = trace;
+        lost += more;
+        drawing ??= setTimeout(draw, DRAWN_EVERY_MS);
       },
       setRefused,
     );
     return () => {
-      cancelAnimationFrame(frame);
+      clearTimeout(drawing);
       end();
     };
   }, [deviceId, startedAt]);
   return { packets, missed, refused };
 }
+
+// Puts new packets behind those that are held, and lets the oldest go.
+function take(held: Map<number, Packet>, records: Packet[], settled: Settled[]) {
+  for (const each of records) if (!held.has(each.number)) held.set(each.number, each);
+  for (const each of settled) {
+    const packet = held.get(each.number);
+    if (packet) held.set(each.number, { ...packet, ...each });
+  }
+  for (const oldest of held.keys()) {
+    if (held.size <= KEPT_MAX) break;
+    held.delete(oldest);
+  }
+}
+
+const DRAWN_EVERY_MS = 150;
 
 const VERDICTS: Record<Settled["verdict"]["outcome"], [tone: "good" | "bad" | "info" | "", text: string] | null> = {
   none: null,
