@@ -1,10 +1,12 @@
-//! The repository checks itself: walls between crates, loops between files, sizes, words, licences.
+//! The repository checks itself: walls between crates, loops between files, sizes, words, licences, and
+//! whether docs/compatibility.md is whole.
 //!
 //! Each check is a pure function from texts to [`Finding`]s; this file reads the tree and calls them.
 //! Function length is clippy's, formatting is rustfmt's, and a stale generated document is refused by a
 //! test beside its source.
 
 mod arrows;
+mod compatibility;
 mod imports;
 mod licences;
 mod source;
@@ -44,6 +46,9 @@ impl fmt::Display for Finding {
 pub(crate) fn run(root: &Path) -> Result<String, String> {
     let mut findings = tree(root).map_err(|error| format!("the tree cannot be read: {error}\n"))?;
     findings.extend(licences::check(&metadata(root)?)?);
+    let read = |path: &str| fs::read_to_string(root.join(path)).ok();
+    let document = read("docs/compatibility.md").unwrap_or_default();
+    findings.extend(compatibility::check(&document, read));
     if findings.is_empty() {
         return Ok("tidy: nothing to change\n".to_owned());
     }

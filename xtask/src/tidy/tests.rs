@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::source::Source;
-use super::{arrows, imports, licences, tree, words};
+use super::{arrows, compatibility, imports, licences, tree, words};
 
 fn check_words(path: &str, text: &str, expected: &[&str]) {
     let found = words::check(&Source::new(path.to_owned(), text.to_owned()));
@@ -49,6 +49,38 @@ fn words_that_do_not_belong_are_found_where_they_stand() {
     }
     check_words("crates/thingport-mqtt/src/a.rs", "//! A.\nReasonCode::Other;\n", &[]);
     check_words("crates/thingport-api/src/error.rs", "//! A.\nStatusCode::NOT_FOUND\n", &[]);
+}
+
+#[test]
+fn every_section_of_the_contracts_has_a_row_with_a_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let whole = fs::read_to_string(root.join("docs/compatibility.md")).unwrap();
+    let rows: Vec<_> = whole.lines().filter(|line| line.starts_with("| D 3.3 ")).collect();
+    let row = *rows.first().unwrap();
+    let read = |path: &str| fs::read_to_string(root.join(path)).ok();
+    for (instead, expected) in [
+        (row, None),
+        ("", Some("section D 3.3 has no row")),
+        ("| D 3.3 | topics | same | |", Some("D 3.3 names no test")),
+        ("| D 3.3 | topics | absent yet | |", None),
+        ("| D 3.3 | topics | nearly | |", Some("D 3.3 is \"nearly\"")),
+        (
+            "| D 3.3 | a | same | `test_rest.py::test_no_such` |",
+            Some("no test test_rest.py::test_no"),
+        ),
+        ("| D 3.3 | a | same | `test_no_such.py` |", Some("there is no test test_no_such.py")),
+        ("| D 3.3 | a | same | `thingport-core/src/lib.rs::no` |", Some("there is no test")),
+        ("| D 3.3 | a | no rule | |\n| D 3.3 | a | no rule | |", Some("a second row for D 3.3")),
+        ("| D 3.3 | a | no rule | |\n| D 3.9 | a | no rule | |", Some("there is no section D 3.9")),
+    ] {
+        let found = compatibility::check(&whole.replace(row, instead), read);
+        let told: Vec<_> = found.iter().map(|one| one.what.as_str()).collect();
+        match (expected, told.as_slice()) {
+            (None, []) => {}
+            (Some(expected), [one]) if one.contains(expected) => {}
+            _ => panic!("{instead}: {told:?}"),
+        }
+    }
 }
 
 #[test]
