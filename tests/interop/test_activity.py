@@ -6,6 +6,7 @@ import time
 import pytest
 import requests
 
+import wire as w
 from clients import Feed
 from rest import Person
 from server import until
@@ -98,24 +99,28 @@ def test_a_connected_device_that_says_nothing_becomes_inactive(paho_client, devi
     until_active(device, True)
 
 
-@pytest.mark.parametrize("say", ["ping", "subscribe", "telemetry", "attributes", "unknown topic", "request"])
-def test_each_kind_of_word_counts(wire, device, say):
-    """LS-061."""
-    import wire as mqtt
+WORDS = {
+    "ping": w.PING,
+    "subscribe": w.subscribe(1, [("v1/devices/me/attributes", 1)]),
+    "telemetry": w.publish("v1/devices/me/telemetry", b'{"a":1}'),
+    "attributes": w.publish("v1/devices/me/attributes", b'{"a":1}'),
+    "unknown topic": w.publish("nobody/knows/this", b"x"),
+    "request": w.publish("v1/devices/me/attributes/request/1", b"{}"),
+}
 
-    connection = wire(4, device.token)
-    until_active(device, True)
-    heard_at = server_scope(device)["lastActivityTime"]
-    words = {
-        "ping": b"\xc0\x00",
-        "subscribe": mqtt.subscribe(1, [("v1/devices/me/attributes", 1)]),
-        "telemetry": mqtt.publish("v1/devices/me/telemetry", b'{"a":1}'),
-        "attributes": mqtt.publish("v1/devices/me/attributes", b'{"a":1}'),
-        "unknown topic": mqtt.publish("nobody/knows/this", b"x"),
-        "request": mqtt.publish("v1/devices/me/attributes/request/1", b"{}"),
-    }
-    connection.send(words[say])
-    until(f"that {say} was heard", lambda: server_scope(device)["lastActivityTime"] > heard_at)
+
+def test_each_kind_of_word_counts(wire, tenant):
+    """LS-061. A device for each; all are waited for at once."""
+    devices = {say: tenant.new_device() for say in WORDS}
+    connections = {say: wire(4, device.token) for say, device in devices.items()}
+    for device in devices.values():
+        until_active(device, True)
+    heard_at = {say: server_scope(device)["lastActivityTime"] for say, device in devices.items()}
+    for say, connection in connections.items():
+        connection.send(WORDS[say])
+    for say, device in devices.items():
+        until(f"that {say} was heard",
+              lambda say=say, device=device: server_scope(device)["lastActivityTime"] > heard_at[say], pause=0.1)
 
 
 def test_a_takeover_is_no_end(paho_client, device):

@@ -41,6 +41,8 @@ def answers(common_name):
 class Shell:
     """A person's terminal in a directory of its own, beside the server."""
 
+    proven = set()  # Commands that made something, word for word.
+
     def __init__(self, subject, directory):
         self.subject, self.directory = subject, directory
         ca = requests.get(f"{subject.url}/api/device-connectivity/mqtts/certificate/download", timeout=10)
@@ -56,8 +58,11 @@ class Shell:
         return done.returncode, done.stdout
 
     def make(self, commands, common_name):
-        status, said = self.run(commands, answers(common_name))
+        """Word for word the first time; from then on with shorter keys, which are found much faster."""
+        shorter = commands.replace("rsa:4096", "rsa:2048")
+        status, said = self.run(shorter if commands in self.proven else commands, answers(common_name))
         assert status == 0, said
+        self.proven.add(commands)
 
     def read(self, name):
         return (self.directory / name).read_text()
