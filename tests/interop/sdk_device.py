@@ -3,6 +3,8 @@
 A command names a method of the client with its arguments. With `callback` the method gets one under that name, and
 what it is told is the answer; with `heard` the method's own result is, and each telling comes as `heard`.
 
+With the option `gateway` it is ThingsBoard's client for gateways.
+
 `provision HOST PORT OPTIONS` instead asks to be provisioned, tells what came of it, and ends.
 """
 
@@ -12,6 +14,7 @@ import threading
 import time
 
 from tb_device_mqtt import TBDeviceMqttClient, TBPublishInfo
+from tb_gateway_mqtt import TBGatewayMqttClient
 
 lock = threading.Lock()
 
@@ -38,7 +41,9 @@ def is_ready(client, deadline):
 
 
 def main(host, port, token, options):
-    client = TBDeviceMqttClient(host, int(port), token, **json.loads(options))
+    options = json.loads(options)
+    kind = TBGatewayMqttClient if options.pop("gateway", False) else TBDeviceMqttClient
+    client = kind(host, int(port), token, **options)
     client.connect()
     if not is_ready(client, time.monotonic() + 60):
         return tell("error", f"connected: {client.is_connected()}, knows its limits: {client.rate_limits_received}")

@@ -335,3 +335,34 @@ def test_a_gateway_may_not_speak_for_itself(tenant, gateway, wire):
     connection.send(w.publish("v1/devices/me/telemetry", '{"a":2}', 1, 2, V5))
     assert acknowledged(connection) == (2, 0)
     assert gateway.value("a") == "2"
+
+
+def test_thingsboards_own_client_for_gateways(tenant, gateway, name, sdk, meanwhile):
+    """CD-001 and the methods of `TBGatewayMqttClient`, unchanged."""
+    client = sdk(gateway.token, gateway=True)
+    assert client.call("gw_connect_device", name, "pump") == 0
+    device = child(tenant, name)
+    assert device.body["type"] == "pump"
+    assert client.call("gw_send_telemetry", name, [{"ts": 1_000, "values": {"t": 1}}, {"t": 2}]) == 0
+    assert (device.history("t", 0, 1_001), device.value("t")) == ([(1_000, "1")], "2")
+    assert client.call("gw_send_attributes", name, {"model": "m"}) == 0
+    assert device.attributes() == {"model": "m"}
+    client.listen("gw_subscribe_to_all_attributes")
+    tenant.ok("POST", f"{device.data}/SHARED_SCOPE", {"limit": 3})
+    assert client.wait("heard") == [{"device": name, "data": {"limit": 3}}]
+    found = client.asked("gw_request_client_attributes", name, ["model"])[0]
+    assert (found["device"], found["value"]) == (name, "m")
+    found = client.asked("gw_request_shared_attributes", name, ["limit", "none"])[0]
+    assert (found["device"], found["values"]) == (name, {"limit": 3})
+    client.listen("gw_set_server_side_rpc_request_handler", callback="handler")
+    answer = meanwhile(Person(tenant.url, tenant.token).post, f"/api/rpc/twoway/{device.id}",
+                       {"method": "echo", "params": {"a": 1}})
+    call = client.wait("heard")[1]
+    assert (call["device"], call["data"]["method"], call["data"]["params"]) == (name, "echo", {"a": 1})
+    assert client.call("gw_send_rpc_reply", name, call["data"]["id"], {"ok": 1}) == 0
+    assert answer.result().json() == {"ok": 1}
+    assert client.call("gw_claim", name, "s", 60_000) == 0
+    assert client.call("gw_disconnect_device", name) == 0
+    # Its own data go the usual way (GW-002).
+    assert client.call("send_telemetry", {"own": 1}) == 0
+    assert gateway.value("own") == "1"

@@ -167,7 +167,7 @@ impl Clock for Hands {
     }
 }
 
-/// A ledger that keeps server attributes and incidents, and commits at once.
+/// A ledger that keeps server attributes, incidents and keys of readings, and commits at once.
 #[derive(Default)]
 pub(crate) struct Shelf {
     attributes: Mutex<BTreeMap<(EntityRef, String), Value>>,
@@ -175,6 +175,7 @@ pub(crate) struct Shelf {
     /// What the next appends answer, one each.
     refuses: Mutex<Vec<AppendError>>,
     appended: Mutex<BTreeMap<String, usize>>,
+    readings: Mutex<Vec<(EntityRef, String)>>,
 }
 
 impl Shelf {
@@ -195,6 +196,12 @@ impl Shelf {
         self.attributes.lock().keys().any(|(it, _)| *it == entity)
     }
 
+    /// Keys of the readings of an entity, in their order.
+    pub(crate) fn readings(&self, entity: EntityRef) -> Vec<String> {
+        let all = self.readings.lock();
+        all.iter().filter(|(it, _)| *it == entity).map(|(_, key)| key.clone()).collect()
+    }
+
     /// How often this key was written.
     pub(crate) fn count(&self, key: &str) -> usize {
         self.appended.lock().get(key).copied().unwrap_or(0)
@@ -213,6 +220,10 @@ impl Ledger for Shelf {
                     *self.appended.lock().entry(it.key.to_owned()).or_default() += 1;
                     self.put(entity, it.key, Some(it.value.to_owned()));
                 }
+            }
+            Change::Telemetry { entity, readings, .. } => {
+                let keys = readings.iter().map(|it| (entity, it.key.to_owned()));
+                self.readings.lock().extend(keys);
             }
             Change::DeleteAttributes { entity, keys, .. } => {
                 keys.iter().for_each(|key| self.put(entity, key, None));

@@ -4,6 +4,7 @@
 
 mod activity;
 mod admission;
+mod children;
 mod claims;
 mod devices;
 mod disputes;
@@ -122,6 +123,17 @@ home_stories! {
     activity::a_clock_that_is_set_makes_nobody_inactive with activity::config,
     activity::active_devices_are_filtered_sorted_and_counted_by_the_store with activity::config,
     activity::reports_are_as_rare_as_was_asked_and_lose_nothing with activity::rare_reports,
+    children::a_gateway_makes_its_devices_known with activity::config,
+    children::a_bad_part_costs_no_other_child_anything with activity::config,
+    children::a_tenant_has_no_more_children_than_it_may_have_devices with activity::config,
+    children::of_two_gateways_that_name_the_same_child_one_makes_it with activity::config,
+    children::a_full_ledger_stops_a_batch_and_nothing_is_doubled with activity::config,
+    children::all_children_of_a_gateway_share_its_limit with activity::config,
+    children::mail_for_a_child_rings_at_its_gateway with activity::config,
+    children::a_child_and_its_own_connection_take_each_others_place with activity::config,
+    children::children_are_active_by_their_own_word_or_their_gateways with activity::config,
+    children::a_gateway_speaks_for_so_many_at_once_and_no_more with activity::config,
+    children::what_children_ask_is_handed_on with activity::config,
     claims::a_claimed_device_is_the_customers_and_only_theirs with activity::config,
     claims::every_row_of_the_claim_table_is_answered with activity::config,
     claims::a_devices_newest_word_counts with activity::config,
