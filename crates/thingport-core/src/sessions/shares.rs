@@ -57,3 +57,29 @@ impl Shares {
         self.of.get(&tenant).copied().unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn one_tenant_leaves_room_for_the_others() {
+        let [one, other] = [1, 2].map(|number| TenantId(Uuid::from_u128(number)));
+        let mut shares = Shares::default();
+        shares.enter(one);
+        shares.weigh(one, 0, TENANT_BYTES_MAX - 1);
+        assert_eq!((shares.room(one), shares.sessions(one)), (1, 1));
+        assert_eq!(shares.room(other), KEPT_BYTES_MAX - TENANT_BYTES_MAX + 1);
+        shares.enter(other);
+        shares.weigh(other, 0, 10);
+        // What is weighed anew counts once.
+        shares.weigh(one, TENANT_BYTES_MAX - 1, 5);
+        assert_eq!(shares.room(one), TENANT_BYTES_MAX - 5);
+        shares.leave(one, 5);
+        shares.leave(other, 10);
+        assert_eq!((shares.sessions(one), shares.room(one)), (0, TENANT_BYTES_MAX));
+        assert!(shares.of.is_empty() && shares.bytes == 0, "nobody is remembered for ever");
+    }
+}
