@@ -1,6 +1,7 @@
 //! A link keeps the promises of topics, subscriptions and profiles.
 
 mod forms;
+mod gateway;
 
 use thingport_model::downlink::Downlink;
 use thingport_model::id::{DeviceProfileId, NIL, TenantId};

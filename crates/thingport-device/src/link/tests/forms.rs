@@ -179,7 +179,7 @@ fn profile(payload: PayloadType) -> DeviceProfile {
 }
 
 /// The schemas of ThingsBoard's documentation.
-fn protobuf(json_compatibility: bool, json_for_default_downlinks: bool) -> PayloadType {
+pub(super) fn protobuf(json_compatibility: bool, json_for_default_downlinks: bool) -> PayloadType {
     PayloadType::Protobuf(Box::new(ProtobufPayload {
         telemetry_schema: include_str!("../../../testdata/protobuf/telemetry.proto").to_owned(),
         attributes_schema: include_str!("../../../testdata/protobuf/attributes.proto").to_owned(),
