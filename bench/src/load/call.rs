@@ -3,7 +3,7 @@
 //! Both ends are this one thread, which waits for what must come next. So a round trip is measured from before the
 //! request is written until the whole answer is read, and no other thread's wake-up is in it.
 
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -82,7 +82,7 @@ impl Pair {
 
     fn call(&mut self) -> io::Result<()> {
         self.person.stream.write_all(&self.request)?;
-        let call = self.device.publish()?;
+        let call = self.device.publish().map_err(no_call)?;
         let answer =
             answer_to(&call).ok_or_else(|| io::Error::other("no call but something else"))?;
         self.device.stream.write_all(&answer)?;
@@ -92,6 +92,17 @@ impl Pair {
         }
         let said = String::from_utf8_lossy(&response).into_owned();
         Err(io::Error::other(format!("a call was answered with: {said}")))
+    }
+}
+
+/// What is wrong most likely when no call comes.
+fn no_call(error: io::Error) -> io::Error {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => io::Error::other(
+            "no call came: is --device the id of the device whose token follows those of the \
+             connections, and --bearer a session token of its tenant?",
+        ),
+        _ => error,
     }
 }
 
