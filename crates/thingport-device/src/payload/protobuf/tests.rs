@@ -1,5 +1,6 @@
 //! Schemas and messages become what ThingsBoard makes of them (5.1, 5.2).
 
+mod hostile;
 mod oracle;
 mod schemas;
 

@@ -1,6 +1,6 @@
 //! What a schema must be besides well formed (PB-001 to PB-006, REST API P-1 to P-7).
 
-use prost_reflect::prost_types::{DescriptorProto, FileDescriptorProto};
+use prost_reflect::prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto};
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
 use protox::file::File;
 
@@ -61,6 +61,11 @@ pub(super) fn check_file(file: &File, text: &str) -> Checked {
         let expected = "one of google/protobuf/*.proto, or the messages themselves";
         return wrong(Diagnostic::at(text, offset, &what, expected));
     }
+    if let Some(name) = long_name(proto) {
+        let offset = name.get(..NAME_MAX).and_then(|begin| text.find(begin)).unwrap_or_default();
+        let what = format!("a name has {} bytes", name.len());
+        return wrong(Diagnostic::at(text, offset, &what, &format!("at most {NAME_MAX}")));
+    }
     if proto.message_type.is_empty() {
         let expected = "at least one message";
         return wrong(Diagnostic::at(text, text.len(), "there is no message", expected));
@@ -71,6 +76,23 @@ pub(super) fn check_file(file: &File, text: &str) -> Checked {
         return wrong(Diagnostic::placed(0, 0, &what, &format!("at most {FIELDS_MAX}")));
     }
     Ok(())
+}
+
+/// A name that is too long. The compiler looks for each type in every part of the package, and writes
+/// the whole name of everything: with long ones its work grows with the square of the text.
+fn long_name(proto: &FileDescriptorProto) -> Option<&str> {
+    let mut messages: Vec<&DescriptorProto> = proto.message_type.iter().collect();
+    let mut found = Some(proto.package()).filter(|name| name.len() > NAME_MAX);
+    while let Some(message) = messages.pop() {
+        let fields = message.field.iter().chain(&message.extension);
+        let mut names = fields
+            .flat_map(|field| [field.name(), field.type_name(), field.extendee()])
+            .chain(message.enum_type.iter().map(EnumDescriptorProto::name))
+            .chain([message.name()]);
+        found = found.or_else(|| names.find(|name| name.len() > NAME_MAX));
+        messages.extend(&message.nested_type);
+    }
+    found
 }
 
 /// Whether there is a statement, and not the word alone.
@@ -214,5 +236,7 @@ fn wrong(found: Diagnostic) -> Checked {
 const GOOGLE: &str = "google/protobuf/";
 /// The path of the syntax statement among the locations of a file.
 const SYNTAX: &[i32] = &[12];
+/// Longest name, the package included, in bytes: as long as a key.
+const NAME_MAX: usize = KEY_MAX;
 /// Most brackets that are open at once; messages may stand 31 deep in each other.
 const BRACKETS_MAX: usize = 64;
