@@ -89,6 +89,8 @@ def test_the_page_is_served_with_strict_headers(nobody):
     policy = answer.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy and "unsafe" not in policy
     assert nobody.get("/no/such/place").status_code == 404
+    screens = {path.split("/")[1] for paths in SCREENS.values() for path in paths}
+    assert {it: nobody.get(f"/{it}").status_code for it in screens} == dict.fromkeys(screens, 200)
     asset = re.search(r'src="(/assets/[^"]+)"', answer.text)[1]
     served = nobody.get(asset)
     assert "immutable" in served.headers["Cache-Control"] and served.headers["Content-Encoding"] == "gzip"

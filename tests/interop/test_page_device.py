@@ -221,8 +221,8 @@ PROBE = """() => {
 
 @pytest.mark.parametrize("tab, seen", [("", "row"), ("/trace", "bubble")], ids=["readings", "trace"])
 def test_a_thousand_readings_a_second_are_followed(visit, subject, tenant, tab, seen):
-    """A machine that is busy with other tests drops frames of its own accord, so only what a person minds is judged: the
-    page must not stand still, nor stutter for a third of the time.
+    """A machine that is busy with other tests drops frames of its own accord, so what is judged is the time of a processor
+    that the page takes, and that it never stands still.
     """
     device = tenant.new_device()
     tenant.ok("POST", f"/api/thingport/devices/{device.id}/trace", {})
@@ -230,6 +230,9 @@ def test_a_thousand_readings_a_second_are_followed(visit, subject, tenant, tab, 
     expect(page.get_by_text("Live", exact=True).first).to_be_visible()
     client = paho_of(subject, device.token)
     page.evaluate(PROBE)
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
+    worked = work_of(devtools)
     began = time.monotonic()
     for n in range(SECONDS * 100):
         # Ten readings in each of a hundred messages a second.
@@ -243,11 +246,18 @@ def test_a_thousand_readings_a_second_are_followed(visit, subject, tenant, tab, 
         expect(page.locator(".bubble").first).to_contain_text(f"sensor9 {last}")
     late = time.monotonic() - began - SECONDS
     frames = page.evaluate("window.frames_")
-    stuttered = sum(each for each in frames if each > 100) / sum(frames)
-    print(f"{seen}: {len(frames)} frames, the longest {max(frames):.0f} ms, {stuttered:.0%} of the time above 100 ms; "
-          f"the last reading was seen {late:.2f} s after it was sent")
-    assert max(frames) < 1_500 and stuttered < 0.33, frames
+    worked = work_of(devtools) - worked
+    print(f"{seen}: {len(frames)} frames, the longest {max(frames):.0f} ms; {worked:.1f} s of a processor; the last reading was "
+          f"seen {late:.2f} s after it was sent")
+    assert max(frames) < 3_000 and worked < SECONDS * 0.8
+    # Only so many devices may be traced at once.
+    tenant.ok("DELETE", f"/api/thingport/devices/{device.id}/trace?forget=true")
     client.close()
+
+
+def work_of(devtools):
+    """Seconds of a processor that the page has taken."""
+    return next(it["value"] for it in devtools.send("Performance.getMetrics")["metrics"] if it["name"] == "TaskDuration")
 
 
 SECONDS = 5

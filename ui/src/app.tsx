@@ -1,7 +1,8 @@
 // The frame around every screen, and the table of screens.
 
 import { ErrorBoundary, LocationProvider, Route, Router, lazy, useLocation } from "preact-iso";
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
+import { titled } from "./lib/text";
 import { authority, claims, signOut, signedIn, type Authority } from "./lib/session";
 import { isDark, set as setTheme, theme } from "./lib/theme";
 import { SignIn } from "./pages/sign-in";
@@ -101,6 +102,7 @@ function Brand() {
 
 function Side({ open, onClose }: { open: boolean; onClose: () => void }) {
   const { path } = useLocation();
+  useEffect(() => titled(PLACES.find((place) => path.startsWith(place.path))?.name), [path]);
   const mine = PLACES.filter((place) => authority.value && place.who.includes(authority.value));
   return (
     <nav class={`side ${open ? "open" : ""}`} aria-label="Screens" onClick={onClose}>

@@ -61,7 +61,7 @@ fn is_screen(path: &str) -> bool {
 }
 
 /// First parts of the paths of screens, as `ui/src/app.tsx` names them.
-const SCREENS: [&str; 11] = [
+const SCREENS: [&str; 12] = [
     "devices",
     "profiles",
     "refusals",
@@ -70,6 +70,7 @@ const SCREENS: [&str; 11] = [
     "claim",
     "customers",
     "tenants",
+    "limits",
     "node",
     "account",
     "sign-in",

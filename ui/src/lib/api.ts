@@ -1,6 +1,6 @@
 // Requests to the server. Every failure is an ApiError whose message can be shown as it is.
 
-import { bearer, keep, token } from "./session";
+import { UNREACHABLE, bearer, keep, token } from "./session";
 
 export class ApiError extends Error {
   constructor(
@@ -72,7 +72,7 @@ async function send(method: string, url: string, body: unknown, signal: AbortSig
     return await fetch(url, init);
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new ApiError(0, "The server does not answer. It may be restarting, or the network is down.");
+    throw new ApiError(0, UNREACHABLE);
   }
 }
 

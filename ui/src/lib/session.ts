@@ -18,6 +18,8 @@ interface Claims {
   exp: number;
 }
 
+export const UNREACHABLE = "The server does not answer. It may be restarting, or the network is down.";
+
 const KEY = "thingport.session";
 
 const tokens = signal<Tokens | null>(stored());
@@ -43,6 +45,8 @@ export async function signIn(username: string, password: string): Promise<void> 
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ username, password }),
+  }).catch(() => {
+    throw new Error(UNREACHABLE);
   });
   const body = await response.json().catch(() => ({}));
   if (!response.ok) throw new Error(body.message ?? `The server answered ${response.status}.`);

@@ -47,6 +47,11 @@ export function bytes(n: number): string {
   return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${unit}`;
 }
 
+// What the tab of the browser says.
+export function titled(name: string | undefined) {
+  document.title = name ? `${name} - Thingport` : "Thingport";
+}
+
 const plain = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 export const count = (n: number) => plain.format(n);
 

@@ -7,6 +7,7 @@ import { moment } from "../lib/text";
 import type { Id, Page } from "../lib/types";
 import { Badge, Bones, Empty, Failed, Panel, Select } from "../parts/basic";
 import { Pager } from "../parts/pager";
+import { Scroll } from "../parts/scroll";
 
 interface Row {
   kind: "DEVICE" | "DEVICE_PROFILE" | "SERVER" | "SERVER_CA";
@@ -53,7 +54,7 @@ export function Certificates() {
         {rows.value?.totalElements === 0 && <Empty title="No certificates">Devices with X.509 credentials and profiles with a CA appear here.</Empty>}
         {rows.value && rows.value.totalElements > 0 && (
           <>
-            <div class="scroll">
+            <Scroll label="Certificates">
               <table class="table">
                 <thead>
                   <tr>
@@ -84,7 +85,7 @@ export function Certificates() {
                   ))}
                 </tbody>
               </table>
-            </div>
+            </Scroll>
             <Pager page={page} size={SIZE} total={rows.value.totalElements} what="certificate" onPage={setPage} />
           </>
         )}

@@ -1,8 +1,10 @@
 // One device: what it says, what it is told, how it connects, and why something does not work.
 
 import { lazy, useRoute } from "preact-iso";
+import { useEffect } from "preact/hooks";
 import { find, get } from "../lib/api";
 import { useLoad } from "../lib/load";
+import { titled } from "../lib/text";
 import type { DeviceRow, Presence } from "../lib/types";
 import { Ago, Badge, Bones, Copy, Dot, Failed } from "../parts/basic";
 import { Tabs } from "../parts/tabs";
@@ -35,6 +37,8 @@ export function Device() {
   const id = params["id"] ?? "";
   const device = useLoad((signal) => get<DeviceRow>(`/api/device/info/${id}`, {}, signal), [id], 15_000);
   const presence = useLoad(() => find<Presence>(`/api/thingport/devices/${id}/presence`), [id], 3_000);
+  const name = device.value?.name;
+  useEffect(() => titled(name), [name, params["tab"]]);
   const tab = TABS.find((each) => each.path === (params["tab"] ?? "")) ?? TABS[0]!;
   if (device.error && !device.value) return <Failed error={device.error} again={device.again} />;
   if (!device.value) return <Bones />;

@@ -4,6 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { useLoad } from "../lib/load";
 import { bytes, count } from "../lib/text";
 import { Badge, Bones, Empty, Failed, Panel } from "../parts/basic";
+import { Scroll } from "../parts/scroll";
 
 type Metrics = Map<string, number>;
 
@@ -54,9 +55,9 @@ export function Node() {
           <Rows rows={storage(now.values)} />
         </Panel>
         <Panel title="Everything that is measured" actions={<a href="/metrics">For Prometheus</a>} flush>
-          <div class="scroll tall" tabIndex={0} role="region" aria-label="Metrics">
+          <Scroll label="Metrics" tall>
             <Rows rows={[...now.values].filter(([name, value]) => value !== 0 && !name.includes("_bucket{")).map(([name, value]) => [name.replace("thingport_", ""), count(value)])} />
-          </div>
+          </Scroll>
         </Panel>
       </div>
     </>

@@ -4,7 +4,8 @@ import { useState } from "preact/hooks";
 import { get, post } from "../lib/api";
 import { useDeed, useLoad } from "../lib/load";
 import { plural } from "../lib/text";
-import type { Id, Incident } from "../lib/types";
+import { is } from "../lib/session";
+import type { Device, Id, Incident } from "../lib/types";
 import { Ago, Badge, Bones, Button, Choice, Empty, Failed, Notice, Panel } from "../parts/basic";
 import { Row } from "./device/events";
 
@@ -106,6 +107,7 @@ function Groups() {
   const [which, setWhich] = useState("needed");
   const [open, setOpen] = useState<string>();
   const events = useLoad((signal) => get<Incident[]>("/api/thingport/events", { limit: 500 }, signal), [], 5_000);
+  const names = useNames((events.value ?? []).filter((each) => each.reason === open));
   const groups = grouped((events.value ?? []).filter((each) => which === "all" || each.fault !== "nobody"));
   return (
     <Panel
@@ -140,7 +142,7 @@ function Groups() {
                         <Ago at={each.at} />
                       </div>
                       <p class="faint row">
-                        {each.deviceId && <a href={`/devices/${each.deviceId.id}/events`}>the device</a>}
+                        {each.deviceId && <a href={`/devices/${each.deviceId.id}/events`}>{names.get(each.deviceId.id) ?? "the device"}</a>}
                         {each.count > 1 && <span>{plural(each.count, "time")}</span>}
                         {each.remote && <span>from {each.remote}</span>}
                         {each.protocol && <span>{each.protocol}</span>}
@@ -158,6 +160,15 @@ function Groups() {
     </Panel>
   );
 }
+
+// How the devices of incidents are called. Those that the caller may not see, or that are gone, are left out.
+function useNames(incidents: Incident[]): ReadonlyMap<string, string> {
+  const ids = [...new Set(incidents.flatMap((each) => each.deviceId?.id ?? []))].slice(0, NAMED_MAX).join(",");
+  const found = useLoad(async (signal) => (ids && !is("SYS_ADMIN") ? get<Device[]>("/api/devices", { deviceIds: ids }, signal) : []), [ids]);
+  return new Map((found.value ?? []).map((each) => [each.id.id, each.name]));
+}
+
+const NAMED_MAX = 100;
 
 function grouped(incidents: Incident[]): Group[] {
   const groups = new Map<string, Group>();

@@ -9,6 +9,7 @@ import type { Page } from "../lib/types";
 import { Bones, Empty, Failed } from "./basic";
 import { Icon } from "./icons";
 import { Pager } from "./pager";
+import { Scroll } from "./scroll";
 
 export interface Column<T> {
   name: string;
@@ -54,7 +55,7 @@ export function Listing<T>({ path, query = {}, what, columns, keyOf, empty, acti
       {rows.value?.totalElements === 0 && (wanted ? <Empty title={`No ${what} matches`} /> : empty)}
       {rows.value && rows.value.totalElements > 0 && (
         <>
-          <div class="scroll">
+          <Scroll label={`${what}s`}>
             <table class="table">
               <thead>
                 <tr>
@@ -77,7 +78,7 @@ export function Listing<T>({ path, query = {}, what, columns, keyOf, empty, acti
                 ))}
               </tbody>
             </table>
-          </div>
+          </Scroll>
           <Pager page={page} size={SIZE} total={rows.value.totalElements} what={what} onPage={setPage} />
         </>
       )}

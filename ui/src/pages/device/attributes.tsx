@@ -8,6 +8,7 @@ import { is } from "../../lib/session";
 import { Ago, Bones, Button, Choice, Dialog, Empty, Field, LiveSign, Notice, Panel, Question, TextField } from "../../parts/basic";
 import { say } from "../../parts/toast";
 import type { TabProps } from "../device";
+import { Scroll } from "../../parts/scroll";
 
 type Scope = "CLIENT_SCOPE" | "SHARED_SCOPE" | "SERVER_SCOPE";
 
@@ -45,7 +46,7 @@ export function Attributes({ device }: TabProps) {
         {!held && !refused && <div class="body"><Bones lines={4} /></div>}
         {held?.size === 0 && <Empty title={`No ${about.label.toLowerCase()} attributes`} />}
         {held && held.size > 0 && (
-          <div class="scroll">
+          <Scroll label="Attributes">
             <table class="table">
               <thead>
                 <tr>
@@ -75,7 +76,7 @@ export function Attributes({ device }: TabProps) {
                 ))}
               </tbody>
             </table>
-          </div>
+          </Scroll>
         )}
       </Panel>
       {editing && <Edit deviceId={device.id.id} scope={scope} start={editing} onClose={() => setEditing(null)} />}

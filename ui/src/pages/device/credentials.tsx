@@ -36,10 +36,11 @@ export function CredentialsTab({ device }: TabProps) {
   const held = useLoad((signal) => get<Credentials>(`/api/device/${device.id.id}/credentials`, {}, signal), [device.id.id]);
   if (held.error) return <Failed error={held.error} again={held.again} />;
   if (!held.value) return <Bones />;
-  return <Edit key={held.value.version} held={held.value} again={held.again} />;
+  return <Edit start={held.value} />;
 }
 
-function Edit({ held, again }: { held: Credentials; again: () => void }) {
+function Edit({ start }: { start: Credentials }) {
+  const [held, setHeld] = useState(start);
   const [kind, setKind] = useState<Kind>(held.credentialsType);
   const [token, setToken] = useState(held.credentialsType === "ACCESS_TOKEN" ? held.credentialsId : "");
   const [basic, setBasic] = useState<Basic>(() => basicOf(held));
@@ -49,9 +50,10 @@ function Edit({ held, again }: { held: Credentials; again: () => void }) {
   const writable = is("TENANT_ADMIN");
   const save = () =>
     run(async () => {
-      await post("/api/device/credentials", { ...held, credentialsType: kind, ...filled(kind, token, basic, certificate) });
+      const saved = await post<Credentials>("/api/device/credentials", { ...held, credentialsType: kind, ...filled(kind, token, basic, certificate) });
+      setHeld(saved);
+      if (saved.credentialsType === "ACCESS_TOKEN") setToken(saved.credentialsId);
       say("Saved. Sessions with the old credentials are closed.");
-      again();
     });
   return (
     <Panel title="Credentials" actions={<Choice label="Kind" value={kind} options={KINDS} onPick={(value) => writable && setKind(value as Kind)} />}>

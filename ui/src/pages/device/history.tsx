@@ -8,6 +8,7 @@ import { moment, plural } from "../../lib/text";
 import type { Series } from "../../parts/chart";
 import { Bones, Button, Choice, Empty, Failed, Panel, Select, TextField } from "../../parts/basic";
 import type { TabProps } from "../device";
+import { Scroll } from "../../parts/scroll";
 
 const Chart = lazy(() => import("../../parts/chart").then((module) => module.Chart));
 
@@ -122,7 +123,7 @@ function Table({ values, keys }: { values: Values; keys: string[] }) {
   const shown = rows.slice(0, 200);
   return (
     <Panel title="As a table" actions={<span class="faint">{plural(rows.length, "reading")}</span>} flush>
-      <div class="scroll tall" tabIndex={0} role="region" aria-label="Readings">
+      <Scroll label="Readings" tall>
         <table class="table">
           <thead>
             <tr>
@@ -141,7 +142,7 @@ function Table({ values, keys }: { values: Values; keys: string[] }) {
             ))}
           </tbody>
         </table>
-      </div>
+      </Scroll>
       {rows.length > shown.length && <div class="pager">The newest {shown.length} are shown; the file has all.</div>}
     </Panel>
   );

@@ -7,6 +7,7 @@ import { useLoad } from "../../lib/load";
 import type { Incident } from "../../lib/types";
 import { Ago, Bones, Empty, Failed, LiveSign, Notice, Panel } from "../../parts/basic";
 import type { TabProps } from "../device";
+import { Scroll } from "../../parts/scroll";
 
 type Latest = Map<string, Point>;
 
@@ -34,7 +35,7 @@ function Readings({ device }: TabProps) {
         </Empty>
       )}
       {latest && latest.size > 0 && (
-        <div class="scroll">
+        <Scroll label="Latest readings">
           <table class="table">
             <thead>
               <tr>
@@ -55,7 +56,7 @@ function Readings({ device }: TabProps) {
               ))}
             </tbody>
           </table>
-        </div>
+        </Scroll>
       )}
     </Panel>
   );

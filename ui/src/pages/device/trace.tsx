@@ -259,7 +259,7 @@ function Bubble({ packet }: { packet: Packet }) {
       )}
       {packet.payload && packet.payload.size > 0 && (
         <div class="stack tight">
-          <pre class="code mono flat">{payloadAs(packet.payload, view)}</pre>
+          <pre class={`code mono flat ${isHex(packet.payload, view) ? "hex" : ""}`}>{payloadAs(packet.payload, view)}</pre>
           <div class="row faint">
             <Choice label="Show the payload as" value={view} options={VIEWS} onPick={setView} />
             <span>{bytes(packet.payload.size)}</span>
@@ -296,6 +296,8 @@ const VIEWS = [
   { value: "json", label: "Decoded" },
   { value: "hex", label: "Hex" },
 ];
+
+const isHex = (payload: NonNullable<Packet["payload"]>, view: string) => view === "hex" || (payload.text === null && (view !== "json" || payload.decoded === null));
 
 function payloadAs(payload: NonNullable<Packet["payload"]>, view: string): string {
   if (view === "json" && payload.decoded !== null) return JSON.stringify(payload.decoded, null, 2);

@@ -28,13 +28,13 @@ export function queryOf(filter: Filter): Query {
 const DAY_MS = 86_400_000;
 
 const CONNECTED = [
-  { value: "", label: "Connected or not" },
+  { value: "", label: "Any connection" },
   { value: "true", label: "Connected" },
   { value: "false", label: "Not connected" },
 ];
 
 const REPORTING = [
-  { value: "", label: "Reporting or not" },
+  { value: "", label: "Any activity" },
   { value: "true", label: "Reporting" },
   { value: "false", label: "Silent" },
 ];

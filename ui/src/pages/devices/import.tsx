@@ -5,6 +5,7 @@ import { post } from "../../lib/api";
 import { useDeed } from "../../lib/load";
 import { plural } from "../../lib/text";
 import { Button, Choice, Dialog, Field, Notice } from "../../parts/basic";
+import { Scroll } from "../../parts/scroll";
 
 const MEANINGS = ["NAME", "TYPE", "LABEL", "DESCRIPTION", "IS_GATEWAY", "ACCESS_TOKEN", "X509", "MQTT_CLIENT_ID", "MQTT_USER_NAME", "MQTT_PASSWORD", "SHARED_ATTRIBUTE", "SERVER_ATTRIBUTE", "TIMESERIES"];
 
@@ -54,7 +55,7 @@ export function Import({ onClose, onDone }: { onClose: () => void; onDone: () =>
       </Field>
       {columns.length > 0 && (
         <>
-          <div class="scroll" tabIndex={0} role="region" aria-label="Columns">
+          <Scroll label="Columns">
             <table class="table">
               <thead>
                 <tr>
@@ -81,7 +82,7 @@ export function Import({ onClose, onDone }: { onClose: () => void; onDone: () =>
                 ))}
               </tbody>
             </table>
-          </div>
+          </Scroll>
           <div class="row">
             <span>Devices whose name exists</span>
             <Choice label="Devices whose name exists" value={update} onPick={setUpdate} options={[{ value: "yes", label: "are changed" }, { value: "no", label: "are errors" }]} />

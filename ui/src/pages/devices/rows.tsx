@@ -5,6 +5,7 @@ import { is } from "../../lib/session";
 import type { FleetDevice } from "../../lib/types";
 import { Ago, Badge, Dot } from "../../parts/basic";
 import { Icon } from "../../parts/icons";
+import { Scroll } from "../../parts/scroll";
 
 interface RowsProps {
   devices: FleetDevice[];
@@ -36,7 +37,7 @@ export function Rows({ devices, sort, order, onSort, chosen, onChoose }: RowsPro
     </th>
   );
   return (
-    <div class="scroll">
+    <Scroll label="Devices">
       <table class="table fleet">
         <thead>
           <tr>
@@ -64,7 +65,7 @@ export function Rows({ devices, sort, order, onSort, chosen, onChoose }: RowsPro
           ))}
         </tbody>
       </table>
-    </div>
+    </Scroll>
   );
 }
 

@@ -2,7 +2,9 @@
 
 import { useState } from "preact/hooks";
 import { Badge, Copy, Field, Notice, Panel, Select, TextField } from "../../parts/basic";
-import { CertificatePeek } from "../../parts/certificate";
+import { post } from "../../lib/api";
+import { useLoad, useSettled } from "../../lib/load";
+import { CertificatePeek, type CertificateSight } from "../../parts/certificate";
 import type { PartProps } from "../profile";
 import type { Provision, ProvisionType } from "./body";
 
@@ -90,12 +92,19 @@ function Chain({ held, set }: ChainProps) {
 function Expression({ held, set }: ChainProps) {
   const [sample, setSample] = useState("pump-17.example.com");
   const pattern = held.certificateRegExPattern ?? "";
-  const tried = attempt(pattern, sample);
+  const settled = useSettled(sample.trim(), 400);
+  const pasted = useLoad(async () => (isCertificate(settled) ? post<CertificateSight>("/api/thingport/certificates/inspect", { certificate: settled }) : undefined), [settled]);
+  const subject = isCertificate(sample) ? pasted.value?.subject : undefined;
+  const name = isCertificate(sample) ? commonName(subject ?? "") : sample;
+  const tried = attempt(pattern, name);
   return (
     <Panel title="The device's name in its certificate">
       <div class="stack narrow">
         <TextField label="Expression over the common name" mono value={pattern} onText={(text) => set({ certificateRegExPattern: text })} error={tried.fault} hint="What the first pair of parentheses catches is the name of the device." />
-        <TextField label="A common name to try it with" mono value={sample} onText={setSample} />
+        <Field label="A common name, or a whole certificate, to try it with" hint={subject && `Its subject is ${subject}.`}>
+          {(field) => <textarea class="input" rows={2} spellcheck={false} {...field} value={sample} onInput={(event) => setSample(event.currentTarget.value)} />}
+        </Field>
+        {isCertificate(sample) && pasted.error && <Notice tone="bad">{pasted.error.message}</Notice>}
         <div aria-live="polite">
           {tried.name !== undefined && (
             <Badge tone="good">
@@ -108,6 +117,11 @@ function Expression({ held, set }: ChainProps) {
     </Panel>
   );
 }
+
+const isCertificate = (text: string) => text.includes("-----BEGIN");
+
+// CN of a subject as the server writes it, its most significant part last.
+const commonName = (subject: string) => /(?:^|,\s*)CN=((?:\\.|[^,\\])*)/.exec(subject)?.[1]?.replace(/\\(.)/g, "$1") ?? "";
 
 function attempt(pattern: string, sample: string): { name?: string; fault?: string } {
   if (!pattern) return { fault: "An expression is needed, such as ([^@]+)." };

@@ -10,6 +10,7 @@ import { Badge, Button, Choice, Field, Notice, Panel, Select, TextField } from "
 import type { Finding } from "../../parts/editor";
 import type { PartProps } from "../profile";
 import type { Payload } from "./body";
+import { Scroll } from "../../parts/scroll";
 
 const Editor = lazy(() => import("../../parts/editor").then((module) => module.Editor));
 
@@ -201,7 +202,7 @@ function Bench({ kind, schema, root, profile }: { kind: Kind; schema: string; ro
 function Fields({ title, rows }: { title: string; rows: TrialField[] }) {
   if (rows.length === 0) return null;
   return (
-    <div class="scroll">
+    <Scroll label={title}>
       <table class="table">
         <caption class="sr">{title}</caption>
         <thead>
@@ -227,6 +228,6 @@ function Fields({ title, rows }: { title: string; rows: TrialField[] }) {
           ))}
         </tbody>
       </table>
-    </div>
+    </Scroll>
   );
 }
