@@ -211,7 +211,7 @@ impl Gateway {
     fn of(topic: &str) -> Self {
         match topic {
             "v1/gateway/connect" => Self::Connect,
-            "v1/gateway/disconnect" => Self::Disconnect,
+            GATEWAY_DISCONNECT => Self::Disconnect,
             "v1/gateway/telemetry" => Self::Telemetry,
             GATEWAY_ATTRIBUTES => Self::Attributes,
             "v1/gateway/attributes/request" => Self::AttributesRequest,
@@ -341,6 +341,8 @@ pub(crate) const GATEWAY_PREFIX: &str = "v1/gateway";
 pub(crate) const GATEWAY_ATTRIBUTES: &str = "v1/gateway/attributes";
 /// Where a gateway's questions for attributes are answered.
 pub(crate) const GATEWAY_ATTRIBUTES_ANSWER: &str = "v1/gateway/attributes/response";
+/// A device has gone, or something said of it was refused.
+pub(crate) const GATEWAY_DISCONNECT: &str = "v1/gateway/disconnect";
 /// Calls of devices behind a gateway, and their answers.
 pub(crate) const GATEWAY_RPC: &str = "v1/gateway/rpc";
 

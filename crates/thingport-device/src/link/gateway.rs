@@ -11,7 +11,9 @@ use crate::payload::json::way;
 use crate::payload::protobuf::gateway as protobuf;
 use crate::payload::write::{write_string, write_value};
 use crate::reject::Reject;
-use crate::topic::{Form, GATEWAY_ATTRIBUTES, GATEWAY_ATTRIBUTES_ANSWER, GATEWAY_RPC};
+use crate::topic::{
+    Form, GATEWAY_ATTRIBUTES, GATEWAY_ATTRIBUTES_ANSWER, GATEWAY_DISCONNECT, GATEWAY_RPC,
+};
 
 impl Link {
     /// How the gateway is told something of the device that it knows by this name; none when there is no
@@ -68,6 +70,36 @@ impl Link {
         Ok(Some(page.publication()))
     }
 }
+
+impl Link {
+    /// Tells a gateway that something it said of this device was refused, where no acknowledgement can
+    /// (GW-080). The device stays connected.
+    pub fn child_refused<'a>(
+        &self,
+        child: &str,
+        is_rate_limited: bool,
+        page: &'a mut Page,
+    ) -> Result<Publication<'a>, Reject> {
+        page.clear();
+        page.begin(format_args!("{GATEWAY_DISCONNECT}"));
+        let reason = if is_rate_limited { RATE_LIMITED } else { REFUSED };
+        let form = match self.dialect.up(Form::Profile) {
+            BodyForm::Either(schemas) => BodyForm::Protobuf(Some(schemas)),
+            form => form,
+        };
+        let json = |out: &mut String| {
+            out.push_str("{\"device\":");
+            write_string(out, child);
+            write(out, format_args!(",\"reason\":{reason}}}"));
+        };
+        page.fill(form, json, |_| Ok(protobuf::refused(child, reason)))?;
+        Ok(page.publication())
+    }
+}
+
+/// Why something was refused, in the numbers that gateways know (GW-080): those of MQTT 5.
+const RATE_LIMITED: i32 = 150;
+const REFUSED: i32 = 128;
 
 /// GW-046, GW-052
 fn write_wrapped(out: &mut String, child: &str, data: impl FnOnce(&mut String)) {

@@ -244,6 +244,19 @@ fn what_a_gateway_is_told_in_protobuf_is_as_specified() {
     }
 }
 
+/// GW-080
+#[test]
+fn a_gateway_is_told_what_was_refused_of_a_device() {
+    let mut page = Page::default();
+    for (is_limit, number, low) in [(true, 150, 0x96), (false, 128, 0x80)] {
+        let told = json().child_refused("A", is_limit, &mut page).unwrap();
+        let expected = format!(r#"{{"device":"A","reason":{number}}}"#);
+        assert_eq!((told.topic, told.payload), ("v1/gateway/disconnect", expected.as_bytes()));
+        let told = protobuf().child_refused("A", is_limit, &mut page).unwrap();
+        assert_eq!(told.payload, [text(1, "A"), vec![0x10, low, 0x01]].concat());
+    }
+}
+
 /// A claim that goes through a gateway holds secrets all the same.
 #[test]
 fn claims_through_gateways_are_not_shown() {

@@ -243,6 +243,19 @@ pub(crate) fn call(child: &str, call: &Call) -> Vec<u8> {
     GwRpcRequest { device: child.to_owned(), rpc: Some(rpc) }.encode_to_vec()
 }
 
+/// That something said of a device was refused (GW-080).
+pub(crate) fn refused(child: &str, reason: i32) -> Vec<u8> {
+    GwRefused { device: child.to_owned(), reason }.encode_to_vec()
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct GwRefused {
+    #[prost(string, tag = "1")]
+    device: String,
+    #[prost(int32, tag = "2")]
+    reason: i32,
+}
+
 #[derive(Clone, PartialEq, Message)]
 struct GwAttributeUpdate {
     #[prost(string, tag = "1")]
