@@ -270,9 +270,14 @@ def test_the_table(conversation, protocol, form, operation):
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_one_connection_carries_all_of_it(conversation, protocol):
+@pytest.mark.parametrize("secure", [False, pytest.param(True, marks=pytest.mark.process)], ids=["TCP", "TLS"])
+def test_one_connection_carries_all_of_it(subject, device, paho_client, conversation, protocol, secure):
     """Every operation in every format, one after the other, without a second CONNECT."""
-    client = conversation(protocol, "Standard").client
+    client = paho_client(PROTOCOLS[protocol], device.token)
+    if secure:
+        client.address = subject.mqtts
+        client.client.tls_set(ca_certs=str(subject.ca))
+    assert client.connect() == 0
     for operation in TABLE:
         for form in FORMATS:
             PROOFS[operation](conversation(protocol, form, client))
