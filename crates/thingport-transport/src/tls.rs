@@ -28,6 +28,7 @@ pub use self::client::AnyClient;
 pub(crate) use self::failure::{Broken, speaks_tls};
 use self::handshake::Handshake;
 use self::records::Records;
+pub use self::records::check as check_records;
 pub use self::server::{SESSIONS_CACHED_MAX, security, server_config};
 
 /// What a thread lends to the stream it is running.

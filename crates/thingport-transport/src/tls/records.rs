@@ -7,6 +7,10 @@
 //! and changes of keys, and to change ours in time (RFC 8446, sections 4.6.3, 5 and 6; RFC 5246,
 //! sections 6.2 and 7.2).
 
+mod fuzzing;
+
+pub use self::fuzzing::check;
+
 use rustls::crypto::cipher::{
     AeadKey, InboundOpaqueMessage, InboundPlainMessage, Iv, MessageDecrypter, MessageEncrypter,
     OutboundChunks, OutboundPlainMessage,
