@@ -33,7 +33,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::task::Wake as _;
 
-use thingport_model::child::ChildUplink;
+use thingport_model::child::{ChildSaid, ChildUplink};
 use thingport_model::id::DeviceId;
 use thingport_model::reason::Reason;
 use thingport_model::rpc::CallToken;
@@ -63,6 +63,8 @@ pub struct Children {
     sent: VecDeque<(CallToken, DeviceId)>,
     /// When all were last said to be active because their gateway is.
     refreshed_ms: u64,
+    /// Of an edge node: what the names of its devices begin with (SP-033).
+    prefix: Option<Box<str>>,
 }
 
 struct Child {
@@ -87,7 +89,16 @@ impl Children {
             free: Vec::new(),
             sent: VecDeque::new(),
             refreshed_ms: 0,
+            prefix: None,
         }
+    }
+
+    /// They are the devices of an edge node, whose names begin so: each is labelled with the rest of its
+    /// name, takes over an older one of that short name (SP-034), and is active when its node is (SP-037).
+    #[must_use]
+    pub fn of_edge_node(mut self, prefix: &str) -> Self {
+        self.prefix = Some(prefix.into());
+        self
     }
 
     /// How many there are.
@@ -117,7 +128,18 @@ impl Children {
         let speaks = |said: &ChildUplink| !matches!(said, ChildUplink::Disconnected);
         let wanted = task.left().filter(|it| it.said.as_ref().is_ok_and(speaks));
         let wanted = wanted.filter(|it| is_new(&it.name) && seen.insert(&it.name));
-        wanted.map(|it| ChildWish { name: it.name.clone(), kind: it.kind.clone() }).collect()
+        let wish = |it: &ChildSaid| ChildWish {
+            name: it.name.clone(),
+            kind: it.kind.clone(),
+            label: self.label(&it.name),
+        };
+        wanted.map(wish).collect()
+    }
+
+    /// The Sparkplug id in the name of a child of an edge node; none when it holds a colon (SP-034).
+    fn label(&self, name: &str) -> Option<Box<str>> {
+        let id = name.strip_prefix(self.prefix.as_deref()?)?;
+        (!id.contains(':')).then(|| id.into())
     }
 
     /// Takes in those that were found; of the others the task notes why not.
@@ -193,7 +215,8 @@ impl Children {
     /// The gateway said something: its children count as active if that is wanted (GW-063), which is noted
     /// once a second at most.
     pub fn refresh_activity(&mut self, now_ms: u64) {
-        if self.gateway.keeps_children_active && now_ms >= self.refreshed_ms + REFRESH_MS {
+        let keeps_active = self.gateway.keeps_children_active || self.prefix.is_some();
+        if keeps_active && now_ms >= self.refreshed_ms + REFRESH_MS {
             self.refreshed_ms = now_ms;
             self.children.iter().flatten().for_each(|child| child.mailbox.hear(now_ms));
         }

@@ -18,6 +18,7 @@ pub mod children;
 pub mod claims;
 pub mod client_calls;
 pub mod clock;
+pub mod edge_nodes;
 pub mod error;
 pub mod explain;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub mod fleet;
 pub mod forwarding;
 pub mod guard;
 pub mod journal;
+pub mod latencies;
 pub mod limits;
 pub mod metrics;
 pub mod node;

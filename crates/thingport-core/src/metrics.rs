@@ -115,6 +115,8 @@ bounds! {
     Downlinks = "downlinks_max",
     /// Devices that speak through one connection; a further one is refused.
     Children = "children_max",
+    /// Gateways and connectors whose times are noted; those of further ones are not.
+    Latencies = "latencies_max",
     /// Questions of one connection that are looked up at once; its socket is not read.
     Errands = "errands_max",
     /// Client calls of one connection that wait for their answer; a further one gets an error.

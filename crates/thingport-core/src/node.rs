@@ -20,10 +20,12 @@ use crate::claims::{ClaimParts, ClaimRules, Claims};
 use crate::client_calls::ClientCalls;
 use crate::client_calls::applications::Applications;
 use crate::clock::{Clock, Entropy};
+use crate::edge_nodes::EdgeNodes;
 use crate::error::Error;
 use crate::forwarding::Forwarding;
 use crate::guard::{Guard, GuardConfig};
 use crate::journal::Journal;
+use crate::latencies::Latencies;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::packages::Packages;
@@ -72,6 +74,8 @@ pub struct Node {
     pub calls: Arc<Calls>,
     /// Sessions that outlive their connections.
     pub sessions: Arc<Sessions>,
+    /// Edge nodes of Sparkplug B that are connected.
+    pub edge_nodes: Arc<EdgeNodes>,
     /// What devices ask the server.
     pub client_calls: ClientCalls,
     /// What leaves the house.
@@ -82,6 +86,8 @@ pub struct Node {
     pub packages: Packages,
     /// The door for devices.
     pub reception: Reception,
+    /// How long readings are on their way through gateways.
+    pub latencies: Arc<Latencies>,
     /// What devices and tenants may send.
     pub limits: Limits,
     /// Who may open connections.
@@ -154,7 +160,9 @@ impl Node {
             Arc::clone(&metrics),
             Arc::clone(&clock),
         ));
+        let latencies = Arc::new(Latencies::default());
         let changes = Arc::new(Changes {
+            latencies: Arc::clone(&latencies),
             forwarding: Arc::clone(&forwarding),
             sessions: Arc::clone(&sessions),
             presence: Arc::clone(&presence),
@@ -216,6 +224,7 @@ impl Node {
             attributes,
             calls,
             sessions,
+            edge_nodes: Arc::new(EdgeNodes::default()),
             client_calls: ClientCalls::new(Arc::clone(&clock), applications),
             forwarding,
             claims: Claims::new(claims, config.claims),
@@ -227,6 +236,7 @@ impl Node {
             ),
             reception: Reception::new(Arc::clone(&ledger), Arc::clone(&metrics)),
             journal,
+            latencies,
             limits: Limits::new(Arc::clone(&metrics)),
             guard: Guard::new(config.guard, Arc::clone(&metrics)),
             registry,
@@ -289,6 +299,7 @@ impl Node {
 
 /// Carries changes of the registry to live connections, to calls and to the purge.
 struct Changes {
+    latencies: Arc<Latencies>,
     forwarding: Arc<Forwarding>,
     sessions: Arc<Sessions>,
     presence: Arc<Presence>,
@@ -309,6 +320,7 @@ impl RegistryEvents for Changes {
     fn device_deleted(&self, device: DeviceId) {
         self.presence.tell(device, Downlink::Close(Reason::DeviceDeleted));
         self.traces.forget(device);
+        self.latencies.forget(device);
         if let Some(calls) = self.calls.get().and_then(Weak::upgrade) {
             calls.device_deleted(device);
         }

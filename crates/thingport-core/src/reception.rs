@@ -8,6 +8,7 @@ use std::sync::Arc;
 use thingport_model::attribute::Scope;
 use thingport_model::id::DeviceId;
 use thingport_model::port::ledger::{AppendError, Change, Ledger, Receipt};
+use thingport_model::reading::Readings;
 use thingport_model::uplink::Uplink;
 
 use crate::metrics::{Bound, Metrics};
@@ -69,6 +70,27 @@ impl Reception {
         messages.add(1);
         self.metrics.points.add(points as u64);
         Ok(receipt)
+    }
+
+    /// Puts attributes of the shared scope in line that a device reported itself (SP-043): it is not told
+    /// of them. None: there are none.
+    ///
+    /// # Errors
+    /// As [`Self::receive`].
+    pub fn receive_shared(
+        &self,
+        device: DeviceId,
+        attributes: &Readings,
+    ) -> Result<Option<Receipt>, AppendError> {
+        if attributes.is_empty() {
+            return Ok(None);
+        }
+        let entity = device.entity();
+        let receipt =
+            self.append(Change::SetAttributes { entity, scope: Scope::Shared, attributes })?;
+        self.metrics.attribute_messages.add(1);
+        self.metrics.points.add(attributes.len() as u64);
+        Ok(Some(receipt))
     }
 
     fn append(&self, change: Change<'_>) -> Result<Receipt, AppendError> {

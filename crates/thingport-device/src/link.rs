@@ -107,7 +107,10 @@ impl Link {
                 let form = self.dialect.up(Form::Profile);
                 Ok(Uplink::Children(reader.gateway(topic, Body { form, payload, now, typing })?))
             }
-            Endpoint::Sparkplug => Err(Reject::new(Reason::TopicNotServed, quoted(topic))),
+            Endpoint::Sparkplug => {
+                let what = "the device profile is not for Sparkplug B";
+                Err(Reject::new(Reason::TopicUnknown, what))
+            }
             asked => self.question(asked, payload, reader),
         }
     }

@@ -200,7 +200,7 @@ impl<T> EdgeNode<T> {
             }
             Err(reject) => {
                 if matches!(kind, Kind::NodeBirth | Kind::DeviceBirth) {
-                    self.want_rebirth(reject.reason, "a birth cannot be read", moment);
+                    self.want_rebirth_for(None, "a birth cannot be read", moment);
                 }
                 self.steps.push_back(Step::Refused(tag, reject));
             }
@@ -277,9 +277,16 @@ impl<T> EdgeNode<T> {
     }
 
     fn want_rebirth(&mut self, reason: Reason, why: &str, moment: Moment) {
+        self.want_rebirth_for(Some(reason), why, moment);
+    }
+
+    /// Without a reason: the refusal that follows tells it.
+    fn want_rebirth_for(&mut self, reason: Option<Reason>, why: &str, moment: Moment) {
         match self.rebirths.want(moment.now_ms) {
             Asking::Now => {
-                self.note(reason, why);
+                if let Some(reason) = reason {
+                    self.note(reason, why);
+                }
                 self.ask_for_rebirth(moment.now);
             }
             Asking::GivenUp => self.note(Reason::SparkplugNoRebirth, why),
@@ -368,7 +375,7 @@ impl<T> EdgeNode<T> {
 
     /// A birth that breaks the rules does not count; another one may be better.
     fn decline(&mut self, said: Publication<'_, T>, reject: Reject) {
-        self.want_rebirth(reject.reason, &reject.detail, said.moment);
+        self.want_rebirth_for(None, &reject.detail, said.moment);
         self.steps.push_back(Step::Declined(said.tag, reject));
     }
 

@@ -45,6 +45,8 @@ pub enum ChildUplink {
     Telemetry(Readings),
     /// Client-scope attributes.
     Attributes(Readings),
+    /// Shared-scope attributes: metrics of an edge node that its profile says are such (SP-043).
+    SharedAttributes(Readings),
     /// It asks for attributes; none of a scope it did not name.
     AttributeRequest {
         /// Where the answer goes.
@@ -106,6 +108,7 @@ impl fmt::Debug for ChildUplink {
             Self::Disconnected => "Disconnected",
             Self::Telemetry(_) => "Telemetry",
             Self::Attributes(_) => "Attributes",
+            Self::SharedAttributes(_) => "SharedAttributes",
             Self::AttributeRequest { .. } => "AttributeRequest",
             Self::CallAnswer { .. } => "CallAnswer",
             Self::Claim { .. } => "Claim",

@@ -233,8 +233,14 @@ impl Driver {
 
     fn publish(&mut self, payload: u8) {
         if let Ok(topic) = TopicName::parse("a/b") {
-            let message =
-                Message { topic, payload: &[payload], qos: None, token: 7, expires_ms: None };
+            let message = Message {
+                topic,
+                payload: &[payload],
+                qos: None,
+                token: 7,
+                expires_ms: None,
+                retain: false,
+            };
             self.session.publish(self.now_ms, &message, &mut self.out);
         }
     }

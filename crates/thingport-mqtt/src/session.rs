@@ -405,6 +405,7 @@ impl Session {
             payload: message.payload,
             ids,
             expiry_s: message.expires_ms.and_then(|at| seconds_left(at, now_ms)),
+            retain: message.retain,
         };
         if !publish.fits(acknowledged, to) {
             return Sent::TooLarge;

@@ -339,7 +339,8 @@ impl Server {
         let payload = [self.next_token as u8];
         let topic = TopicName::parse("down").unwrap();
         let token = self.next_token;
-        let message = Message { topic, payload: &payload, qos: None, token, expires_ms: None };
+        let message =
+            Message { topic, payload: &payload, qos: None, token, expires_ms: None, retain: false };
         match self.session.publish(self.now_ms, &message, &mut self.out) {
             Sent::InFlight | Sent::Waiting => {
                 self.messages.push(payload[0]);

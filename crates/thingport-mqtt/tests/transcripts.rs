@@ -279,8 +279,14 @@ impl Play {
                 let qos = qos.parse().ok().and_then(Qos::from_bits);
                 let topic = TopicName::parse(topic).unwrap();
                 let token = token.parse().unwrap();
-                let message =
-                    Message { topic, payload: payload.as_bytes(), qos, token, expires_ms: None };
+                let message = Message {
+                    topic,
+                    payload: payload.as_bytes(),
+                    qos,
+                    token,
+                    expires_ms: None,
+                    retain: false,
+                };
                 let sent = session.publish(0, &message, out);
                 self.events.push_back(format!("sent {sent:?}"));
             }

@@ -32,9 +32,41 @@ pub struct Config {
     pub mirror_session_present: bool,
     /// Tell errors of software on a topic of their own instead of that of firmware (OT-018).
     pub software_errors_apart: bool,
+    /// Edge nodes of Sparkplug B.
+    pub sparkplug: SparkplugConfig,
     /// How long a provisioning session may stay without a request, and after its first answer (PR-004,
     /// PR-008), in milliseconds.
     pub provisioning_timeout_ms: u64,
+}
+
+/// What holds for edge nodes of Sparkplug B.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SparkplugConfig {
+    /// The name of the host in the topic of STATE; no `+`, `/` or `#`.
+    pub host_id: String,
+    /// How long a gap in the numbers of messages may stay open; 0: nothing is held back.
+    pub reorder_timeout_ms: u64,
+    /// Whether a birth without bdSeq is refused.
+    pub requires_bd_seq: bool,
+    /// Whether commands are sent with quality of service 1.
+    pub confirms_commands: bool,
+    /// Metrics of one payload, and of an edge node with its devices.
+    pub metrics_max: usize,
+    /// Whether a will with quality of service 0 will do.
+    pub lenient_wills: bool,
+}
+
+impl Default for SparkplugConfig {
+    fn default() -> Self {
+        Self {
+            host_id: "thingport".to_owned(),
+            reorder_timeout_ms: 2_000,
+            requires_bd_seq: false,
+            confirms_commands: false,
+            metrics_max: 10_000,
+            lenient_wills: false,
+        }
+    }
 }
 
 /// Connections that begin with a PROXY header (device API LS-004).

@@ -55,6 +55,7 @@ async fn keep_house(node: Arc<Node>) {
             () = tokio::time::sleep(Duration::from_secs(1)) => {
                 node.journal.tick();
                 node.traces.sweep();
+                node.latencies.tick(&*node.ledger, (node.clock.now(), node.clock.monotonic_ms()));
             }
         }
         // Soon after the start, where first passwords are hashed, and now and then.

@@ -31,7 +31,7 @@ use thingport_store::config::LedgerConfig;
 use thingport_store::entities::SqliteEntities;
 use thingport_store::ledger::{LogLedger, Progress};
 use thingport_store::packages::DirPackages;
-use thingport_transport::config::{ProxyConfig, TLS_HANDSHAKES_MAX, TlsConfig};
+use thingport_transport::config::{ProxyConfig, SparkplugConfig, TLS_HANDSHAKES_MAX, TlsConfig};
 use thingport_transport::drain::Drain;
 use thingport_transport::http::{DeviceHttp, DeviceHttpBounds};
 use thingport_transport::listen::{BindError, Listener};
@@ -263,7 +263,12 @@ async fn recall(node: &Node) -> Result<(), Failure> {
     let calls = node.calls.recall().await;
     calls.map_err(|error| failed("the calls that are pending", error))?;
     let sessions = node.sessions.recall().await;
-    sessions.map_err(|error| failed("the sessions that are kept", error))
+    sessions.map_err(|error| failed("the sessions that are kept", error))?;
+    // A full disk is no reason to stay away: devices are told what they may send.
+    if let Err(error) = node.edge_nodes.begin(&*node.ledger, node.clock.now()).await {
+        tracing::warn!(?error, "since when Sparkplug's host is there is not kept");
+    }
+    Ok(())
 }
 
 fn forward(node: &Node, webhooks: Arc<Webhooks>) -> Forwarder {
@@ -403,6 +408,14 @@ fn listen_mqtt(
         rate_limit_disconnect: config.compat.rate_limit_disconnect,
         mirror_session_present: config.compat.mirror_session_present,
         software_errors_apart: config.compat.software_errors_apart,
+        sparkplug: SparkplugConfig {
+            host_id: config.sparkplug.host_id.0.clone(),
+            reorder_timeout_ms: ms(config.sparkplug.reorder_timeout),
+            requires_bd_seq: config.sparkplug.require_bdseq,
+            confirms_commands: config.sparkplug.command_qos == 1,
+            metrics_max: config.sparkplug.metrics_max as usize,
+            lenient_wills: config.sparkplug.lenient_wills,
+        },
         provisioning_timeout_ms: ms(mqtt.provisioning_timeout),
         connections_max: u64::from(mqtt.connections_max),
         bounds,

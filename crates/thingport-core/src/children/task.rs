@@ -38,8 +38,6 @@ pub struct Finished {
     pub errands: Vec<ChildErrand>,
     /// The limit that slows the gateway most.
     pub slowed: Option<Bite>,
-    /// When readings passed the gateway.
-    pub passages: Vec<Passage>,
 }
 
 /// What a child said is not kept.
@@ -145,7 +143,7 @@ impl ChildTask {
     /// What came of it, once [`Children::proceed`] had all of it.
     #[must_use]
     pub fn finish(self) -> Finished {
-        Finished { passages: self.passages, ..self.done }
+        self.done
     }
 }
 
@@ -190,6 +188,9 @@ impl Children {
                 }
             }
         }
+        let gateway = (self.gateway.device_id, self.gateway.ttl_s);
+        let passages = core::mem::take(&mut task.passages);
+        node.latencies.note(gateway, &passages, (node.clock.now(), now_ms), &node.metrics);
         Step::Done
     }
 
@@ -219,6 +220,9 @@ impl Children {
             ChildUplink::Attributes(readings) => {
                 self.append(node, child, Kept::Attributes(readings), task)?;
             }
+            ChildUplink::SharedAttributes(readings) => {
+                self.append(node, child, Kept::Shared(readings), task)?;
+            }
             ChildUplink::AttributeRequest { reply_to, client, shared } => {
                 ask(Question::Attributes { reply_to, client, shared });
             }
@@ -235,9 +239,9 @@ impl Children {
         let Some(quota) = &self.quota else { return Ok(()) };
         let charged = match said {
             ChildUplink::Disconnected => return Ok(()),
-            ChildUplink::Telemetry(readings) | ChildUplink::Attributes(readings) => {
-                quota.charge(readings.len(), now_ms)
-            }
+            ChildUplink::Telemetry(readings)
+            | ChildUplink::Attributes(readings)
+            | ChildUplink::SharedAttributes(readings) => quota.charge(readings.len(), now_ms),
             ChildUplink::AttributeRequest { .. } | ChildUplink::CallAnswer { .. } => {
                 quota.charge(0, now_ms)
             }
@@ -264,7 +268,16 @@ impl Children {
         task: &mut ChildTask,
     ) -> Result<(), Refused> {
         let ttl_s = self.gateway.ttl_s;
-        match node.reception.receive_of(child.device, ttl_s, kept.uplink()) {
+        let received = match &kept {
+            Kept::Telemetry(readings) => {
+                node.reception.receive_of(child.device, ttl_s, Uplink::Telemetry(readings))
+            }
+            Kept::Attributes(readings) => {
+                node.reception.receive_of(child.device, ttl_s, Uplink::Attributes(readings))
+            }
+            Kept::Shared(readings) => node.reception.receive_shared(child.device, readings),
+        };
+        match received {
             Ok(receipt) => {
                 task.done.receipt = receipt.max(task.done.receipt);
                 Ok(())
@@ -291,20 +304,15 @@ enum Refused {
 enum Kept {
     Telemetry(Readings),
     Attributes(Readings),
+    Shared(Readings),
 }
 
 impl Kept {
-    const fn uplink(&self) -> Uplink<'_> {
-        match self {
-            Self::Telemetry(readings) => Uplink::Telemetry(readings),
-            Self::Attributes(readings) => Uplink::Attributes(readings),
-        }
-    }
-
     fn said(self) -> ChildUplink {
         match self {
             Self::Telemetry(readings) => ChildUplink::Telemetry(readings),
             Self::Attributes(readings) => ChildUplink::Attributes(readings),
+            Self::Shared(readings) => ChildUplink::SharedAttributes(readings),
         }
     }
 }

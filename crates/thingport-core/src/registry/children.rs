@@ -31,6 +31,8 @@ pub struct ChildWish {
     pub name: Box<str>,
     /// Name of its profile if it has to be made; none for `default`.
     pub kind: Option<Box<str>>,
+    /// The label it gets; and an older name of it, under which it may be known (SP-034).
+    pub label: Option<Box<str>>,
 }
 
 /// Which device a child is, or why there is none.
@@ -80,6 +82,7 @@ impl Registry {
             Ok(devices) => self.meet(gateway, &wishes, devices, &mut found).await,
             Err(error) => fill(&mut found, &not_made(&error)),
         }
+        self.rename_children(gateway, &wishes, &mut found).await;
         self.make_children(gateway, &wishes, &mut found).await;
         let missing = || Err(Reason::ChildNotMade.into());
         let pairs = wishes.into_iter().zip(found);
@@ -124,6 +127,40 @@ impl Registry {
                 for one in some {
                     let _ = self.entities.write(vec![one.clone()]).await;
                 }
+            }
+        }
+    }
+
+    /// Gives those their names that are known by their labels alone: older installations named the devices
+    /// of an edge node so. Only what this gateway has made is touched (SP-034).
+    async fn rename_children(
+        &self,
+        gateway: &DeviceLogin,
+        wishes: &[ChildWish],
+        found: &mut [Option<Result<DeviceId, Failure>>],
+    ) {
+        for (wish, found) in wishes.iter().zip(found).filter(|(_, found)| found.is_none()) {
+            let Some(label) = wish.label.as_deref() else { continue };
+            // When the store does not answer, the next step will say so.
+            let older = self.entities.device_by_name(gateway.tenant_id, label).await;
+            let Ok(Some(device)) = older else { continue };
+            let (from, to) = (gateway.device_id.entity(), device.id.entity());
+            let key =
+                RelationKey { from, group: RelationGroup::Common, name: CREATED.to_owned(), to };
+            if !matches!(self.entities.relation(key).await, Ok(Some(_))) {
+                continue;
+            }
+            let id = device.id;
+            let kept = device.label.clone().filter(|label| !label.is_empty());
+            let renamed = Device {
+                name: String::from(&*wish.name),
+                label: kept.or_else(|| Some(label.to_owned())),
+                version: device.version.saturating_add(1),
+                ..device
+            };
+            if self.entities.write(vec![Write::Device(renamed)]).await.is_ok() {
+                self.events.device_changed(id);
+                *found = Some(Ok(id));
             }
         }
     }
@@ -253,7 +290,7 @@ impl Registry {
         let secret = Secret::AccessToken(String::new());
         let credentials = self.new_credentials(id, created_at, &secret);
         let credentials = credentials.map_err(|error| failure(Reason::ChildNotMade, &error))?;
-        let packages = (AssignedPackages::default(), profile.packages.clone());
+        let packages = (AssignedPackages::default(), profile.packages);
         let announced = self.announcements(id, packages, created_at);
         let device = Device {
             id,
@@ -265,7 +302,7 @@ impl Registry {
             packages: AssignedPackages::default(),
             profile_id: profile.id,
             profile_name: profile.name.clone(),
-            label: None,
+            label: wish.label.as_deref().map(str::to_owned),
             is_gateway: false,
             additional_info: with_gateway(None, gateway.device_id),
             version: 1,

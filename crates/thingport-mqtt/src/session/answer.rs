@@ -198,7 +198,7 @@ fn write_waiting(
     let (topic, payload) = (&*waiting.topic, &*waiting.payload);
     let name = TopicName::parse(topic);
     let ids = name.into_iter().flat_map(|name| matching_ids(subscriptions, name));
-    let named = ServerPublish { topic, payload, ids, expiry_s };
+    let named = ServerPublish { topic, payload, ids, expiry_s, retain: waiting.retain };
     if named.fits(true, to) {
         named.write(id, to, out);
     } else {
@@ -208,7 +208,8 @@ fn write_waiting(
 
 fn bare(waiting: &Waiting, expiry_s: Option<u32>) -> ServerPublish<'_, core::iter::Empty<u32>> {
     let (topic, payload) = (&*waiting.topic, &*waiting.payload);
-    ServerPublish { topic, payload, ids: core::iter::empty(), expiry_s }
+    let ids = core::iter::empty();
+    ServerPublish { topic, payload, ids, expiry_s, retain: waiting.retain }
 }
 
 /// The identifiers of all subscriptions that match a topic (U-9).

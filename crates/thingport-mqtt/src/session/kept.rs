@@ -117,7 +117,7 @@ impl Session {
 
 impl From<Waiting> for KeptMessage {
     fn from(it: Waiting) -> Self {
-        let Waiting { topic, payload, token, expires_ms, packet_id } = it;
+        let Waiting { topic, payload, token, expires_ms, packet_id, .. } = it;
         Self { topic, payload, token, expires_ms, packet_id }
     }
 }
@@ -125,7 +125,7 @@ impl From<Waiting> for KeptMessage {
 impl From<KeptMessage> for Waiting {
     fn from(it: KeptMessage) -> Self {
         let KeptMessage { topic, payload, token, expires_ms, packet_id } = it;
-        Self { topic, payload, token, expires_ms, packet_id }
+        Self { topic, payload, token, expires_ms, packet_id, retain: false }
     }
 }
 

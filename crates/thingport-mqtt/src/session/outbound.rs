@@ -24,6 +24,8 @@ pub struct Message<'a> {
     /// When it is of no use any more, if it ever is. Version 5 clients are told what is left; one that
     /// waits so long is not sent.
     pub expires_ms: Option<u64>,
+    /// Marked as retained: the client learns that it is the present state, not news (O-3).
+    pub retain: bool,
 }
 
 /// What became of a [`Message`].
@@ -71,6 +73,7 @@ pub(super) struct Waiting {
     pub(super) expires_ms: Option<u64>,
     /// Under which it was sent before; 0 when it never was.
     pub(super) packet_id: u16,
+    pub(super) retain: bool,
 }
 
 impl Outbound {
@@ -186,6 +189,7 @@ impl Waiting {
             token: message.token,
             expires_ms: message.expires_ms,
             packet_id: 0,
+            retain: message.retain,
         }
     }
 
@@ -214,7 +218,7 @@ impl PublishId {
     }
 }
 
-/// A PUBLISH of the server. RETAIN is 0 (O-3), no topic alias is used (O-6).
+/// A PUBLISH of the server. No topic alias is used (O-6).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ServerPublish<'a, I> {
     pub(super) topic: &'a str,
@@ -223,6 +227,7 @@ pub(super) struct ServerPublish<'a, I> {
     pub(super) ids: I,
     /// Seconds for which it is of use; version 5 only.
     pub(super) expiry_s: Option<u32>,
+    pub(super) retain: bool,
 }
 
 impl<I: Iterator<Item = u32> + Clone> ServerPublish<'_, I> {
@@ -237,6 +242,7 @@ impl<I: Iterator<Item = u32> + Clone> ServerPublish<'_, I> {
         let acknowledged = packet_id != 0;
         let dup = u8::from(matches!(id, PublishId::Again(_)));
         let first = (PacketType::Publish as u8) << 4 | dup << 3 | u8::from(acknowledged) << 1;
+        let first = first | u8::from(self.retain);
         let remaining = self.remaining(acknowledged, to);
         out.reserve(packet_len(remaining));
         write_header(out, first, remaining);

@@ -38,7 +38,8 @@ fn an_idle_session_owns_no_buffer() {
 
     // A message of ours, and its acknowledgement.
     let topic = TopicName::parse("a").unwrap();
-    let message = Message { topic, payload: b"x", qos: None, token: 1, expires_ms: None };
+    let message =
+        Message { topic, payload: b"x", qos: None, token: 1, expires_ms: None, retain: false };
     assert_eq!(peer.session.publish(0, &message, &mut peer.out), Sent::InFlight);
     peer.send(&[0x40, 0x02, 0x00, 0x01]);
     assert_owns_nothing(&peer.session);

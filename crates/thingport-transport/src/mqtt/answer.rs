@@ -286,7 +286,13 @@ enum Class {
 const fn class(reason: Reason) -> Class {
     match reason {
         // TopicInvalid: a topic of the device API without a number where one is due (JS-079, T-1).
-        Reason::TopicUnknown | Reason::TopicNotServed | Reason::NotAGateway => Class::Topic,
+        Reason::TopicUnknown
+        | Reason::TopicNotServed
+        | Reason::NotAGateway
+        // A birth that does not count ends no conversation: another one was asked for.
+        | Reason::SparkplugBirth
+        | Reason::SparkplugNotBorn
+        | Reason::SparkplugTooManyMetrics => Class::Topic,
         Reason::StorageFull
         | Reason::StorageFailed
         | Reason::StorageBusy
@@ -305,7 +311,9 @@ const fn class(reason: Reason) -> Class {
 const fn publish_code(reason: Reason) -> ReasonCode {
     match reason {
         Reason::TopicUnknown | Reason::TopicNotServed => ReasonCode::TopicNameInvalid,
-        Reason::NotAGateway => ReasonCode::NotAuthorized,
+        Reason::NotAGateway | Reason::SparkplugForeign | Reason::SparkplugNotForNodes => {
+            ReasonCode::NotAuthorized
+        }
         Reason::StorageFull
         | Reason::RateLimited
         | Reason::QuotaReached

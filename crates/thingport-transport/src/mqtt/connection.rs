@@ -13,6 +13,7 @@
 mod account;
 mod children;
 mod downlinks;
+mod edge;
 mod ending;
 mod keeping;
 mod messages;
@@ -51,6 +52,7 @@ use crate::stream::Stream;
 use crate::timers::Key;
 use crate::tls::{self, Room};
 use children::Family;
+use edge::Edge;
 use keeping::Keeping;
 use provisioning::Candidate;
 use questions::Questions;
@@ -114,6 +116,8 @@ struct Open {
     keeping: Option<Box<Keeping>>,
     /// Devices that speak through it; none in the many connections that are no gateway's.
     children: Option<Box<Children>>,
+    /// Of an edge node of Sparkplug B.
+    edge: Option<Box<Edge>>,
 }
 
 struct Refreshing {
@@ -140,6 +144,8 @@ enum Then {
     Children(Box<Family>),
     /// Answers SUBSCRIBE or UNSUBSCRIBE, once the session is durable.
     Answer { saved: Receiver<bool>, bytes: Vec<u8> },
+    /// Goes on with what an edge node said.
+    Edge,
 }
 
 struct Unsent {
@@ -214,6 +220,7 @@ impl Connection {
         for _ in 0..TURNS_MAX {
             self.poll_decision(cx, now_ms, desk);
             self.poll_stalled(cx, desk);
+            self.resume_edge(desk);
             let was_free = self.stalled.is_none();
             let went_on =
                 self.handle_kept(now_ms, desk) | self.poll_read(cx, now_ms, read, room, desk);
@@ -357,7 +364,8 @@ impl Connection {
                     return self.begin_provisioning(caller, now_ms, desk);
                 }
                 let node = Arc::clone(&self.shared.node);
-                self.stage = Stage::Deciding(Box::pin(login::decide(node, caller, 0)));
+                self.stage =
+                    Stage::Deciding(Box::pin(login::decide(node, caller, 0, self.lenient_wills())));
             }
             Event::Publish(publish) if self.is_provisioning() => {
                 self.handle_request(&publish, desk);

@@ -6,17 +6,20 @@ use std::sync::Arc;
 
 use thingport_core::admit::{Offer, Refused, admit};
 use thingport_core::attempt::shown;
+use thingport_core::edge_nodes::{EdgeNodeHold, EdgeNodeKey, NotNow};
 use thingport_core::journal::{Report, Subject};
 use thingport_core::node::Node;
 use thingport_core::provision::asks_for_it;
 use thingport_core::registry::{DeviceLogin, Generation};
 use thingport_core::sessions::SessionWish;
 use thingport_core::trace::REDACTED;
+use thingport_device::sparkplug::topic::Place;
+use thingport_device::sparkplug::{Certificate, Will};
 use thingport_model::attempt::Attempt;
 use thingport_model::credentials::CredentialsType;
 use thingport_model::downlink::Downlink;
 use thingport_model::id::DeviceProfileId;
-use thingport_model::profile::DeviceProfile;
+use thingport_model::profile::{DeviceProfile, TransportType};
 use thingport_model::reason::Reason;
 use thingport_model::security::Security;
 use thingport_mqtt::packet::connect::Connect;
@@ -33,6 +36,8 @@ pub(super) struct Caller {
     security: Option<Box<Security>>,
     pub(super) version: Version,
     pub(super) wish: SessionWish,
+    /// Its will, which edge nodes are known by.
+    will: Option<Box<OwnWill>>,
     /// What a trace would show besides; none while nothing is traced.
     fields: Option<Box<ConnectFields>>,
 }
@@ -47,6 +52,22 @@ pub(super) struct Admitted {
     pub(super) seen: Generation,
     /// How often it was asked before, because of such a change.
     pub(super) round: u8,
+    /// Of an edge node of Sparkplug B.
+    pub(super) edge: Option<EdgeStart>,
+}
+
+/// A will that outlives its packet.
+struct OwnWill {
+    topic: Box<str>,
+    payload: Box<[u8]>,
+    qos: u8,
+    retain: bool,
+}
+
+/// What the will of an edge node says; nobody else may be that edge node meanwhile.
+pub(super) struct EdgeStart {
+    pub(super) certificate: Box<Certificate>,
+    pub(super) hold: EdgeNodeHold,
 }
 
 /// Names, but no secrets: a user name may be a token.
@@ -70,6 +91,14 @@ impl Caller {
             security,
             version: connect.version,
             wish: wish_of(connect),
+            will: connect.will.as_ref().map(|will| {
+                Box::new(OwnWill {
+                    topic: will.topic.as_str().into(),
+                    payload: will.payload.into(),
+                    qos: will.qos as u8,
+                    retain: will.retain,
+                })
+            }),
             fields: is_any_traced.then(|| Box::new(connect_fields(connect))),
         }
     }
@@ -115,12 +144,20 @@ impl Caller {
 
 /// Looks the credentials up. A certificate may make a device or change what it logs in with: that is
 /// done to its end by a task of its own, which a peer that leaves does not stop halfway.
-pub(super) async fn decide(node: Arc<Node>, caller: Caller, round: u8) -> Decision {
+pub(super) async fn decide(
+    node: Arc<Node>,
+    caller: Caller,
+    round: u8,
+    lenient_wills: bool,
+) -> Decision {
     let presents = |security: &Security| !security.chain.is_empty();
     if !caller.security.as_deref().is_some_and(presents) {
-        return look_up(node, caller, round).await;
+        return look_up(node, caller, round, lenient_wills).await;
     }
-    match tokio::spawn(look_up(node, caller, round)).await.map_err(JoinError::try_into_panic) {
+    match tokio::spawn(look_up(node, caller, round, lenient_wills))
+        .await
+        .map_err(JoinError::try_into_panic)
+    {
         Ok(decision) => decision,
         Err(Ok(panic)) => std::panic::resume_unwind(panic),
         // The runtime goes down, and this task with it.
@@ -128,7 +165,7 @@ pub(super) async fn decide(node: Arc<Node>, caller: Caller, round: u8) -> Decisi
     }
 }
 
-async fn look_up(node: Arc<Node>, caller: Caller, round: u8) -> Decision {
+async fn look_up(node: Arc<Node>, caller: Caller, round: u8, lenient_wills: bool) -> Decision {
     if round > ROUNDS_MAX {
         let detail = "credentials and profiles change faster than they can be looked up".to_owned();
         let refused = Refused { detail, ..Reason::LoginStoreUnavailable.into() };
@@ -141,10 +178,66 @@ async fn look_up(node: Arc<Node>, caller: Caller, round: u8) -> Decision {
             Ok(login) if round == 0 => pace(&node, login).await,
             result => result,
         };
-    if let Ok(login) = &result {
-        take_over(&node, &caller, login).await;
+    let admitted = match result {
+        Ok(login) => {
+            take_over(&node, &caller, &login).await;
+            let edge = edge_node(&node, &caller, &login, lenient_wills).await;
+            edge.map(|edge| Admitted { login, seen, round, edge })
+        }
+        Err(refused) => Err(refused),
+    };
+    (caller, admitted)
+}
+
+/// Who the edge node is, if the device is one, and that nobody else is it. Its connection before tells of
+/// its death first.
+async fn edge_node(
+    node: &Node,
+    caller: &Caller,
+    login: &Arc<DeviceLogin>,
+    lenient_wills: bool,
+) -> Result<Option<EdgeStart>, Refused> {
+    let mqtt =
+        login.profile.mqtt.as_ref().filter(|_| login.profile.transport == TransportType::Mqtt);
+    if !mqtt.is_some_and(|mqtt| mqtt.sparkplug) {
+        return Ok(None);
     }
-    (caller, result.map(|login| Admitted { login, seen, round }))
+    let refused = |reason: Reason, detail: String| Refused {
+        device: Some(Arc::clone(login)),
+        detail,
+        tried: "the credentials fit; the device's profile is for Sparkplug B".to_owned(),
+        ..reason.into()
+    };
+    // SP-005, and the standard's default of a session expiry that is absent.
+    if !caller.wish.clean_start || caller.wish.expiry_s != 0 {
+        return Err(refused(Reason::SparkplugSession, String::new()));
+    }
+    let will = caller.will.as_deref().map(|it| Will {
+        topic: &it.topic,
+        payload: &it.payload,
+        qos: it.qos,
+        retain: it.retain,
+    });
+    let certificate = Certificate::read(will, lenient_wills, node.clock.now())
+        .map_err(|reject| refused(reject.reason, reject.detail))?;
+    let Place { group, node: id } = &certificate.place;
+    let (tenant, device) = (login.tenant_id, login.device_id);
+    let key = EdgeNodeKey { tenant, group: group.clone(), node: id.clone() };
+    let mut has_waited = false;
+    loop {
+        match node.edge_nodes.hold(key.clone(), device) {
+            Ok(hold) => {
+                let certificate = Box::new(certificate);
+                return Ok(Some(EdgeStart { certificate, hold }));
+            }
+            Err(NotNow::Held) if !has_waited => {
+                has_waited = true;
+                node.presence.tell(device, Downlink::Close(Reason::TakenOver));
+                let _ = tokio::time::timeout(LET_GO, node.edge_nodes.let_go(device)).await;
+            }
+            Err(_) => return Err(refused(Reason::SparkplugNodeTaken, format!("{group}/{id}"))),
+        }
+    }
 }
 
 /// What is asked of the session. Before version 5 one that is not clean has no end of its own.

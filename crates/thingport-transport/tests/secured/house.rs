@@ -75,6 +75,7 @@ impl House {
             rate_limit_disconnect: false,
             mirror_session_present: false,
             software_errors_apart: false,
+            sparkplug: Default::default(),
             provisioning_timeout_ms: 60_000,
         };
         let listener = Listener::bind(config, Arc::clone(&node), Arc::clone(&drain)).unwrap();

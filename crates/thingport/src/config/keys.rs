@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::setting::{
-    Bind, ByteSize, Format, Level, Names, Networks, OptionalBind, OptionalPath, OptionalText,
-    Secret, Strategy, TlsVersion,
+    Bind, ByteSize, Format, HostId, Level, Names, Networks, OptionalBind, OptionalPath,
+    OptionalText, Secret, Strategy, TlsVersion,
 };
 use super::table::sections;
 
@@ -243,6 +243,27 @@ sections! {
         /// given up for those that need it, with an incident. More rides out longer outages and takes
         /// that much more disk while one lasts; targets that keep up need none of it.
         backlog_max: ByteSize = "1GiB" from "16MiB" to "10240GiB";
+    }
+
+    /// Edge nodes of Sparkplug B: devices of profiles with that flag.
+    sparkplug: Sparkplug {
+        /// The name of this host in the topic `spBv1.0/STATE/<host id>`, on which edge nodes hear whether it
+        /// is there: what they have as their primary host. One for the whole server.
+        host_id: HostId = "thingport";
+        /// How long a message of an edge node that comes too early waits for those that are missing. When
+        /// they have not come, the edge node is asked for its births again. `0s` waits for none.
+        reorder_timeout: Duration = "2s" from "0s" to "60s";
+        /// How many metrics an edge node may declare together with its devices, and send in one payload.
+        /// Each costs some 150 bytes while the edge node is connected, beside its name.
+        metrics_max: u32 = "10000" from "100" to "1000000";
+        /// The quality of service of commands: `0`, which the standard asks for, or `1`, which tells whether
+        /// the edge node has them.
+        command_qos: u32 = "0" from "0" to "1";
+        /// Refuse an NBIRTH without the metric bdSeq. One that differs from that of the will always is.
+        require_bdseq: bool = "false";
+        /// Take wills with quality of service 0, as the library pysparkplug sends them. The standard asks for
+        /// 1; since the will is never published, nothing depends on it.
+        lenient_wills: bool = "false";
     }
 
     /// Logins of people and programs.

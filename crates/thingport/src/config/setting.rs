@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use thingport_core::guard::Network;
+use thingport_device::sparkplug::topic::is_id;
 
 /// A value as it was found, before it has a type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -271,6 +272,23 @@ impl Setting for String {
 
     fn show(&self) -> String {
         quoted(self)
+    }
+}
+
+/// A name that can be a level of a topic.
+#[derive(Clone, Debug, PartialEq, PartialOrd)]
+pub(crate) struct HostId(pub(crate) String);
+
+impl Setting for HostId {
+    const KIND: &'static str = "text";
+    const EXPECTED: &'static str = "a text that is not empty and has no +, / or #";
+
+    fn read(found: &Found) -> Option<Self> {
+        String::read(found).filter(|text| is_id(text)).map(Self)
+    }
+
+    fn show(&self) -> String {
+        quoted(&self.0)
     }
 }
 

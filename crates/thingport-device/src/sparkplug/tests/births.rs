@@ -65,21 +65,21 @@ fn births_and_data_are_kept_as_the_standard_has_them() {
             "tck-id-payloads-name-birth-data-requirement",
             "",
             "NBIRTH seq=0 #9:Int32=7",
-            "noted sparkplug.birth\nsend spBv1.0/G/NCMD/E Node Control/Rebirth:Boolean=boolean true
+            "send spBv1.0/G/NCMD/E Node Control/Rebirth:Boolean=boolean true
             declined 1 sparkplug.birth",
         ),
         (
             "tck-id-payloads-alias-uniqueness: in one birth",
             "",
             "NBIRTH seq=0 a#1:Int32=7 b#1:Int32=7",
-            "noted sparkplug.birth\nsend spBv1.0/G/NCMD/E Node Control/Rebirth:Boolean=boolean true
+            "send spBv1.0/G/NCMD/E Node Control/Rebirth:Boolean=boolean true
             declined 1 sparkplug.birth",
         ),
         (
             "tck-id-payloads-alias-uniqueness: over the edge node and its devices",
             BORN,
             "DBIRTH E2 seq=2 a#1:Int32=7\nDDATA D seq=3 #2=1.5",
-            "noted sparkplug.birth\nsend spBv1.0/G/NCMD/E Node Control/Rebirth:Boolean=boolean true
+            "send spBv1.0/G/NCMD/E Node Control/Rebirth:Boolean=boolean true
             declined 3 sparkplug.birth\nD d@1004=1.5\ndone 4",
         ),
         (
@@ -98,7 +98,7 @@ fn births_and_data_are_kept_as_the_standard_has_them() {
             "tck-id-topics-nbirth-bdseq-matching, tck-id-payloads-nbirth-bdseq-repeat",
             "",
             "NBIRTH seq=0 bdSeq:Int64=4 a:Int32=7",
-            "noted sparkplug.birth\nsend spBv1.0/G/NCMD/E Node Control/Rebirth:Boolean=boolean true
+            "send spBv1.0/G/NCMD/E Node Control/Rebirth:Boolean=boolean true
             declined 1 sparkplug.birth",
         ),
         (

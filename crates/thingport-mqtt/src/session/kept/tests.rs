@@ -245,7 +245,7 @@ impl Peer {
 
     fn tell(&mut self, payload: &[u8], token: u64, expires_ms: Option<u64>) {
         let topic = TopicName::parse("a").unwrap();
-        let message = Message { topic, payload, qos: None, token, expires_ms };
+        let message = Message { topic, payload, qos: None, token, expires_ms, retain: false };
         let sent = self.session.publish(self.now_ms, &message, &mut self.out);
         assert!(matches!(sent, Sent::InFlight | Sent::Waiting), "{sent:?}");
     }

@@ -26,6 +26,7 @@ use thingport_model::reason::Reason;
 use thingport_model::rpc::CallProgress;
 use thingport_mqtt::reason::ReasonCode;
 use thingport_mqtt::session::{Delivery, Sent};
+use thingport_mqtt::version::{Qos, Version};
 use tokio::task::JoinHandle;
 
 use super::downlinks::UNTOLD;
@@ -125,8 +126,9 @@ impl Connection {
 
     /// All of a message was taken, or refused.
     fn finish_children(&mut self, finished: Finished, delivery: Delivery, desk: &mut Desk) {
-        let Finished { receipt, faults, errands, slowed, .. } = finished;
+        let Finished { receipt, faults, errands, slowed } = finished;
         self.record_faults(&faults);
+        self.tell_faults(&faults, delivery, desk);
         let refusal = refusal(&faults);
         if errands.is_empty() {
             match refusal {
@@ -145,6 +147,21 @@ impl Connection {
         }
         if let (Some(bite), Stage::Open(_), None) = (slowed, &self.stage, &self.stalled) {
             self.slow(bite);
+        }
+    }
+
+    /// A publication without an acknowledgement has another way to say what was refused of it, in version 5
+    /// (GW-080); never of what was kept (GW-081).
+    fn tell_faults(&mut self, faults: &[ChildFault], delivery: Delivery, desk: &mut Desk) {
+        if self.version() != Version::V5 || delivery.qos() != Qos::AtMostOnce {
+            return;
+        }
+        for fault in faults.iter().take(TOLD_MAX) {
+            let Stage::Open(open) = &self.stage else { return };
+            let is_limit = matches!(fault.reason, Reason::RateLimited | Reason::QuotaReached);
+            let written = open.link.child_refused(&fault.name, is_limit, &mut desk.page);
+            let Ok(publication) = written else { return };
+            self.place(publication, (UNTOLD, None), &mut desk.out);
         }
     }
 
@@ -204,7 +221,7 @@ impl Connection {
 
     /// Keeps an incident of each child that something was refused of; of the gateway for those that are no
     /// device. The gateway's own names them all.
-    fn record_faults(&self, faults: &[ChildFault]) {
+    pub(super) fn record_faults(&self, faults: &[ChildFault]) {
         let Stage::Open(open) = &self.stage else { return };
         if faults.is_empty() {
             return;
@@ -271,6 +288,11 @@ impl Connection {
         let Some((name, device)) = open.children.as_ref().and_then(|it| it.child(place)) else {
             return;
         };
+        if open.edge.is_some() {
+            let name = Arc::clone(name);
+            self.tell_edge(Some((&name, device)), downlink, desk);
+            return;
+        }
         let token = match downlink {
             Downlink::Call { token, .. } => Some(*token),
             _ => None,
@@ -310,16 +332,19 @@ impl Connection {
 
 impl Connection {
     /// The children of this connection, which begins to have some.
-    fn children(&mut self) -> Option<&mut Children> {
+    pub(super) fn children(&mut self) -> Option<&mut Children> {
         let Stage::Open(open) = &mut self.stage else { return None };
-        let Open { children, login, mailbox, .. } = open;
+        let Open { children, login, mailbox, edge, .. } = open;
         Some(children.get_or_insert_with(|| {
             let children = Children::new(
                 &self.shared.node,
                 Arc::<DeviceLogin>::clone(login),
                 Arc::clone(mailbox),
             );
-            Box::new(children)
+            Box::new(match edge {
+                Some(edge) => children.of_edge_node(&edge.prefix()),
+                None => children,
+            })
         }))
     }
 }
@@ -371,5 +396,7 @@ const fn is_grave(reason: Reason) -> bool {
 
 /// Children that an answer names; of more their number is told.
 const NAMED_MAX: usize = 4;
+/// Children that a gateway is told of which something was refused, of one message.
+const TOLD_MAX: usize = 16;
 /// Characters of a name that are shown.
 const NAME_SHOWN_MAX: usize = 64;

@@ -23,6 +23,10 @@ impl Connection {
         if let Downlink::Close(reason) = downlink {
             return self.close(*reason, desk);
         }
+        if open.edge.is_some() && self.tell_edge(None, downlink, desk) {
+            return;
+        }
+        let Stage::Open(open) = &self.stage else { return };
         let (token, expires_ms) = match downlink {
             // A session that is not kept needs no life: a call that waits so long has ended.
             Downlink::Call { token, expires_ms, .. } => {
@@ -100,7 +104,7 @@ impl Connection {
         (token, expires_ms): (u64, Option<u64>),
         out: &mut Vec<u8>,
     ) -> Sent {
-        let message = Message { topic, payload, qos: None, token, expires_ms };
+        let message = Message { topic, payload, qos: None, token, expires_ms, retain: false };
         let now_ms = self.shared.node.clock.monotonic_ms();
         let sent = self.session.publish(now_ms, &message, out);
         let metrics = &self.shared.node.metrics;

@@ -60,6 +60,7 @@ impl Connection {
     pub(super) fn leave(&mut self) {
         self.pending.clear();
         self.stalled = None;
+        self.leave_edge();
         self.leave_presence();
         self.leave_session();
     }

@@ -5,6 +5,7 @@ use core::task::{Context, Poll};
 
 use thingport_core::presence::Wants;
 use thingport_device::reject::Reject;
+use thingport_device::sparkplug::topic::{Wish, is_ours};
 use thingport_device::topic::Subscription;
 use thingport_model::port::ledger::{AppendError, Receipt};
 use thingport_model::reading::Readings;
@@ -24,15 +25,19 @@ use crate::mqtt::scratch::Desk;
 /// Publications.
 impl Connection {
     pub(super) fn handle_publish(&mut self, publish: &Publish<'_>, desk: &mut Desk) {
-        let Stage::Open(open) = &mut self.stage else { return };
-        let shared = &self.shared;
         if publish.breaks_its_format() {
             self.reject(Reason::PayloadNotUtf8, "", publish.delivery, desk);
             return;
         }
+        let topic = publish.topic.as_str();
+        if self.is_for_edge(topic) {
+            return self.handle_edge_publish(topic, publish.payload, publish.delivery, desk);
+        }
+        let Stage::Open(open) = &mut self.stage else { return };
+        let shared = &self.shared;
         let now = shared.node.clock.now();
         let uplink = open.link.uplink(
-            publish.topic.as_str(),
+            topic,
             publish.payload,
             now,
             &mut desk.reader,
@@ -148,6 +153,7 @@ impl Connection {
             Some(Then::Receive { .. }) => self.poll_receive(cx, desk),
             Some(Then::Answer { .. }) => self.poll_kept(cx, desk),
             Some(Then::Children(_)) => self.poll_children(cx, desk),
+            Some(Then::Edge) => self.poll_edge(cx),
             Some(Then::Reject { .. }) if self.pending.is_empty() => {
                 let stalled = self.stalled.take().map(|stalled| stalled.then);
                 if let Some(Then::Reject { delivery, reason, detail }) = stalled {
@@ -255,14 +261,25 @@ impl Connection {
         let Stage::Open(open) = &mut self.stage else { return };
         let (mut refused, mut listens) = (Vec::new(), false);
         let listened = open.link.rpc_requests().is_some();
-        let link = &mut open.link;
+        let Open { link, edge, .. } = open;
         let (is_kept, mut held) = (open.keeping.is_some(), Vec::new());
+        let (host_id, mut asks_for_state) = (&self.shared.config.sparkplug.host_id, false);
         let out = if is_kept { &mut held } else { &mut desk.out };
         let answered = self.session.answer_subscribe(packet, out, |request| {
             if let Err(bite) = charged {
                 return Err(answer::suback(bite.reason()));
             }
-            let granted = link.subscribe(request.filter).map_err(|reject| {
+            let granted = match edge.as_deref().filter(|_| is_ours(request.filter)) {
+                Some(edge) => match edge.wish(request.filter, host_id) {
+                    Some(wish) => {
+                        asks_for_state |= wish == Wish::State;
+                        Ok(())
+                    }
+                    None => Err(Reject::new(Reason::FilterUnknown, request.filter)),
+                },
+                None => link.subscribe(request.filter),
+            };
+            let granted = granted.map_err(|reject| {
                 let code = answer::suback(reject.reason);
                 refused.push(reject);
                 code
@@ -291,6 +308,10 @@ impl Connection {
             Err(bite) => self.record(bite.reason(), &bite.to_string()),
         }
         self.finish_answer((answered, is_kept), held, now_ms, desk);
+        if asks_for_state {
+            // tck-id-message-flow-phid-sparkplug-state-publish
+            self.send_state(true, desk);
+        }
     }
 
     /// SUBACK or UNSUBACK leaves at once, or when the session is durable.
@@ -352,9 +373,10 @@ impl Connection {
 impl Open {
     /// Lets whoever tells devices something know what this one subscribed to.
     pub(super) fn note_wants(&self) {
+        let is_born = self.edge.as_ref().is_some_and(|edge| edge.is_born());
         self.mailbox.set_wants(Wants {
-            attributes: self.link.attribute_updates().is_some(),
-            calls: self.link.rpc_requests().is_some(),
+            attributes: is_born || self.link.attribute_updates().is_some(),
+            calls: is_born || self.link.rpc_requests().is_some(),
         });
     }
 }

@@ -72,7 +72,7 @@ impl Connection {
     pub(super) fn accept(
         &mut self,
         mut caller: Caller,
-        Admitted { login, seen, round }: Admitted,
+        Admitted { login, seen, round, edge }: Admitted,
         cx: &mut Context<'_>,
         now_ms: u64,
         desk: &mut Desk,
@@ -116,7 +116,9 @@ impl Connection {
             questions: None,
             keeping: Keeping::of(&opened),
             children: None,
+            edge: None,
         });
+        self.open_edge(edge);
         let is_present = opened.state.is_some();
         let mirrors = self.shared.config.mirror_session_present;
         let terms = Acceptance {
@@ -126,6 +128,7 @@ impl Connection {
             is_kept: opened.is_kept,
         };
         self.welcome(&terms, now_ms, desk);
+        self.resume_edge(desk);
         if let Some(state) = opened.state {
             self.resume(state, desk);
         }
@@ -135,7 +138,8 @@ impl Connection {
 
     fn decide_again(&mut self, caller: Caller, round: u8, cx: &Context<'_>) {
         let node = Arc::clone(&self.shared.node);
-        self.stage = Stage::Deciding(Box::pin(login::decide(node, caller, round + 1)));
+        self.stage =
+            Stage::Deciding(Box::pin(login::decide(node, caller, round + 1, self.lenient_wills())));
         cx.waker().wake_by_ref();
     }
 
@@ -208,6 +212,7 @@ impl Connection {
         if !self.is_listening() {
             return;
         }
+        self.handle_edge_timeout(now_ms, desk);
         self.handle_impatience(now_ms, desk);
         if let Some(violation) = self.session.handle_timeout(now_ms, &mut desk.out) {
             self.record(answer::violation(violation), &violation.to_string());
@@ -223,6 +228,8 @@ impl Connection {
         match self.stage {
             Stage::Provisioning(ref candidate) if !candidate.is_idle() => {}
             Stage::Open(_) | Stage::Deciding(_) | Stage::Provisioning(_) => {
+                // tck-id-host-topic-phid-death-required
+                self.send_state(false, desk);
                 self.close(Reason::ServerShuttingDown, desk);
             }
             Stage::Securing { .. } | Stage::Arriving => self.linger(now_ms),
@@ -287,6 +294,7 @@ impl Connection {
         let linger = match self.stage {
             Stage::Lingering { until_ms, .. } => Some(until_ms),
             Stage::Provisioning(ref candidate) => candidate.deadline(),
+            Stage::Open(ref open) => open.edge.as_ref().and_then(|edge| edge.poll_timeout()),
             _ => None,
         };
         let unsent = self.unsent.as_ref().map(|unsent| unsent.since_ms + UNSENT_STALL_MS);

@@ -1,0 +1,628 @@
+//! An edge node of Sparkplug B: what it says, what it is told, and its death.
+//!
+//! The state machine in `thingport-device` says what is to be done, step by step; here each step is carried
+//! out before the next: kept, looked up, sent. Its devices are children, as those of a gateway. Nothing is
+//! read while a step waits, so what the edge node says is kept in the order in which it is meant.
+
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use thingport_core::children::{ChildTask, Finished, Step as Progress};
+use thingport_core::edge_nodes::EdgeNodeHold;
+use thingport_core::metrics::Bound;
+use thingport_core::node::Node;
+use thingport_core::registry::{DeviceLogin, FoundChild};
+use thingport_device::sparkplug::topic::{Wish, is_ours};
+use thingport_device::sparkplug::{
+    Certificate, Command, EdgeNode, Life, Moment, Said, Settings, Step, state,
+};
+use thingport_model::child::{ChildBatch, ChildSaid, ChildUplink};
+use thingport_model::downlink::Downlink;
+use thingport_model::id::DeviceId;
+use thingport_model::port::ledger::{AppendError, Receipt};
+use thingport_model::reading::Readings;
+use thingport_model::reason::Reason;
+use thingport_model::rpc::{Call, CallProgress, CallToken};
+use thingport_model::time::Timestamp;
+use thingport_model::uplink::Uplink;
+use thingport_mqtt::session::{Delivery, Message, Sent};
+use thingport_mqtt::topic::TopicName;
+use thingport_mqtt::version::Qos;
+use tokio::task::JoinHandle;
+
+use super::downlinks::UNTOLD;
+use super::questions::After;
+use super::{Connection, Open, Stage, Stalled, Then};
+use crate::mqtt::answer;
+use crate::mqtt::login::EdgeStart;
+use crate::mqtt::scratch::Desk;
+
+/// The conversation with an edge node.
+pub(super) struct Edge {
+    node: EdgeNode<Delivery>,
+    /// Let go when its death is in line for the ledger.
+    hold: EdgeNodeHold,
+    /// The step that is being carried out.
+    work: Option<Work>,
+    /// What was refused of the publication at hand.
+    fault: Option<(Reason, String)>,
+    /// Steps are left that something has to happen before.
+    is_halted: bool,
+}
+
+enum Work {
+    /// What the edge node says of itself.
+    Own(VecDeque<ChildUplink>),
+    /// What a device says, and the search for it.
+    Child(Box<ChildTask>, Option<JoinHandle<Vec<FoundChild>>>),
+}
+
+impl Edge {
+    /// Begins with what login found; see [`Connection::open_edge`].
+    pub(super) fn open(start: EdgeStart, settings: Arc<Settings>, now: Timestamp) -> Box<Self> {
+        let EdgeStart { certificate, hold } = start;
+        let node = EdgeNode::open(&certificate, settings, now);
+        let Certificate { readings, .. } = *certificate;
+        let work = Some(Work::Own([ChildUplink::Telemetry(readings)].into()));
+        Box::new(Self { node, hold, work, fault: None, is_halted: true })
+    }
+
+    /// When time has to be noticed.
+    pub(super) fn poll_timeout(&self) -> Option<u64> {
+        self.node.poll_timeout()
+    }
+
+    /// Whether it takes commands.
+    pub(super) fn is_born(&self) -> bool {
+        self.node.is_born(None)
+    }
+
+    /// What a filter asks for; none when it may not.
+    pub(super) fn wish(&self, filter: &str, host_id: &str) -> Option<Wish> {
+        self.node.place().wish(filter, host_id)
+    }
+
+    /// What the names of its devices begin with.
+    pub(super) fn prefix(&self) -> String {
+        self.node.place().child("")
+    }
+}
+
+/// What it says.
+impl Connection {
+    /// Whether a publication is for the edge node's own conversation.
+    pub(super) fn is_for_edge(&self, topic: &str) -> bool {
+        matches!(&self.stage, Stage::Open(Open { edge: Some(_), .. })) && is_ours(topic)
+    }
+
+    pub(super) fn handle_edge_publish(
+        &mut self,
+        topic: &str,
+        payload: &[u8],
+        delivery: Delivery,
+        desk: &mut Desk,
+    ) {
+        if let Some(tap) = &mut desk.tap {
+            tap.means(&Uplink::Children(&ChildBatch::default()), payload);
+        }
+        let moment = self.moment();
+        let Some(edge) = self.edge() else { return };
+        edge.node.handle_publish(topic, payload, moment, delivery);
+        self.proceed_edge(desk);
+    }
+
+    /// Begins the conversation with what login found in the will; it goes on after CONNACK.
+    pub(super) fn open_edge(&mut self, start: Option<EdgeStart>) {
+        let Some(start) = start else { return };
+        if let Some(reject) = &start.certificate.remark {
+            self.record(reject.reason, &reject.detail);
+        }
+        let (now, config) = (self.shared.node.clock.now(), &self.shared.config);
+        let Stage::Open(open) = &mut self.stage else { return };
+        let mqtt = open.login.profile.mqtt.as_ref();
+        let attributes = mqtt.and_then(|it| it.sparkplug_attribute_metrics.clone());
+        let settings = Settings {
+            attribute_metrics: attributes.unwrap_or_default(),
+            requires_bd_seq: config.sparkplug.requires_bd_seq,
+            reorder_timeout_ms: config.sparkplug.reorder_timeout_ms,
+            metrics_max: config.sparkplug.metrics_max,
+            text_max: config.typing.max_string_value_length,
+        };
+        open.edge = Some(Edge::open(start, Arc::new(settings), now));
+    }
+
+    pub(super) fn handle_edge_timeout(&mut self, now_ms: u64, desk: &mut Desk) {
+        let moment = self.moment();
+        let is_stalled = self.stalled.is_some();
+        let Some(edge) = self.edge() else { return };
+        if edge.poll_timeout().is_some_and(|at_ms| at_ms <= now_ms) {
+            edge.node.handle_timeout(moment);
+            if is_stalled {
+                edge.is_halted = true;
+            } else {
+                self.proceed_edge(desk);
+            }
+        }
+    }
+
+    /// Goes on with what is left, once nothing has to happen first.
+    pub(super) fn resume_edge(&mut self, desk: &mut Desk) {
+        if self.stalled.is_none() && self.edge().is_some_and(|edge| edge.is_halted) {
+            self.proceed_edge(desk);
+        }
+    }
+
+    /// What is waited for: a search, or room in the ledger's line.
+    pub(super) fn poll_edge(&mut self, cx: &mut Context<'_>) {
+        let node = Arc::clone(&self.shared.node);
+        let Some(edge) = self.edge() else { return };
+        let found = match &mut edge.work {
+            Some(Work::Child(_, Some(finding))) => match Pin::new(finding).poll(cx) {
+                Poll::Pending => return,
+                Poll::Ready(found) => Some(found.unwrap_or_default()),
+            },
+            _ if node.ledger.poll_ready(cx).is_pending() => return,
+            _ => None,
+        };
+        self.stalled = None;
+        if let Some(found) = found {
+            self.adopt(found);
+        }
+    }
+
+    fn adopt(&mut self, found: Vec<FoundChild>) {
+        let node = Arc::clone(&self.shared.node);
+        let Some(mut work) = self.edge().and_then(|edge| edge.work.take()) else { return };
+        if let Work::Child(task, finding) = &mut work
+            && let Some(children) = self.children()
+        {
+            *finding = None;
+            if found.is_empty() {
+                // Nobody was found because the search itself came to nothing.
+                let wishes = children.strangers(task).into_iter();
+                let lost = wishes.map(|wish| FoundChild {
+                    name: wish.name,
+                    device: Err(Reason::ChildNotMade.into()),
+                });
+                children.adopt(&node, lost.collect(), task);
+            } else {
+                children.adopt(&node, found, task);
+            }
+        }
+        if let Some(edge) = self.edge() {
+            edge.work = Some(work);
+        }
+    }
+
+    /// Carries out steps until none is left or one has to wait.
+    fn proceed_edge(&mut self, desk: &mut Desk) {
+        loop {
+            self.settle_edge();
+            let is_stalled = self.stalled.is_some();
+            let Some(edge) = self.edge() else { return };
+            edge.is_halted = is_stalled;
+            if is_stalled {
+                return;
+            }
+            let Some(step) = edge.node.poll_step() else { return };
+            match step {
+                Step::Said(said) => self.begin_said(*said),
+                Step::Done(delivery) => self.finish_said(delivery, desk),
+                Step::Refused(delivery, reject) | Step::Declined(delivery, reject) => {
+                    self.refuse_in_turn((reject.reason, reject.detail), delivery, desk);
+                }
+                Step::Send(command) => {
+                    self.send_command(&command, UNTOLD, desk);
+                }
+                Step::Noted(reject) => self.record(reject.reason, &reject.detail),
+            }
+        }
+    }
+
+    fn begin_said(&mut self, said: Said) {
+        let points = said.telemetry.len() + said.shared.len() + said.client.len();
+        let Said { whom, life, telemetry, shared, client } = said;
+        let mut parts = VecDeque::new();
+        for (readings, part) in [
+            (telemetry, ChildUplink::Telemetry as fn(Readings) -> ChildUplink),
+            (shared, ChildUplink::SharedAttributes),
+            (client, ChildUplink::Attributes),
+        ] {
+            if !readings.is_empty() {
+                parts.push_back(part(readings));
+            }
+        }
+        let work = match whom {
+            Some(device) => self.of_device(&device, life, parts),
+            None => {
+                self.live(life);
+                self.of_itself(life, points, parts)
+            }
+        };
+        if let Some(edge) = self.edge() {
+            edge.work = work;
+        }
+    }
+
+    fn of_device(
+        &self,
+        device: &str,
+        life: Option<Life>,
+        mut parts: VecDeque<ChildUplink>,
+    ) -> Option<Work> {
+        let Stage::Open(Open { edge: Some(edge), login, .. }) = &self.stage else { return None };
+        let name: Box<str> = edge.node.place().child(device).into();
+        // GW-021, section 7: made on demand with a profile of this name.
+        let kind: Box<str> = format!("{} device", login.profile.name).into();
+        if life == Some(Life::Dead) {
+            parts.push_back(ChildUplink::Disconnected);
+        }
+        let said = parts.into_iter().map(|said| ChildSaid {
+            name: name.clone(),
+            kind: Some(kind.clone()),
+            said: Ok(said),
+        });
+        let batch = ChildBatch { said: said.collect(), passages: Vec::new() };
+        Some(Work::Child(Box::new(ChildTask::new(batch)), None))
+    }
+
+    /// What the edge node says of itself takes its own tokens; its death needs none.
+    fn of_itself(
+        &mut self,
+        life: Option<Life>,
+        points: usize,
+        parts: VecDeque<ChildUplink>,
+    ) -> Option<Work> {
+        if life != Some(Life::Dead) {
+            match self.charge(points) {
+                Ok(None) => {}
+                Ok(Some(bite)) => self.slow(bite),
+                Err(bite) => {
+                    let (reason, detail) = (bite.reason(), bite.to_string());
+                    self.edge()?.fault = Some((reason, detail));
+                    return None;
+                }
+            }
+        }
+        Some(Work::Own(parts))
+    }
+
+    /// It takes commands from its birth to its death (section 9).
+    fn live(&self, life: Option<Life>) {
+        let Stage::Open(open) = &self.stage else { return };
+        let device = open.login.device_id;
+        open.note_wants();
+        match life {
+            Some(Life::Born) => self.shared.node.calls.wanted(device),
+            Some(Life::Dead) if !open.mailbox.wants().calls => {
+                self.shared.node.calls.unwanted(device);
+            }
+            _ => {}
+        }
+    }
+
+    /// Goes on with the step at hand, as far as it goes.
+    fn settle_edge(&mut self) {
+        if self.stalled.is_some() {
+            return;
+        }
+        let Some(work) = self.edge().and_then(|edge| edge.work.take()) else { return };
+        let left = match work {
+            Work::Own(parts) => self.settle_own(parts),
+            Work::Child(task, _) => self.settle_child(task),
+        };
+        if let Some(edge) = self.edge()
+            && let Some(left) = left
+        {
+            edge.work = Some(left);
+            self.stalled = Some(Box::new(Stalled { turn: None, then: Then::Edge }));
+        }
+    }
+
+    fn settle_own(&mut self, mut parts: VecDeque<ChildUplink>) -> Option<Work> {
+        let Stage::Open(Open { login, .. }) = &self.stage else { return None };
+        let login = Arc::clone(login);
+        while let Some(part) = parts.front() {
+            match append(&self.shared.node, (login.device_id, login.ttl_s), part) {
+                Ok(receipt) => {
+                    if let Some(receipt) = receipt {
+                        self.pending.note(receipt);
+                    }
+                }
+                Err(AppendError::Busy) => return Some(Work::Own(parts)),
+                Err(error) => {
+                    let fault = (answer::append(error), String::new());
+                    self.edge()?.fault = Some(fault);
+                }
+            }
+            parts.pop_front();
+        }
+        None
+    }
+
+    fn settle_child(&mut self, mut task: Box<ChildTask>) -> Option<Work> {
+        let node = Arc::clone(&self.shared.node);
+        let children = self.children()?;
+        match children.proceed(&node, &mut task) {
+            Progress::Done => {
+                self.finish_child(task.finish());
+                None
+            }
+            Progress::Busy => Some(Work::Child(task, None)),
+            Progress::Strangers => {
+                let wishes = children.strangers(&task);
+                let Stage::Open(Open { login, .. }) = &self.stage else { return None };
+                let login = Arc::<DeviceLogin>::clone(login);
+                // Devices that are being made are made to the end, whatever becomes of the connection.
+                let finding =
+                    tokio::spawn(async move { node.registry.find_children(&login, wishes).await });
+                Some(Work::Child(task, Some(finding)))
+            }
+        }
+    }
+
+    fn finish_child(&mut self, finished: Finished) {
+        let Finished { receipt, faults, slowed, .. } = finished;
+        self.record_faults(&faults);
+        if let Some(receipt) = receipt {
+            self.pending.note(receipt);
+        }
+        if let Some(fault) = faults.into_iter().next()
+            && let Some(edge) = self.edge()
+        {
+            let detail = format!("{}: {}", fault.name, fault.detail);
+            edge.fault = Some((fault.reason, detail));
+        }
+        if let Some(bite) = slowed {
+            self.slow(bite);
+        }
+    }
+
+    /// All that a publication said is in line: it is answered when the last of it is kept.
+    fn finish_said(&mut self, delivery: Delivery, desk: &mut Desk) {
+        let Some(edge) = self.edge() else { return };
+        match edge.fault.take() {
+            None => {
+                let newest = self.pending.newest();
+                self.wait_for(newest, delivery, desk);
+            }
+            Some((reason, detail)) if delivery.qos() == Qos::AtMostOnce => {
+                self.record(reason, &detail);
+            }
+            Some(fault) => self.refuse_in_turn(fault, delivery, desk),
+        }
+    }
+
+    /// Whether wills of edge nodes with quality of service 0 will do.
+    pub(super) fn lenient_wills(&self) -> bool {
+        self.shared.config.sparkplug.lenient_wills
+    }
+
+    fn moment(&self) -> Moment {
+        let clock = &self.shared.node.clock;
+        Moment { now: clock.now(), now_ms: clock.monotonic_ms() }
+    }
+
+    fn edge(&mut self) -> Option<&mut Edge> {
+        match &mut self.stage {
+            Stage::Open(open) => open.edge.as_deref_mut(),
+            _ => None,
+        }
+    }
+}
+
+/// What it is told.
+impl Connection {
+    /// Tells the edge node, or the device with this name, what becomes a command. False when it is for
+    /// the topics of the device API.
+    pub(super) fn tell_edge(
+        &mut self,
+        child: Option<(&str, DeviceId)>,
+        downlink: &Downlink,
+        desk: &mut Desk,
+    ) -> bool {
+        let Stage::Open(Open { edge: Some(edge), link, login, .. }) = &self.stage else {
+            return false;
+        };
+        let (wants_calls, wants_updates) =
+            (link.rpc_requests().is_some(), link.attribute_updates().is_some());
+        let place = edge.node.place();
+        let whom = child.map(|(name, _)| name.strip_prefix(&*place.child("")).unwrap_or(name));
+        let device = child.map_or(login.device_id, |(_, device)| device);
+        let now = self.shared.node.clock.now();
+        match downlink {
+            Downlink::AttributesSet(attributes) => {
+                let (commands, rejects) = edge.node.updates(whom, attributes, now);
+                for reject in rejects {
+                    self.record(reject.reason, &reject.detail);
+                }
+                for command in commands {
+                    self.send_command(&command, UNTOLD, desk);
+                }
+                child.is_some() || !wants_updates
+            }
+            Downlink::Call { call, .. }
+                if wants_calls && child.is_none() && call.method != NCMD =>
+            {
+                false
+            }
+            Downlink::Call { call, token, .. } => {
+                let told = edge.node.call(whom, call, now);
+                let sent = told.command.map(|it| self.send_command(&it, token.0.get(), desk));
+                let progress = sent.map_or(CallProgress::Impossible, progress_of);
+                if child.is_some()
+                    && progress == CallProgress::Sent
+                    && let Some(children) = self.children()
+                {
+                    children.note_sent(*token, device);
+                }
+                self.answer_call((device, *token), call, (progress, told.answer), desk);
+                true
+            }
+            _ => child.is_some(),
+        }
+    }
+
+    /// The caller is answered as soon as the command was sent: nothing else will ever be heard of it
+    /// (SP-090). One that cannot be sent is answered too, and has failed if nobody waits for answers.
+    fn answer_call(
+        &mut self,
+        (device, token): (DeviceId, CallToken),
+        call: &Call,
+        (progress, answer): (CallProgress, String),
+        desk: &mut Desk,
+    ) {
+        let node = Arc::clone(&self.shared.node);
+        let id = call.id;
+        match progress {
+            CallProgress::NotNow => return node.calls.progress(device, token, progress),
+            CallProgress::Sent | CallProgress::Delivered => {
+                node.calls.progress(device, token, progress);
+            }
+            CallProgress::Impossible => {}
+        }
+        let answered = async move {
+            node.calls.answered(device, id, answer).await?;
+            if progress == CallProgress::Impossible {
+                node.calls.progress(device, token, progress);
+            }
+            Ok(None)
+        };
+        self.run(After::Tell, Box::pin(answered), desk);
+    }
+
+    fn send_command(&mut self, command: &Command, token: u64, desk: &mut Desk) -> Sent {
+        let is_confirmed = self.shared.config.sparkplug.confirms_commands;
+        let qos = if is_confirmed { Qos::AtLeastOnce } else { Qos::AtMostOnce };
+        self.send_to_edge(command, (qos, false), token, desk)
+    }
+
+    /// Whether the host is there, if the edge node asked to be told: retained, as a state is
+    /// (tck-id-host-topic-phid-birth-retain).
+    pub(super) fn send_state(&mut self, is_online: bool, desk: &mut Desk) {
+        if !matches!(&self.stage, Stage::Open(Open { edge: Some(_), .. })) {
+            return;
+        }
+        let node = &self.shared.node;
+        let since = node.edge_nodes.since();
+        let at = if is_online { since } else { node.clock.now().max(since) };
+        let command = state(&self.shared.config.sparkplug.host_id, is_online, at);
+        let topic = TopicName::parse(&command.topic);
+        if topic.is_ok_and(|topic| self.session.granted(topic).is_some()) {
+            self.send_to_edge(&command, (Qos::AtLeastOnce, true), UNTOLD, desk);
+        }
+    }
+
+    fn send_to_edge(
+        &mut self,
+        command: &Command,
+        (qos, retain): (Qos, bool),
+        token: u64,
+        desk: &mut Desk,
+    ) -> Sent {
+        // Made of ids that were topic levels before.
+        let Ok(topic) = TopicName::parse(&command.topic) else { return Sent::Closed };
+        let (payload, qos) = (command.payload.as_slice(), Some(qos));
+        let message = Message { topic, payload, qos, token, expires_ms: None, retain };
+        let now_ms = self.shared.node.clock.monotonic_ms();
+        let sent = self.session.publish(now_ms, &message, &mut desk.out);
+        let metrics = &self.shared.node.metrics;
+        match sent {
+            Sent::Unacknowledged | Sent::InFlight | Sent::Waiting => metrics.downlinks.add(1),
+            Sent::Full => metrics.count_bound(Bound::Downlinks),
+            Sent::TooLarge | Sent::Closed => {}
+        }
+        match sent {
+            Sent::Full => self.record(Reason::TooManyDownlinks, &command.topic),
+            Sent::TooLarge => self.record(Reason::DownlinkTooLarge, &command.topic),
+            _ => {}
+        }
+        sent
+    }
+}
+
+/// Its death.
+impl Connection {
+    /// The connection ends: the edge node and its devices are dead. That is put in line before anybody
+    /// else may speak for it.
+    pub(super) fn leave_edge(&mut self) {
+        let moment = self.moment();
+        let open = match &mut self.stage {
+            Stage::Open(open) => open,
+            Stage::Refreshing(refreshing) => &mut refreshing.open,
+            _ => return,
+        };
+        let Some(mut edge) = open.edge.take() else { return };
+        edge.node.handle_end(moment);
+        let mut late = VecDeque::new();
+        while let Some(step) = edge.node.poll_step() {
+            let Step::Said(said) = step else { continue };
+            let device = match &said.whom {
+                None => Some(open.login.device_id),
+                Some(device) => {
+                    let name = edge.node.place().child(device);
+                    let children = open.children.as_ref();
+                    children.and_then(|it| Some(it.child(it.place(&name)?)?.1))
+                }
+            };
+            let Some(device) = device else { continue };
+            let Said { telemetry, shared, client, .. } = *said;
+            late.push_back((device, ChildUplink::Telemetry(telemetry)));
+            late.push_back((device, ChildUplink::SharedAttributes(shared)));
+            late.push_back((device, ChildUplink::Attributes(client)));
+        }
+        let (node, ttl_s) = (Arc::clone(&self.shared.node), open.login.ttl_s);
+        while let Some((device, part)) = late.front() {
+            if append(&node, (*device, ttl_s), part) == Err(AppendError::Busy) {
+                break;
+            }
+            late.pop_front();
+        }
+        let hold = edge.hold;
+        if let Ok(runtime) = tokio::runtime::Handle::try_current()
+            && !late.is_empty()
+        {
+            runtime.spawn(async move {
+                for (device, part) in late {
+                    while append(&node, (device, ttl_s), &part) == Err(AppendError::Busy) {
+                        core::future::poll_fn(|cx| node.ledger.poll_ready(cx)).await;
+                    }
+                }
+                drop(hold);
+            });
+        }
+    }
+}
+
+/// Puts in line what an edge node says of itself, or one of its devices.
+fn append(
+    node: &Node,
+    (device, ttl_s): (DeviceId, u32),
+    part: &ChildUplink,
+) -> Result<Option<Receipt>, AppendError> {
+    match part {
+        ChildUplink::Telemetry(readings) => {
+            node.reception.receive_of(device, ttl_s, Uplink::Telemetry(readings))
+        }
+        ChildUplink::Attributes(readings) => {
+            node.reception.receive_of(device, ttl_s, Uplink::Attributes(readings))
+        }
+        ChildUplink::SharedAttributes(readings) => node.reception.receive_shared(device, readings),
+        _ => Ok(None),
+    }
+}
+
+const fn progress_of(sent: Sent) -> CallProgress {
+    match sent {
+        Sent::Unacknowledged => CallProgress::Delivered,
+        Sent::InFlight | Sent::Waiting => CallProgress::Sent,
+        Sent::TooLarge => CallProgress::Impossible,
+        Sent::Full | Sent::Closed => CallProgress::NotNow,
+    }
+}
+
+/// The call that is a command whatever else the edge node subscribed to.
+const NCMD: &str = "NCMD";

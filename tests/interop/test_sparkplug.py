@@ -1,0 +1,419 @@
+"""Sparkplug B: edge nodes are born, report, obey commands and die (device API section 9)."""
+
+import json
+import struct
+import subprocess
+import time
+
+import pytest
+
+import wire as mqtt
+from clients import venv_python
+from rest import Person, fresh
+from server import ROOT, until
+from sparkplug import command, metric, payload
+from wire import Wire
+
+STATE_KEY = "sparkplugConnectionState"
+REBIRTH = metric("Node Control/Rebirth", "Boolean", False)
+
+
+def now():
+    return int(time.time() * 1000)
+
+
+def sparkplug_profile(person, metrics=None, acks_invalid=False):
+    profile = person.new_profile()
+    transport = profile["profileData"]["transportConfiguration"]
+    transport |= {"sparkplug": True, "sparkplugAttributesMetricNames": metrics,
+                  "sendAckOnValidationException": acks_invalid}
+    return person.ok("POST", "/api/deviceProfile", profile)
+
+
+class Node:
+    """An edge node as bytes, in a group of its own."""
+
+    def __init__(self, person, address, profile=None, group=None, device=None):
+        self.person, self.address = person, address
+        self.profile = profile or sparkplug_profile(person)
+        self.group, self.id = group or fresh("group"), "E"
+        members = {"name": fresh("node"), "type": self.profile["name"],
+                   "deviceProfileId": {"entityType": "DEVICE_PROFILE", "id": self.profile["id"]["id"]}}
+        self.device = device or person.new_device(**members)
+        self.wire, self.seq, self.bd_seq = None, 0, 0
+        self.inbox = []
+
+    def topic(self, kind, device=None):
+        return f"spBv1.0/{self.group}/{kind}/{self.id}" + (f"/{device}" if device else "")
+
+    def will(self, bd_seq=None, qos=1, retain=False, topic=None, content=None):
+        bd_seq = self.bd_seq if bd_seq is None else bd_seq
+        content = payload(metric("bdSeq", "Int64", bd_seq), at=now()) if content is None else content
+        return (topic or self.topic("NDEATH"), content, qos, retain)
+
+    def connect(self, version=4, **options):
+        options.setdefault("will", self.will())
+        self.wire = Wire(self.address, version)
+        self.wire.login(self.device.token, **options)
+        return self
+
+    def say(self, kind, *metrics, device=None, seq=None, at=None, qos=1, topic=None):
+        """Publishes and waits for PUBACK, behind which all of it is durable."""
+        body = payload(*metrics, seq=self.next_seq() if seq is None else seq, at=at or now())
+        data = mqtt.publish(topic or self.topic(kind, device), body, qos, 7, self.wire.version)
+        self.wire.send(data)
+        while qos:
+            # What it is told meanwhile is for later.
+            packet = self.wire.packet()
+            if packet.kind == mqtt.PUBACK:
+                return packet.code
+            assert packet.kind == mqtt.PUBLISH, packet
+            self.inbox.append(packet)
+        return None
+
+    def next_seq(self):
+        seq, self.seq = self.seq, (self.seq + 1) % 256
+        return seq
+
+    def born(self, *metrics, at=None, **options):
+        """Connected, subscribed and born."""
+        if self.wire is None:
+            self.connect(**options)
+        filters = [(f"spBv1.0/{self.group}/NCMD/{self.id}/#", 1), (f"spBv1.0/{self.group}/DCMD/{self.id}/#", 1)]
+        codes = self.wire.ask(mqtt.subscribe(3, filters, self.wire.version), mqtt.SUBACK).codes
+        assert codes == [1, 1]
+        self.seq = 0
+        bd_seq = metric("bdSeq", "Int64", self.bd_seq)
+        assert self.say("NBIRTH", bd_seq, REBIRTH, *metrics, at=at) == 0
+        return self
+
+    def heard(self, timeout=10):
+        """The next command: topic, then what it says."""
+        packet = self.inbox.pop(0) if self.inbox else self.wire.expect(mqtt.PUBLISH, timeout)
+        topic, qos, retain, body = read_publish(packet)
+        assert (qos, retain) == (0, False), "tck-id-topics-ncmd-mqtt"
+        return (topic, *command(body))
+
+    def is_told_nothing(self):
+        return not self.inbox and self.wire.is_alive()
+
+    def child(self, device):
+        """The device of this Sparkplug id, once it is there."""
+        name = f"{self.group}:{self.id}:{device}"
+        return until(f"the child {name}", lambda: find(self.person, name))
+
+    def lose(self):
+        """The connection breaks without a word."""
+        self.wire.socket.setsockopt(mqtt.socket.SOL_SOCKET, mqtt.socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.wire.close()
+
+
+def read_publish(packet):
+    size = struct.unpack(">H", packet.body[:2])[0]
+    topic, rest = packet.body[2:2 + size].decode(), packet.body[2 + size:]
+    qos = packet.raw[0] >> 1 & 3
+    rest = rest[2:] if qos else rest
+    if packet.version == 5:
+        length, at = mqtt.read_var(rest, 0)
+        rest = rest[at + length:]
+    return topic, qos, bool(packet.raw[0] & 1), rest
+
+
+def find(person, name):
+    from rest import Device
+
+    found = person.ok("GET", "/api/tenant/devices", params={"pageSize": 10, "page": 0, "textSearch": name})["data"]
+    for body in found:
+        if body["name"] == name:
+            return Device(person, body["id"]["id"], None, body)
+    return None
+
+
+def is_state(device, state):
+    return until(f"{state}", lambda: device.latest(STATE_KEY)[STATE_KEY][0]["value"] == state)
+
+
+def call(person, device, method, metric_name, value, way="twoway"):
+    body = {"method": method, "params": {"metricName": metric_name, "value": value}, "timeout": 5000}
+    return person.ok("POST", f"/api/rpc/{way}/{device.id}", body)
+
+
+@pytest.fixture
+def node(subject, tenant):
+    """Makes edge nodes that are closed with the test."""
+    made = []
+
+    def make(**options):
+        made.append(Node(tenant, subject.mqtt, **options))
+        return made[-1]
+
+    yield make
+    for it in made:
+        if it.wire:
+            it.wire.close()
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_a_connect_without_a_death_certificate_is_refused_and_explained(version, node, tenant, subject):
+    rows = [
+        ("tck-id-payloads-ndeath-will-message", {"will": None}, "connect.sparkplug_will"),
+        ("tck-id-message-flow-edge-node-birth-publish-will-message-topic",
+         {"will": ("v1/devices/me/telemetry", b"{}", 1, False)}, "connect.sparkplug_will"),
+        ("tck-id-payloads-ndeath-will-message-qos", {"qos": 0}, "connect.sparkplug_will"),
+        ("tck-id-payloads-ndeath-will-message-retain", {"retain": True}, "connect.sparkplug_will"),
+        ("tck-id-message-flow-edge-node-birth-publish-will-message-payload", {"content": b"\xff"},
+         "connect.sparkplug_will"),
+        ("tck-id-message-flow-edge-node-birth-publish-will-message-payload-bdSeq", {"content": payload()},
+         "connect.sparkplug_will"),
+        ("tck-id-principles-persistence-clean-session-311", {"clean": False}, "connect.sparkplug_session"),
+    ]
+    if version == 5:
+        rows.append(("tck-id-principles-persistence-clean-session-50",
+                     {"properties": [(mqtt.SESSION_EXPIRY, 60)]}, "connect.sparkplug_session"))
+    profile = sparkplug_profile(tenant)
+    for what, change, reason in rows:
+        one = node(profile=profile)
+        parts = {key: change.pop(key) for key in ("qos", "retain", "content") if key in change}
+        options = {"will": one.will(**parts)} | change
+        with Wire(subject.mqtt, version) as wire:
+            wire.send(mqtt.connect(version, client_id=fresh("c"), user=one.device.token, **options))
+            # 136, on which ThingsBoard's own tests rely (SP-007).
+            assert wire.outcome() == ("CONNACK 0x88 close" if version == 5 else "CONNACK 0x03 close"), what
+        assert tenant.event(reason, one.device)["remedy"], what
+
+
+def test_births_make_devices_and_keep_what_they_say(node, tenant):
+    one = node(profile=sparkplug_profile(tenant, ["serial", "config/*"])).connect(5)
+    at = now()
+    one.born(metric("serial", "String", "A7"), metric("temperature", "Double", 21.75), metric("n", "UInt64", 2**64 - 1),
+             metric("small", "Int8", -1), metric("ratio", "Float", 0.1), metric("nothing", "Int32"), at=at)
+    assert one.say("DBIRTH", metric("config/rate", "Int32", 5), metric("speed", "Int16", -3, alias=9),
+                   device="D", seq=1, at=at + 1) == 0
+    assert one.device.latest(strict=True).keys() >= {"temperature", "n", "NBIRTH bdSeq", "NDEATH bdSeq", STATE_KEY}
+    assert one.device.history(STATE_KEY, at, at + 1) == [(at, "ONLINE")]
+    assert one.device.value("temperature", strict=True) == 21.75
+    assert one.device.value("n") == "18446744073709551615"
+    assert one.device.value("small", strict=True) == -1
+    assert one.device.value("ratio", strict=True) == 0.1
+    assert "nothing" not in one.device.keys()
+    assert one.device.attributes("SHARED_SCOPE") == {"serial": "A7"}
+    child = one.child("D")
+    assert (child.body["label"], child.body["type"]) == ("D", f"{one.profile['name']} device")
+    assert child.history(STATE_KEY, at, at + 2) == [(at + 1, "ONLINE")]
+    assert child.value("DBIRTH seq", strict=True) == 1
+    assert child.attributes("SHARED_SCOPE") == {"config/rate": 5}
+    relations = tenant.ok("GET", f"/api/relations?fromId={one.device.id}&fromType=DEVICE")
+    assert [(it["to"]["id"], it["type"]) for it in relations] == [(child.id, "Created")]
+    # tck-id-payloads-alias-data-cmd-requirement: by alias, without a type.
+    assert one.say("DDATA", metric(value=7, alias=9), device="D", seq=2) == 0
+    assert child.value("speed", strict=True) == 7
+    # A birth again with the same aliases, which ThingsBoard refuses.
+    one.born(metric("temperature", "Double", 5.0))
+    assert one.say("DBIRTH", metric("speed", "Int16", 4, alias=9), device="D", seq=1) == 0
+    assert child.value("speed", strict=True) == 4
+    assert child.latest(STATE_KEY)[STATE_KEY][0]["value"] == "ONLINE"
+
+
+def test_an_edge_node_may_speak_for_itself_alone(node):
+    one, other = node().connect(5), node()
+    rows = [
+        ("tck-id-message-flow-device-birth-publish-dbirth-match-edge-node-topic", other.topic("NBIRTH"), 0x87),
+        ("a command", one.topic("NCMD"), 0x87),
+        ("a command for a device", one.topic("DCMD", "D"), 0x87),
+        ("STATE", "spBv1.0/STATE/thingport", 0x87),
+        ("a type that is none", one.topic("NRECORD"), 0x90),
+    ]
+    one.born()
+    for what, topic, code in rows:
+        assert one.say("", topic=topic, seq=0) == code, what
+    # The topics of the device API stay usable.
+    one.wire.ask(mqtt.publish("v1/devices/me/telemetry", '{"plain":1}', 1, 9, 5), mqtt.PUBACK)
+    assert one.device.value("plain", strict=True) == 1
+    one.wire.send(mqtt.publish(other.topic("NDATA"), payload(seq=1), 0, 0, 5))
+    assert one.wire.outcome() == "DISCONNECT 0x87 close"
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_each_filter_has_its_answer_and_state_is_there_at_once(version, node):
+    one = node().connect(version)
+    state, refused = "spBv1.0/STATE/thingport", 0x80 if version == 4 else 0x8F
+    filters = [(one.topic("NCMD"), 1), (f"{one.topic('DCMD')}/+", 0), (state, 1), ("spBv1.0/#", 1),
+               ("spBv1.0/other/NCMD/E", 1), ("spBv1.0/STATE/#", 1), ("v1/devices/me/attributes", 1)]
+    assert one.wire.ask(mqtt.subscribe(3, filters, version), mqtt.SUBACK).codes == [1, 0, 1, refused, refused, 1, 1]
+    # tck-id-host-topic-phid-birth-retain, ...-qos, ...-payload
+    topic, qos, retain, body = read_publish(one.wire.expect(mqtt.PUBLISH))
+    assert (topic, qos, retain) == (state, 1, True)
+    assert json.loads(body).keys() == {"online", "timestamp"} and json.loads(body)["online"] is True
+
+
+def test_commands_reach_the_edge_node_and_callers_are_answered(node, tenant):
+    one = node().connect().born(metric("level", "Int16", 3, alias=5), metric("name", "String", "x"))
+    one.say("DBIRTH", metric("on", "Boolean", False), metric("gain", "Float", 1.5), device="D")
+    child = one.child("D")
+    assert call(tenant, one.device, "NCMD", "level", -7) == {"result": "Success: NCMD"}
+    assert one.heard() == (one.topic("NCMD"), 5, "Int16", "int", 65529)
+    assert call(tenant, child, "DCMD", "on", 1) == {"result": "Success: DCMD"}
+    # SP-081: the Sparkplug id and not the name of the child.
+    assert one.heard() == (one.topic("DCMD", "D"), "on", "Boolean", "boolean", True)
+    assert call(tenant, one.device, "NCMD", "Node Control/Rebirth", True) == {"result": "Success: NCMD"}
+    assert one.heard() == (one.topic("NCMD"), "Node Control/Rebirth", "Boolean", "boolean", True)
+    assert call(tenant, one.device, "NCMD", "none", 1) == {
+        "result": "BAD_REQUEST_PARAMS",
+        "error": "Failed send To Node Rpc Request: NCMD. This node does not have a metricName: [none]"}
+    assert call(tenant, child, "DCMD", "none", 1) == {
+        "result": "BAD_REQUEST_PARAMS",
+        "error": " Failed send To Device Rpc Request: DCMD. This device does not have a metricName: [none]"}
+    answer = call(tenant, one.device, "RCMD", "level", 1)
+    assert answer["result"] == "INVALID_ARGUMENTS" and "MQTT msg: RCMD{" in answer["error"]
+    assert call(tenant, one.device, "NCMD", "level", 40_000)["result"] == "INVALID_ARGUMENTS", "out of range"
+    body = {"method": "NCMD", "params": {"metricName": "level", "value": 1}}
+    tenant.ok("POST", f"/api/rpc/oneway/{one.device.id}", body)
+    assert one.heard()[1:] == (5, "Int16", "int", 1)
+    # Shared attributes of the names of metrics, and the form with a type of message for a key.
+    tenant.ok("POST", f"{one.device.data}/attributes/SHARED_SCOPE", {"name": "pump", "unknown": 5})
+    assert one.heard() == (one.topic("NCMD"), "name", "String", "string", "pump")
+    tenant.ok("POST", f"{child.data}/attributes/SHARED_SCOPE", {"DCMD": {"gain": 2.5}})
+    assert one.heard() == (one.topic("DCMD", "D"), "gain", "Float", "float", 2.5)
+    assert one.is_told_nothing()
+
+
+def test_deaths_are_known_however_they_come(node, tenant):
+    profile = sparkplug_profile(tenant)
+
+    def at_sea():
+        one = node(profile=profile).connect(5).born()
+        for device in ("D1", "D2"):
+            assert one.say("DBIRTH", metric("x", "Int32", 1), device=device) == 0
+        return one, [one.child(device) for device in ("D1", "D2")]
+
+    one, children = at_sea()
+    assert one.say("DDEATH", device="D1") == 0
+    assert [it.value(STATE_KEY) for it in [*children, one.device]] == ["OFFLINE", "ONLINE", "ONLINE"]
+    one.lose()
+    for it in [*children, one.device]:
+        is_state(it, "OFFLINE")
+    assert len(one.device.history(STATE_KEY, 0, 2**50)) == 2, "it died once"
+    # A certificate of another session is stale; that of this one counts.
+    one, children = at_sea()
+    assert one.say("NDEATH", metric("bdSeq", "Int64", 9), seq=None) == 0
+    assert one.device.value(STATE_KEY) == "ONLINE"
+    assert tenant.event("sparkplug.remark", one.device)
+    assert one.say("NDEATH", metric("bdSeq", "Int64", 0)) == 0
+    assert [it.value(STATE_KEY) for it in [*children, one.device]] == ["OFFLINE"] * 3
+    # SP-036: a plain goodbye is a death, too.
+    one, children = at_sea()
+    one.wire.send(mqtt.disconnect(5))
+    is_state(one.device, "OFFLINE")
+
+
+def test_a_late_death_never_marks_the_next_session(node):
+    one = node().connect(5).born(metric("n", "Int32", 0))
+    for round_ in range(1, 6):
+        old, one.wire, one.bd_seq = one.wire, None, round_
+        one.born(metric("n", "Int32", round_), version=5)
+        assert one.device.value(STATE_KEY) == "ONLINE", "the old session died before the new one was born"
+        assert old.outcome() == "DISCONNECT 0x8e close"
+    states = [state for _, state in one.device.history(STATE_KEY, 0, 2**50)]
+    assert states[-1] == "ONLINE"
+
+
+def test_another_device_cannot_be_the_same_edge_node(node, tenant, subject):
+    profile = sparkplug_profile(tenant)
+    one = node(profile=profile).connect(5).born()
+    other = node(profile=profile, group=one.group)
+    with Wire(subject.mqtt, 5) as wire:
+        wire.send(mqtt.connect(5, client_id=fresh("c"), user=other.device.token, will=other.will()))
+        assert wire.outcome() == "CONNACK 0x88 close"
+    assert tenant.event("connect.sparkplug_taken", other.device)
+    one.wire.send(mqtt.disconnect(5))
+    is_state(one.device, "OFFLINE")
+    other.connect(5).born()
+
+
+def test_gaps_and_strange_names_ask_for_a_rebirth(node, tenant):
+    one = node().connect().born(metric("n", "Int32", 1))
+    one.say("NDATA", metric("n", value=3), seq=3, qos=0)
+    assert one.heard() == (one.topic("NCMD"), "Node Control/Rebirth", "Boolean", "boolean", True)
+    until("what came too early is kept all the same", lambda: one.device.value("n", strict=True) == 3)
+    assert tenant.event("sparkplug.order", one.device)
+    # A pair in the wrong order is no gap.
+    one.born(metric("n", "Int32", 1))
+    one.say("NDATA", metric("n", value=5, at=1_000_000_000_002), seq=2, qos=0)
+    assert one.say("NDATA", metric("n", value=4, at=1_000_000_000_001), seq=1) == 0
+    until("both are kept", lambda: one.device.history("n", 1_000_000_000_000, 1_000_000_000_010) == [
+        (1_000_000_000_001, "4"), (1_000_000_000_002, "5")])
+    assert one.is_told_nothing()
+    other = node().connect(5)
+    assert other.say("NDATA", metric("early", "Int32", 7), seq=1) == 0
+    assert other.heard()[1] == "Node Control/Rebirth"
+    assert other.device.value("early", strict=True) == 7, "data is worth more than purity"
+
+
+def test_devices_of_older_installations_get_their_names(node, tenant):
+    profile = sparkplug_profile(tenant)
+    one = node(profile=profile)
+    mine, stranger = fresh("old"), fresh("old")
+    devices = {name: tenant.new_device(name=name) for name in (mine, stranger)}
+    relation = {"from": {"entityType": "DEVICE", "id": one.device.id},
+                "to": {"entityType": "DEVICE", "id": devices[mine].id}, "type": "Created", "typeGroup": "COMMON"}
+    tenant.ok("POST", "/api/relation", relation)
+    one.connect(5).born()
+    for name in (mine, stranger):
+        assert one.say("DBIRTH", metric("x", "Int32", 1), device=name) == 0
+    renamed = one.child(mine)
+    assert (renamed.id, renamed.body["label"]) == (devices[mine].id, mine)
+    assert one.child(stranger).id != devices[stranger].id
+    assert tenant.ok("GET", f"/api/device/{devices[stranger].id}")["name"] == stranger
+
+
+def test_what_cannot_be_read_is_refused_and_the_rest_stays(node, tenant):
+    one = node().connect(5).born(metric("n", "Int32", 1))
+    broken = mqtt.publish(one.topic("NDATA"), b"\xff", 1, 8, 5)
+    assert one.wire.ask(broken, mqtt.PUBACK).code == 0x99
+    # One metric that does not fit costs the others nothing.
+    assert one.say("NDATA", metric("n", "UInt8", 300), metric("m", "Int16Array", b"\1"), seq=1) == 0
+    assert tenant.event("sparkplug.metric", one.device)
+    assert one.say("DBIRTH", metric("a", "Int32", 1, alias=1), metric("b", "Int32", 1, alias=1), device="D") == 0x99
+    assert find(tenant, f"{one.group}:E:D") is None
+    # tck-id-topics-nbirth-bdseq-matching
+    assert one.say("NBIRTH", metric("bdSeq", "Int64", 200), seq=0) == 0x99
+    assert one.heard()[1] == "Node Control/Rebirth"
+    assert one.is_told_nothing(), "asked for once in ten seconds"
+
+
+@pytest.mark.process
+def test_a_kill_loses_nothing_that_was_acknowledged_and_state_counts_up(own):
+    server = own().start()
+    person = Person.login(server.url, "tenant@thingsboard.org", "tenant")
+    node = Node(person, server.mqtt).connect(5).born(metric("n", "Int32", 0))
+    node.wire.ask(mqtt.subscribe(4, [("spBv1.0/STATE/thingport", 1)], 5), mqtt.SUBACK)
+    first = json.loads(read_publish(node.wire.expect(mqtt.PUBLISH))[3])
+    start = 1_000_000_000_000
+    for number in range(1, 40):
+        assert node.say("NDATA", metric("n", value=number, at=start + number)) == 0
+    server.kill()
+    server.restart()
+    person = Person.login(server.url, "tenant@thingsboard.org", "tenant")
+    node.person = node.device.owner = person
+    node.address, node.wire, node.bd_seq = server.mqtt, None, 1
+    kept = node.device.history("n", start, start + 1000)
+    assert kept == [(start + number, str(number)) for number in range(1, 40)]
+    node.connect(5)
+    # It goes on where it was, and is asked for its births.
+    assert node.say("NDATA", metric("n", "Int32", 40), seq=40) == 0
+    assert node.heard()[1] == "Node Control/Rebirth"
+    node.born(metric("n", "Int32", 41))
+    node.wire.ask(mqtt.subscribe(4, [("spBv1.0/STATE/+", 1)], 5), mqtt.SUBACK)
+    second = json.loads(read_publish(node.wire.expect(mqtt.PUBLISH))[3])
+    assert second["online"] and second["timestamp"] > first["timestamp"]
+    # tck-id-host-topic-phid-death-required: an orderly end is announced.
+    server.process.terminate()
+    topic, qos, retain, body = read_publish(node.wire.expect(mqtt.PUBLISH, 20))
+    assert (topic, qos, retain) == ("spBv1.0/STATE/thingport", 1, True)
+    third = json.loads(body)
+    assert third["online"] is False and third["timestamp"] >= second["timestamp"]
+    server.process.wait(30)
+    server.restart()
+    person = Person.login(server.url, "tenant@thingsboard.org", "tenant")
+    node.device.owner = person
+    assert node.device.value(STATE_KEY) == "OFFLINE", "the death is kept before the server ends"
