@@ -57,7 +57,7 @@ REJECTIONS = [
     ("payload.too_deep", publish("v2/t", '{"a":' + "[" * 300 + "]" * 300 + "}", 1, 1, V5)),
     ("payload.too_many_keys", publish("v2/t", "{" + ",".join(f"{k}:1" for k in KEYS) + "}", 1, 1, V5)),
     ("payload.not_utf8", publish("v2/t", b'{"a":"\xff"}', 1, 1, V5, [(w.PAYLOAD_FORMAT, 1)])),
-    ("payload.not_protobuf", publish("v2/t/p", b"\x08\x01", 1, 1, V5)),
+    ("payload.no_schema", publish("v2/t/p", b"\x08\x01", 1, 1, V5)),
     ("subscribe.filter_unknown", w.subscribe(1, [("x/y", 0)], V5)),
     ("subscribe.filter_invalid", w.subscribe(1, [("a#", 0)], V5)),
     ("subscribe.shared", w.subscribe(1, [("$share/g/v2/a", 0)], V5)),

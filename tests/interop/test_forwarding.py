@@ -356,8 +356,9 @@ def test_kill_9_at_any_moment_costs_no_target_an_acknowledged_reading(own, recei
         {"name": "site", "type": "MQTT", "url": f"mqtt://127.0.0.1:{broker.port}", "topic": "t/${deviceName}",
          "user": "house", "password": "pass word"},
     ])
-    # Slow at times, and out of order at times.
-    receiver.say = lambda messages: 503 if chance.random() < 0.1 else 200
+    # Out of order at times, but not so often that the pauses after it are what takes time.
+    refusals = iter(range(12))
+    receiver.say = lambda messages: 503 if chance.random() < 0.1 and next(refusals, None) is not None else 200
     devices = [admin.new_device(deviceProfileId=profile["id"]) for _ in range(2)]
     acknowledged, first = {it.id: [] for it in devices}, {it.id: 0 for it in devices}
     for _ in range(4):
@@ -382,7 +383,7 @@ def test_kill_9_at_any_moment_costs_no_target_an_acknowledged_reading(own, recei
         promised = {(identifier, n) for identifier, all_of in acknowledged.items() for n in all_of}
         return promised - hooked, promised - sited
 
-    until("everything acknowledged, at both", lambda: missing() == (set(), set()), 60, 0.1)
+    until("everything acknowledged, at both", lambda: missing() == (set(), set()), 120, 0.1)
     sent = sum(len(it) for it in acknowledged.values())
     assert sent > 100, "something was said"
     print(f"{sent} acknowledged, {len(receiver.taken)} at the receiver, {len(broker.got)} at the broker")

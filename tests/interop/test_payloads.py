@@ -50,7 +50,7 @@ INVALID = [
     ("CR-004 call: no method", "v1/devices/me/rpc/request/1", '{"params":1}', "payload.shape"),
     ("CL-002 claim: list", "v1/devices/me/claim", "[]", "payload.shape"),
     ("CL-002 claim: duration", "v2/c", '{"durationMs":true}', "payload.shape"),
-    ("OT-019 chunk size", "v2/fw/request/1/chunk/0", "4k", "payload.shape"),
+    ("OT-019 chunk size", "v2/fw/request/1/chunk/0", "4k", "package.request"),
     ("TV-008 attributes: no JSON", "v1/devices/me/attributes", "some text", "payload.not_json"),
     ("TV-013 telemetry: value missing", "v1/devices/me/telemetry", '{"key1":, "key2":true}', "payload.not_json"),
 ]
