@@ -366,3 +366,40 @@ def test_thingsboards_own_client_for_gateways(tenant, gateway, name, sdk, meanwh
     # Its own data go the usual way (GW-002).
     assert client.call("send_telemetry", {"own": 1}) == 0
     assert gateway.value("own") == "1"
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_what_is_refused_without_an_acknowledgement_is_told(tenant, gateway, paho_client, protocol):
+    """GW-080, GW-081: version 5 hears of the bad device alone, and older ones are closed."""
+    client = connected(paho_client, gateway, protocol)
+    good, bad = fresh("good"), fresh("bad")
+    client.publish(TELEMETRY, {good: [{"t": 1}], bad: [7]}, qos=0)
+    if protocol == paho.MQTTv5:
+        assert client.message() == (DISCONNECT, {"device": bad, "reason": 128})
+        assert not client.publish(TELEMETRY, {good: [{"t": 2}], fresh("other"): [{"t": 2}]}).is_failure
+    else:
+        client.wait("disconnect")
+    until("the good one's are kept", lambda: (found := child(tenant, good)) and found.value("t") in "12")
+
+
+@pytest.mark.process
+def test_one_message_may_speak_for_thousands(own):
+    """5,000 devices come to be, and all that was said of them is kept, before one PUBACK."""
+    server = own(None, "--set", "mqtt.packet_size_max=1MiB").start()
+    person = Person.login(server.url, "tenant@thingsboard.org", "tenant")
+    gateway = new_gateway(person)
+    with w.Wire(server.mqtt, V5, timeout=60) as connection:
+        connection.login(gateway.token)
+        before = server.metrics()[("thingport_resident_memory_bytes", "")]
+        names = [f"mass-{n}" for n in range(5_000)]
+        for value in (1, 2):
+            body = json.dumps({name: [{"t": value}] for name in names})
+            connection.send(w.publish(TELEMETRY, body, 1, value, V5))
+            assert acknowledged(connection) == (value, 0)
+            for name in (names[0], names[2_500], names[-1]):
+                assert child(person, name).value("t") == str(value)
+        grown = server.metrics()[("thingport_resident_memory_bytes", "")] - before
+        assert server.metrics()[("thingport_children", "")] == 5_000
+        assert grown < 256 * 2**20, f"{grown / 5_000} bytes a device"
+        assert connection.is_alive()
+    until("all have gone", lambda: server.metrics()[("thingport_children", "")] == 0)
