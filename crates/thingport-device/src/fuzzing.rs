@@ -5,6 +5,8 @@ use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 
+use thingport_model::child::{ChildBatch, ChildSaid, ChildUplink};
+use thingport_model::profile::{MqttTransport, PayloadType, ProtobufPayload, ProtobufRoots};
 use thingport_model::reading::Readings;
 use thingport_model::reason::Reason;
 use thingport_model::time::Timestamp;
@@ -148,6 +150,64 @@ pub fn question(payload: &[u8]) {
                 assert_eq!(reject.class(), Class::Format);
                 check_detail(&reject);
             }
+        }
+    }
+}
+
+/// Uses `payload` as what a gateway says of its devices, on each of its topics and in both forms.
+pub fn gateway(payload: &[u8]) {
+    static DIALECTS: LazyLock<[Arc<Dialect>; 2]> = LazyLock::new(|| {
+        let protobuf = MqttTransport {
+            payload: PayloadType::Protobuf(Box::new(ProtobufPayload {
+                telemetry_schema: EVERYTHING.to_owned(),
+                attributes_schema: EVERYTHING.to_owned(),
+                rpc_request_schema: String::new(),
+                rpc_response_schema: String::new(),
+                json_compatibility: false,
+                json_for_default_downlinks: false,
+                roots: ProtobufRoots::default(),
+            })),
+            ..MqttTransport::default()
+        };
+        [MqttTransport::default(), protobuf].map(|mqtt| Arc::new(Dialect::of(&mqtt)))
+    });
+    let (mut reader, mut out) = (Reader::new(), Readings::default());
+    let typing = Typing::default();
+    for dialect in &*DIALECTS {
+        let mut link = Link::open(Arc::clone(dialect), true);
+        for topic in [
+            "connect",
+            "disconnect",
+            "telemetry",
+            "attributes",
+            "attributes/request",
+            "rpc",
+            "claim",
+        ] {
+            let topic = format!("v1/gateway/{topic}");
+            match link.uplink(&topic, payload, NOW, &mut reader, &mut out, &typing) {
+                Ok(Uplink::Children(batch)) => check_batch(batch, payload.len()),
+                Ok(other) => panic!("{topic} is for devices behind a gateway, not {other:?}"),
+                Err(reject) => check_detail(&reject),
+            }
+        }
+    }
+}
+
+/// Each part says something, and all of it is no more than a small multiple of the message.
+fn check_batch(batch: &ChildBatch, size: usize) {
+    assert!(!batch.said.is_empty(), "a message that says nothing of anybody is refused");
+    assert!(batch.said.len() <= size, "each part takes bytes");
+    for ChildSaid { name, said, .. } in &batch.said {
+        // A byte that is no UTF-8 becomes three.
+        assert!(name.len() <= 3 * size, "names come from the message");
+        match said {
+            Ok(ChildUplink::CallAnswer { body, .. }) => assert!(body.len() <= 6 * size + 4),
+            Ok(ChildUplink::Telemetry(readings) | ChildUplink::Attributes(readings)) => {
+                assert!(readings.iter().all(|it| !it.key.is_empty()), "keys are not empty");
+            }
+            Ok(_) => {}
+            Err(unread) => check_detail(&Reject::new(unread.reason, unread.detail.as_str())),
         }
     }
 }

@@ -49,6 +49,11 @@ fn the_corpus_of_compact_forms_breaks_nothing() {
 }
 
 #[test]
+fn the_corpus_of_gateways_breaks_nothing() {
+    assert!(replay("gateway", fuzzing::gateway) >= 20);
+}
+
+#[test]
 fn the_corpus_of_sparkplug_breaks_nothing() {
     assert!(replay("sparkplug", fuzzing::sparkplug) >= 12);
 }
