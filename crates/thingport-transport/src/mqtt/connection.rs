@@ -103,9 +103,7 @@ struct Open {
     mailbox: Arc<Mailbox>,
     /// What it may send; none where nothing is limited.
     quota: Option<Box<Quota>>,
-    client_id: Box<str>,
-    /// Version and cipher suite of TLS, if there is TLS.
-    tls: Option<Box<(&'static str, &'static str)>>,
+    greeting: Box<Greeting>,
     /// State of the devices' and profiles' changes this connection has seen.
     epoch: u32,
     /// State of everybody's mail this connection has seen.
@@ -118,6 +116,13 @@ struct Open {
     children: Option<Box<Children>>,
     /// Of an edge node of Sparkplug B.
     edge: Option<Box<Edge>>,
+}
+
+/// What was said when the session began; apart, because it is asked for rarely.
+struct Greeting {
+    client_id: Box<str>,
+    /// Version and cipher suite of TLS, if there is TLS.
+    tls: Option<Box<(&'static str, &'static str)>>,
 }
 
 struct Refreshing {

@@ -32,8 +32,8 @@ impl Connection {
             protocol: login::protocol(self.session.version()),
             carrier: self.carrier(),
             remote: self.remote.to_string(),
-            client_id: open.client_id.to_string(),
-            tls: open.tls.as_deref().copied(),
+            client_id: open.greeting.client_id.to_string(),
+            tls: open.greeting.tls.as_deref().copied(),
         })
     }
 

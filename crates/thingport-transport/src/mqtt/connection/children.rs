@@ -234,7 +234,7 @@ impl Connection {
                 reason: fault.reason,
                 detail: &fault.detail,
                 remote: &remote,
-                client_id: &open.client_id,
+                client_id: &open.greeting.client_id,
                 user_name: "",
                 protocol: login::protocol(self.session.version()),
                 attempt: None,

@@ -16,8 +16,10 @@ impl Connection {
     /// Keeps an incident of this connection.
     pub(super) fn record(&self, reason: Reason, detail: &str) {
         let (open, client_id) = match &self.stage {
-            Stage::Open(open) => (Some(open), &*open.client_id),
-            Stage::Refreshing(refreshing) => (Some(&refreshing.open), &*refreshing.open.client_id),
+            Stage::Open(open) => (Some(open), &*open.greeting.client_id),
+            Stage::Refreshing(refreshing) => {
+                (Some(&refreshing.open), &*refreshing.open.greeting.client_id)
+            }
             // That nobody's device left is nothing to keep.
             Stage::Provisioning(_) if reason.is_ordinary() => return,
             Stage::Provisioning(candidate) => (None, &*candidate.client_id),

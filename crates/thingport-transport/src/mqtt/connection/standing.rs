@@ -11,7 +11,7 @@ use thingport_model::reason::Reason;
 use thingport_mqtt::session::{Acceptance, Refusal};
 
 use super::keeping::Keeping;
-use super::{Connection, Open, Refreshing, Stage};
+use super::{Connection, Greeting, Open, Refreshing, Stage};
 use crate::config::UNSENT_STALL_MS;
 use crate::mqtt::answer;
 use crate::mqtt::login::{self, Admitted, Caller};
@@ -104,13 +104,13 @@ impl Connection {
         let assigned = caller.client_id.is_empty().then(|| self.assigned_client_id());
         let client_id = assigned.as_deref().map_or(caller.client_id, Into::into);
         let opened = node.sessions.open(&login, &client_id, caller.wish, mailbox.number());
+        let greeting = Box::new(Greeting { client_id, tls });
         self.stage = Stage::Open(Open {
             login,
             link,
             mailbox,
             quota,
-            client_id,
-            tls,
+            greeting,
             epoch,
             posts: low(node.presence.posts()).wrapping_sub(1),
             questions: None,
