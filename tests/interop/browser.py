@@ -5,6 +5,7 @@ console and ask no other host for anything.
 import json
 import re
 import shutil
+import subprocess
 
 import paho.mqtt.client as paho
 import pytest
@@ -99,3 +100,10 @@ def field(page, label):
 
 def press(page, name):
     page.get_by_role("button", name=name, exact=True).click()
+
+
+def certificate(directory, name, days=10):
+    """A self-signed certificate, as PEM."""
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", str(days),
+               "-subj", f"/CN={name}", "-keyout", directory / "key.pem"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout

@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import time
 
 import paho.mqtt.client as paho
@@ -10,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from browser import CUSTOMER, DESKTOP, PHONE, REFUSED, SYSTEM, TENANT, field, paho_of, press
+from browser import CUSTOMER, DESKTOP, PHONE, REFUSED, SYSTEM, TENANT, certificate, field, paho_of, press
 from clients import Paho
 from rest import Person, fresh
 
@@ -248,7 +247,7 @@ def test_the_fleet_shows_who_is_connected_and_what_went_wrong(visit, subject, te
     refused = tenant.new_device(name=f"{stem}-refused")
     quiet = tenant.new_device(name=f"{stem}-quiet")
     tenant.ok("POST", f"{quiet.data}/timeseries/ANY", {"level": 1})
-    tenant.save_credentials(quiet, "X509_CERTIFICATE", value=certificate(tmp_path, stem, days=10))
+    tenant.save_credentials(quiet, "X509_CERTIFICATE", value=certificate(tmp_path, stem))
     online = paho_of(subject, gateway.token)
     wrong = Paho(subject.mqtt, paho.MQTTv5, refused.token)
     assert wrong.connect() == 0
@@ -275,10 +274,3 @@ def test_the_fleet_shows_who_is_connected_and_what_went_wrong(visit, subject, te
     press(page, "Clear search and filters")
     expect(names.nth(3)).to_be_visible()
     online.close()
-
-
-def certificate(directory, name, days):
-    """A self-signed certificate, as PEM."""
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", str(days),
-               "-subj", f"/CN={name}", "-keyout", directory / "key.pem"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout

@@ -126,6 +126,8 @@ def test_a_trace_shows_the_conversation_live(visit, subject, tenant):
     expect(packet).to_contain_text("temperature 25")
     packet.get_by_role("button", name="Hex").click()
     expect(packet).to_contain_text("7b 22 74 65")
+    packet.get_by_role("button", name="Fields").click()
+    expect(packet.get_by_role("row", name=re.compile("temperature long 25"))).to_be_visible()
     assert device.token not in page.content()
     press(page, "Pause")
     client.publish("v1/devices/me/telemetry", '{"paused": 1}')

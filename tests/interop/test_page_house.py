@@ -4,7 +4,7 @@ import re
 
 from playwright.sync_api import expect
 
-from browser import CUSTOMER, REFUSED, SYSTEM, field, paho_of, press, stranger
+from browser import CUSTOMER, REFUSED, SYSTEM, certificate, field, paho_of, press, stranger
 from rest import Person, fresh
 from server import until
 
@@ -202,3 +202,17 @@ def test_what_is_changed_in_one_part_of_a_profile_is_there_in_the_next(visit, te
     expect(field(page, "Telemetry")).to_have_value("up/+/data")
     press(page, "Undo")
     expect(field(page, "Telemetry")).to_have_value("v1/devices/me/telemetry")
+
+
+def test_the_name_of_a_device_is_found_in_a_pasted_certificate(visit, tenant, tmp_path):
+    profile = tenant.new_profile()["id"]["id"]
+    page = visit().open(f"/profiles/{profile}/provisioning")
+    field(page, "Strategy").select_option("X509_CERTIFICATE_CHAIN")
+    field(page, "Expression over the common name").fill(r"([^.]+)\.example")
+    sample = page.get_by_label("A common name, or a whole certificate, to try it with")
+    sample.fill(certificate(tmp_path, "pump-9.example"))
+    expect(page.get_by_text("The device is called")).to_contain_text("pump-9")
+    sample.fill("pump-9.elsewhere")
+    expect(page.get_by_text("It does not match")).to_be_visible()
+    field(page, "Expression over the common name").fill("([^.]+")
+    expect(page.get_by_text("This is not a regular expression")).to_be_visible()

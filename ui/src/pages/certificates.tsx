@@ -59,7 +59,7 @@ export function Certificates() {
                 <thead>
                   <tr>
                     <th scope="col">Whose</th>
-                    <th scope="col">Subject</th>
+                    <th scope="col" class="wide">Subject</th>
                     <th scope="col" class="wide">Issuer</th>
                     <th scope="col" class="wide">Key</th>
                     <th scope="col">Ends</th>
@@ -72,7 +72,7 @@ export function Certificates() {
                       <td>
                         <span class="name">{row.kind === "DEVICE" && row.id ? <a href={`/devices/${row.id.id}/credentials`}>{row.name}</a> : row.name}</span> <span class="faint">{KINDS[row.kind]}</span>
                       </td>
-                      <td class="wrap">{row.subject || <span class="faint">-</span>}</td>
+                      <td class="wide wrap">{row.subject || <span class="faint">-</span>}</td>
                       <td class="wide wrap">{row.issuer === row.subject ? <span class="faint">itself</span> : row.issuer}</td>
                       <td class="wide nowrap">{row.key}</td>
                       <td class="nowrap" title={row.notAfter === null ? "" : moment(row.notAfter, false)}>

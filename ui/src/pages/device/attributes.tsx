@@ -52,7 +52,9 @@ export function Attributes({ device }: TabProps) {
                 <tr>
                   <th scope="col">Key</th>
                   <th scope="col">Value</th>
-                  <th scope="col">Changed</th>
+                  <th scope="col" class="wide">
+                    Changed
+                  </th>
                   <th scope="col">
                     <span class="sr">Actions</span>
                   </th>
@@ -63,7 +65,7 @@ export function Attributes({ device }: TabProps) {
                   <tr key={key}>
                     <td class="name">{key}</td>
                     <td class="mono wrap">{value}</td>
-                    <td>
+                    <td class="wide">
                       <Ago at={ts} />
                     </td>
                     <td>

@@ -6,8 +6,9 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { download, get, post, remove } from "../../lib/api";
 import { subscribe } from "../../lib/live";
 import { useDeed, useLoad, useNow } from "../../lib/load";
-import { bytes, clock, count, plural, span } from "../../lib/text";
+import { bytes, clock, count, moment, plural, span } from "../../lib/text";
 import { Badge, Bones, Button, Choice, Empty, Failed, LiveSign, Notice, Panel, Select } from "../../parts/basic";
+import { Scroll } from "../../parts/scroll";
 import type { TabProps } from "../device";
 
 interface State {
@@ -259,7 +260,7 @@ function Bubble({ packet }: { packet: Packet }) {
       )}
       {packet.payload && packet.payload.size > 0 && (
         <div class="stack tight">
-          <pre class={`code mono flat ${isHex(packet.payload, view) ? "hex" : ""}`}>{payloadAs(packet.payload, view)}</pre>
+          {view === "fields" ? <Fields packet={packet} /> : <pre class={`code mono flat ${isHex(packet.payload, view) ? "hex" : ""}`}>{payloadAs(packet.payload, view)}</pre>}
           <div class="row faint">
             <Choice label="Show the payload as" value={view} options={VIEWS} onPick={setView} />
             <span>{bytes(packet.payload.size)}</span>
@@ -294,8 +295,35 @@ function Bubble({ packet }: { packet: Packet }) {
 const VIEWS = [
   { value: "text", label: "Text" },
   { value: "json", label: "Decoded" },
+  { value: "fields", label: "Fields" },
   { value: "hex", label: "Hex" },
 ];
+
+// What the bytes say, member by member: as readings where they are some, else as they were decoded.
+function Fields({ packet }: { packet: Packet }) {
+  const decoded = packet.payload?.decoded;
+  const members = typeof decoded === "object" && decoded !== null ? Object.entries(decoded) : [];
+  const rows = packet.meaning?.readings.length ? packet.meaning.readings.map((each) => [each.key, each.type.toLowerCase(), JSON.stringify(each.value), moment(each.ts)]) : members.map(([key, value]) => [key, kindOf(value), JSON.stringify(value), ""]);
+  if (rows.length === 0) return <p class="faint">These bytes have no fields that the profile of the device names.</p>;
+  return (
+    <Scroll label="Fields">
+      <table class="table">
+        <tbody>
+          {rows.map((row) => (
+            <tr key={row[0]}>
+              <td class="name">{row[0]}</td>
+              <td class="faint">{row[1]}</td>
+              <td class="mono wrap">{row[2]}</td>
+              <td class="faint nowrap">{row[3]}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </Scroll>
+  );
+}
+
+const kindOf = (value: unknown) => (Array.isArray(value) ? "list" : value === null ? "null" : typeof value);
 
 const isHex = (payload: NonNullable<Packet["payload"]>, view: string) => view === "hex" || (payload.text === null && (view !== "json" || payload.decoded === null));
 
