@@ -27,8 +27,8 @@ use super::visit::Visit;
 use super::{answer, packages, poll, tap};
 use crate::mqtt;
 
-/// The routes of devices that have a token. To be served with the peer's address as [`ConnectInfo`];
-/// without a fallback, so that they can be merged with others.
+/// The routes of devices that have a token. To be served with the peer's address as
+/// [`axum::extract::ConnectInfo`]; without a fallback, so that they can be merged with others.
 pub fn devices(http: DeviceHttp) -> Router {
     let http = Arc::new(http);
     Router::new()
