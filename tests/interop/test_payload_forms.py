@@ -12,7 +12,7 @@ import paho.mqtt.client as paho
 import pytest
 
 import wire as w
-from clients import mosquitto_pub
+from clients import Paho, mosquitto_pub
 from rest import fresh, new_user
 from test_protobuf import DOCUMENTED, awaited, closing, compiled, connected, device_of, fixed, profile_body, protobuf, stored
 from wire import Wire
@@ -391,6 +391,58 @@ def test_compact_bytes_that_are_none_are_refused(subject, tenant, kind, good, ba
         assert client.publish("v2/t", payload) == 0x99, payload
         assert client.publish("v2/t", good) == 0
     assert device.keys() == ["t"]
+
+
+# Section 5.4 of the device API: the messages of a device that is provisioned.
+PROVISION = """syntax = "proto3";
+enum CredentialsType { ACCESS_TOKEN = 0; X509_CERTIFICATE = 1; MQTT_BASIC = 2; }
+enum Status { UNKNOWN = 0; SUCCESS = 1; NOT_FOUND = 2; FAILURE = 3; }
+message Token { string token = 1; }
+message X509 { string hash = 1; }
+message Basic { string clientId = 1; string userName = 2; string password = 3; }
+message Data { Token tokenData = 1; X509 x509Data = 2; Basic basicData = 3; }
+message Keys { string provisionDeviceKey = 1; string provisionDeviceSecret = 2; }
+message ProvisionRequest { string deviceName = 1; CredentialsType credentialsType = 2; Keys keys = 3; Data data = 4;
+                           bool gateway = 5; }
+message ProvisionResponse { Status status = 1; CredentialsType credentialsType = 2; string credentialsValue = 3; }
+"""
+
+
+@pytest.mark.parametrize("own", [None, "a-token-of-its-own-"], ids=["made", "brought"])
+def test_a_device_is_provisioned_and_speaks_protobuf_from_the_first_word(subject, tenant, compiled, documented, own):
+    """TV-043 in Protobuf, with the official library on the other side."""
+    types = compiled(PROVISION)
+    body = profile_body(protobuf())
+    key, secret = fresh("key"), fresh("secret")
+    body |= {"provisionType": "ALLOW_CREATE_NEW_DEVICES", "provisionDeviceKey": key}
+    body["profileData"]["provisionConfiguration"] = {"type": "ALLOW_CREATE_NEW_DEVICES", "provisionDeviceSecret": secret}
+    tenant.ok("POST", "/api/deviceProfile", body)
+    request = types.ProvisionRequest(deviceName=fresh("provisioned"))
+    request.keys.provisionDeviceKey, request.keys.provisionDeviceSecret = key, "wrong"
+    if own:
+        request.data.tokenData.token = own = fresh(own)
+    client = Paho(subject.mqtt, paho.MQTTv311, "provision")
+    try:
+        assert client.connect() == 0
+        client.subscribe([("/provision/response", 1)])
+        said = []
+        for given in ("wrong", secret):
+            request.keys.provisionDeviceSecret = given
+            client.publish("/provision/request", request.SerializeToString())
+            said.append(types.ProvisionResponse.FromString(client.wait("message")[1]))
+    finally:
+        client.close()
+    assert [it.status for it in said] == [2, 1] and said[1].credentialsType == 0
+    assert said[1].credentialsValue == (own or said[1].credentialsValue) != ""
+    client = Paho(subject.mqtt, paho.MQTTv5, said[1].credentialsValue)
+    try:
+        assert client.connect() == 0
+        assert client.publish("v2/t", documented["telemetry"](temperature=1.5).SerializeToString()) == 0
+    finally:
+        client.close()
+    found = tenant.ok("GET", f"/api/tenant/devices?deviceName={request.deviceName}")
+    path = f"/api/plugins/telemetry/DEVICE/{found['id']['id']}/values/timeseries?keys=temperature"
+    assert tenant.ok("GET", path)["temperature"][0]["value"] == "1.5"
 
 
 TRIED = [
