@@ -47,6 +47,7 @@ fn a_message_may_speak_for_thousands() {
 
 /// GW-003, GW-015, GW-039, GW-040, GW-051, GW-058, PB-036: the same in Protobuf, with no second try as JSON.
 #[test]
+#[expect(clippy::too_many_lines, reason = "rows of bytes take their room")]
 fn every_word_of_a_gateway_is_understood_in_protobuf() {
     let key_value = |key: &str, kind: u8, value: &[u8]| {
         let mut it = [text(1, key), vec![0x10, kind]].concat();
@@ -126,6 +127,7 @@ fn every_word_of_a_gateway_is_understood_in_protobuf() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "rows of bytes take their room")]
 fn every_word_to_a_device_carries_its_name() {
     let attribute = |key: &str, value: Value| Attribute {
         key: key.to_owned(),
