@@ -370,6 +370,55 @@ mod tests {
         }
     }
 
+    /// Device API 8.9
+    #[test]
+    fn what_gateways_say_wrong_is_answered_by_whose_part_it_was() {
+        use Qos::{AtLeastOnce as Q1, AtMostOnce as Q0};
+        use ReasonCode as C;
+        use Rejection::{Acknowledge, AcknowledgeAndClose, Close, Ignore};
+        use Version::{V5, V311};
+        let (whole, invalid) = (C::ImplementationSpecificError, C::PayloadFormatInvalid);
+        let rows = [
+            // E-GW; GW-082: version 3 is not told that it was kept.
+            (Reason::GatewayMessage, V5, Q1, AcknowledgeAndClose(whole, whole)),
+            (Reason::GatewayMessage, V5, Q0, Close(whole)),
+            (Reason::GatewayMessage, V311, Q1, Close(whole)),
+            (Reason::GatewayMessage, V311, Q0, Close(whole)),
+            // E-GWDEV
+            (Reason::ChildMessage, V5, Q1, Acknowledge(invalid)),
+            (Reason::ChildMessage, V5, Q0, Ignore),
+            (Reason::ChildMessage, V311, Q1, Close(invalid)),
+            (Reason::ChildMessage, V311, Q0, Close(invalid)),
+            // GW-023 to GW-025
+            (Reason::ChildLimit, V5, Q1, Acknowledge(C::QuotaExceeded)),
+            (Reason::ChildLimit, V311, Q1, Acknowledge(C::QuotaExceeded)),
+            (Reason::TooManyChildren, V5, Q1, Acknowledge(C::QuotaExceeded)),
+            (Reason::ChildName, V5, Q1, Acknowledge(C::UnspecifiedError)),
+            (Reason::ChildNotMade, V311, Q1, Acknowledge(C::UnspecifiedError)),
+            (Reason::ChildNotMade, V5, Q0, Ignore),
+        ];
+        for (reason, version, qos, expected) in rows {
+            // The profile's flag does not count here.
+            for flag in [false, true] {
+                assert_eq!(
+                    rejection(reason, version, qos, flag),
+                    expected,
+                    "{reason:?} {version:?}"
+                );
+            }
+        }
+        let rows = [
+            (Reason::PayloadTimestamp, Reason::ChildMessage),
+            (Reason::PayloadShape, Reason::ChildMessage),
+            (Reason::RateLimited, Reason::RateLimited),
+            (Reason::StorageFull, Reason::StorageFull),
+            (Reason::ChildLimit, Reason::ChildLimit),
+        ];
+        for (of_part, of_message) in rows {
+            assert_eq!(of_child(of_part), of_message, "{of_part:?}");
+        }
+    }
+
     #[test]
     fn a_server_may_be_told_to_keep_clients_that_are_too_fast() {
         use ReasonCode as C;
