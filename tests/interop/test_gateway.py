@@ -403,3 +403,41 @@ def test_one_message_may_speak_for_thousands(own):
         assert grown < 256 * 2**20, f"{grown / 5_000} bytes a device"
         assert connection.is_alive()
     until("all have gone", lambda: server.metrics()[("thingport_children", "")] == 0)
+
+
+def test_a_gateway_may_speak_protobuf(tenant, name, paho_client, meanwhile):
+    """GW-003, GW-051, GW-058: both ways by its own profile, whatever that of its devices is."""
+
+    def field(number, body):
+        body = body.encode() if isinstance(body, str) else body
+        return bytes([number << 3 | 2, len(body)]) + body
+
+    payload = {"transportPayloadType": "PROTOBUF", "deviceTelemetryProtoSchema": SCHEMA,
+               "deviceAttributesProtoSchema": SCHEMA, "deviceRpcRequestProtoSchema": CALL,
+               "deviceRpcResponseProtoSchema": SCHEMA}
+    profile = tenant.new_profile(profileData={"configuration": {"type": "DEFAULT"}, "transportConfiguration": {
+        "type": "MQTT", "deviceTelemetryTopic": "v1/devices/me/telemetry",
+        "deviceAttributesTopic": "v1/devices/me/attributes", "transportPayloadTypeConfiguration": payload}})
+    gateway = new_gateway(tenant, deviceProfileId=profile["id"])
+    client = connected(paho_client, gateway)
+    assert not client.publish(CONNECT, field(1, name) + field(2, "pump")).is_failure
+    device = child(tenant, name)
+    assert device.body["type"] == "pump"
+    # One list at its own time: LONG n = 7, STRING s = x.
+    values = field(2, field(1, "n") + b"\x10\x01\x20\x07") + field(2, field(1, "s") + b"\x10\x03" + field(6, "x"))
+    told = field(1, name) + field(3, field(1, b"\x08\xe8\x07" + values))
+    assert not client.publish(TELEMETRY, field(1, told)).is_failure
+    assert device.history("n", 0, 2_000) == [(1_000, "7")]
+    answer = meanwhile(Person(tenant.url, tenant.token).post, f"/api/rpc/twoway/{device.id}",
+                       {"method": "m", "params": 1})
+    topic, message, _ = client.wait("message")
+    # RpcRequest: the number 0 is left out, method 2, params 3.
+    assert (topic, message) == (RPC, field(1, name) + field(2, field(2, "m") + field(3, "1")))
+    assert not client.publish(RPC, field(1, name) + field(3, '{"ok":1}')).is_failure
+    assert answer.result().json() == {"ok": 1}
+    # There is no second try as JSON.
+    assert client.publish(TELEMETRY, {name: [{"n": 8}]}).value == 0x99
+
+
+SCHEMA = 'syntax = "proto3"; message Any { int32 a = 1; }'
+CALL = 'syntax = "proto3"; message Call { string method = 1; int32 requestId = 2; string params = 3; }'
