@@ -1,9 +1,14 @@
 """Sparkplug B: edge nodes are born, report, obey commands and die (device API section 9)."""
 
 import json
+import os
+import queue
+import shutil
 import struct
 import subprocess
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -159,7 +164,6 @@ def test_a_connect_without_a_death_certificate_is_refused_and_explained(version,
         ("tck-id-payloads-ndeath-will-message", {"will": None}, "connect.sparkplug_will"),
         ("tck-id-message-flow-edge-node-birth-publish-will-message-topic",
          {"will": ("v1/devices/me/telemetry", b"{}", 1, False)}, "connect.sparkplug_will"),
-        ("tck-id-payloads-ndeath-will-message-qos", {"qos": 0}, "connect.sparkplug_will"),
         ("tck-id-payloads-ndeath-will-message-retain", {"retain": True}, "connect.sparkplug_will"),
         ("tck-id-message-flow-edge-node-birth-publish-will-message-payload", {"content": b"\xff"},
          "connect.sparkplug_will"),
@@ -417,3 +421,168 @@ def test_a_kill_loses_nothing_that_was_acknowledged_and_state_counts_up(own):
     person = Person.login(server.url, "tenant@thingsboard.org", "tenant")
     node.device.owner = person
     assert node.device.value(STATE_KEY) == "OFFLINE", "the death is kept before the server ends"
+
+
+class Library:
+    """An edge node of a library that people use, unchanged, in a process of its own."""
+
+    def __init__(self, line, person, server, device, group):
+        self.person, self.device, self.group = person, device, group
+        arguments = [*server.mqtt, device.token, group, "E"]
+        self.process = subprocess.Popen([*line, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True, cwd=home_of_node())
+        self.lines = queue.Queue()
+        self.commands = []
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.put(json.loads(line))
+
+    def do(self, what, **members):
+        self.process.stdin.write(json.dumps({"do": what} | members) + "\n")
+        self.process.stdin.flush()
+        if what != "die":
+            self.wait("done")
+
+    def wait(self, what, timeout=30):
+        deadline = time.monotonic() + timeout
+        while True:
+            event = self.lines.get(timeout=max(0.001, deadline - time.monotonic()))
+            assert event["what"] != "error", event
+            if event["what"] == what:
+                return event["value"]
+            if event["what"] == "command":
+                self.commands.append(event["value"])
+
+    def heard(self):
+        return self.commands.pop(0) if self.commands else self.wait("command")
+
+    def child(self):
+        name = f"{self.group}:E:D"
+        return until(f"the child {name}", lambda: find(self.person, name), 30)
+
+    def close(self):
+        self.process.kill()
+        self.process.wait(20)
+
+
+def home_of_node():
+    """Where sparkplug-client is installed, once for all tests."""
+    home = ROOT / "target/npm-sparkplug"
+    wanted = Path(__file__).parent / "package-sparkplug.json"
+    if not (home / "node_modules/sparkplug-client").exists():
+        made = Path(f"{home}-{os.getpid()}")
+        made.mkdir(parents=True, exist_ok=True)
+        shutil.copy(wanted, made / "package.json")
+        subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--silent"], cwd=made, check=True, timeout=300)
+        if not home.exists():
+            made.rename(home)
+    return home
+
+
+def library(kind):
+    here = Path(__file__).parent
+    if kind == "pysparkplug":
+        return [venv_python("sparkplug"), str(here / "sparkplug_node.py")]
+    # Modules are looked for beside the program.
+    home = home_of_node()
+    shutil.copy(here / "sparkplug_node.js", home / "sparkplug_node.js")
+    return ["node", str(home / "sparkplug_node.js")]
+
+
+@pytest.fixture
+def edge(own):
+    """Makes edge nodes of a library with a server of their own."""
+    made = []
+
+    def make(kind, *arguments):
+        server = own(None, *arguments).start()
+        person = Person.login(server.url, "tenant@thingsboard.org", "tenant")
+        profile = sparkplug_profile(person, ["serial"])
+        members = {"type": profile["name"], "deviceProfileId": {"entityType": "DEVICE_PROFILE", "id": profile["id"]["id"]}}
+        device = person.new_device(**members)
+        made.append(Library(library(kind), person, server, device, fresh("group")))
+        return server, made[-1]
+
+    yield make
+    for it in made:
+        it.close()
+
+
+def has(device, key, value):
+    """Waits until the newest value of a key is this."""
+
+    def is_there():
+        found = device.latest(key, strict=True).get(key) or [{}]
+        return found[0].get("value") == value
+
+    until(f"{key} is {value!r}: {device.latest(key, strict=True)}", is_there, 30)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("kind", ["pysparkplug", "sparkplug-client"])
+def test_edge_nodes_of_libraries_live_and_die(kind, edge):
+    server, node = edge(kind)
+    person, device = node.person, node.device
+    has(device, STATE_KEY, "ONLINE")
+    has(device, "load", 0.25)
+    child = node.child()
+    has(child, STATE_KEY, "ONLINE")
+    if kind == "pysparkplug":
+        assert device.attributes("SHARED_SCOPE") == {"serial": "A7"}
+        assert json.loads(device.value("flags")) == [True, False, True]
+        assert (device.value("small"), device.value("large")) == ("-1", str(2**63))
+        command = ("node", [["load", "DOUBLE", 0.5]])
+    else:
+        assert json.loads(device.value("table")) == {
+            "columns": ["n", "text"], "types": ["Int32", "String"], "rows": [[1, "a"], [2, "b"]]}
+        assert json.loads(child.value("motor")) == {
+            "template": "Motor", "version": "1", "parameters": {"poles": 4}, "metrics": {"rpm": 1500}}
+        assert child.attributes() == {"speed properties": {"unit": "rpm"}}
+        command = ("node", [["load", "Double", 0.5]])
+    # It reports.
+    number = "DOUBLE" if kind == "pysparkplug" else "Double"
+    node.do("update", metrics=[["load", number, 0.75]])
+    has(device, "load", 0.75)
+    whole = "INT16" if kind == "pysparkplug" else "Int32"
+    node.do("update_device", metrics=[["speed", whole, -1500]])
+    has(child, "speed", -1500)
+    # It obeys.
+    assert call(person, device, "NCMD", "load", 0.5) == {"result": "Success: NCMD"}
+    assert tuple(node.heard()) == command
+    person.ok("POST", f"{child.data}/attributes/SHARED_SCOPE", {"speed": 12})
+    who, metrics = node.heard()
+    assert (who, metrics[0][0], metrics[0][2]) == ("device" if kind == "pysparkplug" else "D", "speed", 12)
+    # A device dies, then the process without a word.
+    node.do("deregister")
+    has(child, STATE_KEY, "OFFLINE")
+    assert device.value(STATE_KEY) == "ONLINE"
+    node.do("die")
+    has(device, STATE_KEY, "OFFLINE")
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("kind", ["pysparkplug", "sparkplug-client"])
+def test_edge_nodes_of_libraries_come_back_after_a_kill(kind, edge):
+    server, node = edge(kind)
+    has(node.device, "load", 0.25)
+    child = node.child()
+    ports = ["--set", f"mqtt.bind=127.0.0.1:{server.mqtt_port}"]
+    server.kill()
+    server.arguments += ports
+    server.restart()
+    person = Person.login(server.url, "tenant@thingsboard.org", "tenant")
+    node.person = node.device.owner = child.owner = person
+    births = lambda: len(node.device.history("NBIRTH bdSeq", 0, 2**50))  # noqa: E731
+    until("it is born again", lambda: births() >= 2, 60)
+    has(child, STATE_KEY, "ONLINE")
+    if kind == "sparkplug-client":
+        # It miscounts, and is asked for its births, which it sends.
+        node.do("skip")
+        node.do("update", metrics=[["load", "Double", 9.5]])
+        until("it is born a third time", lambda: births() >= 3, 30)
+        assert [9.5] == [float(v) for _, v in node.device.history("load", 0, 2**50) if float(v) == 9.5], "kept once"
+    node.do("disconnect")
+    has(node.device, STATE_KEY, "OFFLINE")
+    has(child, STATE_KEY, "OFFLINE")

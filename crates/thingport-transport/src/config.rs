@@ -52,8 +52,8 @@ pub struct SparkplugConfig {
     pub confirms_commands: bool,
     /// Metrics of one payload, and of an edge node with its devices.
     pub metrics_max: usize,
-    /// Whether a will with quality of service 0 will do.
-    pub lenient_wills: bool,
+    /// Whether a will with quality of service 0 is refused.
+    pub strict_wills: bool,
 }
 
 impl Default for SparkplugConfig {
@@ -64,7 +64,7 @@ impl Default for SparkplugConfig {
             requires_bd_seq: false,
             confirms_commands: false,
             metrics_max: 10_000,
-            lenient_wills: false,
+            strict_wills: false,
         }
     }
 }

@@ -414,7 +414,7 @@ fn listen_mqtt(
             requires_bd_seq: config.sparkplug.require_bdseq,
             confirms_commands: config.sparkplug.command_qos == 1,
             metrics_max: config.sparkplug.metrics_max as usize,
-            lenient_wills: config.sparkplug.lenient_wills,
+            strict_wills: config.sparkplug.strict_wills,
         },
         provisioning_timeout_ms: ms(mqtt.provisioning_timeout),
         connections_max: u64::from(mqtt.connections_max),

@@ -39,16 +39,17 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Reads the will of a CONNECT packet that came `now`. `is_lenient`: quality of service 0 will do.
+    /// Reads the will of a CONNECT packet that came `now`. Quality of service 0 is told of, or refused where
+    /// `is_strict`: libraries in wide use send it so, and the will is never published.
     ///
     /// # Errors
     /// `SparkplugWill`: what is missing or wrong.
-    pub fn read(will: Option<Will<'_>>, is_lenient: bool, now: Timestamp) -> Result<Self, Reject> {
+    pub fn read(will: Option<Will<'_>>, is_strict: bool, now: Timestamp) -> Result<Self, Reject> {
         let will = will.ok_or_else(|| wrong("there is none"))?;
         let place = Place::of_certificate(will.topic)
             .ok_or_else(|| wrong(format!("its topic is {}", quoted(will.topic))))?;
         // tck-id-message-flow-edge-node-birth-publish-will-message-qos
-        if will.qos != 1 && !(is_lenient && will.qos == 0) {
+        if will.qos > 1 || (is_strict && will.qos == 0) {
             return Err(wrong(format!("its quality of service is {}", will.qos)));
         }
         // tck-id-message-flow-edge-node-birth-publish-will-message-will-retained
@@ -65,9 +66,12 @@ impl Certificate {
         readings.push(at, "NDEATH bdSeq", ValueRef::Long(bd_seq.into()));
         let is_pure = payload.seq.is_none() && payload.metrics().nth(1).is_none();
         // tck-id-topics-ndeath-payload, tck-id-topics-ndeath-seq
-        let remark = (!is_pure).then(|| {
-            Reject::new(Reason::SparkplugRemark, "the will holds more than the metric bdSeq")
-        });
+        let remark = match (is_pure, will.qos) {
+            (false, _) => Some("the will holds more than the metric bdSeq"),
+            (true, 0) => Some("the quality of service of the will is 0, and ought to be 1"),
+            (true, _) => None,
+        };
+        let remark = remark.map(|what| Reject::new(Reason::SparkplugRemark, what));
         Ok(Self { place, bd_seq, readings, remark })
     }
 }

@@ -370,7 +370,7 @@ impl Connection {
                 }
                 let node = Arc::clone(&self.shared.node);
                 self.stage =
-                    Stage::Deciding(Box::pin(login::decide(node, caller, 0, self.lenient_wills())));
+                    Stage::Deciding(Box::pin(login::decide(node, caller, 0, self.strict_wills())));
             }
             Event::Publish(publish) if self.is_provisioning() => {
                 self.handle_request(&publish, desk);

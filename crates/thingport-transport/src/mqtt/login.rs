@@ -148,13 +148,13 @@ pub(super) async fn decide(
     node: Arc<Node>,
     caller: Caller,
     round: u8,
-    lenient_wills: bool,
+    strict_wills: bool,
 ) -> Decision {
     let presents = |security: &Security| !security.chain.is_empty();
     if !caller.security.as_deref().is_some_and(presents) {
-        return look_up(node, caller, round, lenient_wills).await;
+        return look_up(node, caller, round, strict_wills).await;
     }
-    match tokio::spawn(look_up(node, caller, round, lenient_wills))
+    match tokio::spawn(look_up(node, caller, round, strict_wills))
         .await
         .map_err(JoinError::try_into_panic)
     {
@@ -165,7 +165,7 @@ pub(super) async fn decide(
     }
 }
 
-async fn look_up(node: Arc<Node>, caller: Caller, round: u8, lenient_wills: bool) -> Decision {
+async fn look_up(node: Arc<Node>, caller: Caller, round: u8, strict_wills: bool) -> Decision {
     if round > ROUNDS_MAX {
         let detail = "credentials and profiles change faster than they can be looked up".to_owned();
         let refused = Refused { detail, ..Reason::LoginStoreUnavailable.into() };
@@ -181,7 +181,7 @@ async fn look_up(node: Arc<Node>, caller: Caller, round: u8, lenient_wills: bool
     let admitted = match result {
         Ok(login) => {
             take_over(&node, &caller, &login).await;
-            let edge = edge_node(&node, &caller, &login, lenient_wills).await;
+            let edge = edge_node(&node, &caller, &login, strict_wills).await;
             edge.map(|edge| Admitted { login, seen, round, edge })
         }
         Err(refused) => Err(refused),
@@ -195,7 +195,7 @@ async fn edge_node(
     node: &Node,
     caller: &Caller,
     login: &Arc<DeviceLogin>,
-    lenient_wills: bool,
+    strict_wills: bool,
 ) -> Result<Option<EdgeStart>, Refused> {
     let mqtt =
         login.profile.mqtt.as_ref().filter(|_| login.profile.transport == TransportType::Mqtt);
@@ -218,7 +218,7 @@ async fn edge_node(
         qos: it.qos,
         retain: it.retain,
     });
-    let certificate = Certificate::read(will, lenient_wills, node.clock.now())
+    let certificate = Certificate::read(will, strict_wills, node.clock.now())
         .map_err(|reject| refused(reject.reason, reject.detail))?;
     let Place { group, node: id } = &certificate.place;
     let (tenant, device) = (login.tenant_id, login.device_id);

@@ -261,9 +261,10 @@ sections! {
         command_qos: u32 = "0" from "0" to "1";
         /// Refuse an NBIRTH without the metric bdSeq. One that differs from that of the will always is.
         require_bdseq: bool = "false";
-        /// Take wills with quality of service 0, as the library pysparkplug sends them. The standard asks for
-        /// 1; since the will is never published, nothing depends on it.
-        lenient_wills: bool = "false";
+        /// Refuse wills with quality of service 0, as ThingsBoard does. The standard asks for 1, but
+        /// sparkplug-client and pysparkplug, which many edge nodes are made with, send 0. Since the will is
+        /// never published, nothing depends on it; an event tells of it.
+        strict_wills: bool = "false";
     }
 
     /// Logins of people and programs.

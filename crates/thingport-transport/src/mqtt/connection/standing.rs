@@ -139,7 +139,7 @@ impl Connection {
     fn decide_again(&mut self, caller: Caller, round: u8, cx: &Context<'_>) {
         let node = Arc::clone(&self.shared.node);
         self.stage =
-            Stage::Deciding(Box::pin(login::decide(node, caller, round + 1, self.lenient_wills())));
+            Stage::Deciding(Box::pin(login::decide(node, caller, round + 1, self.strict_wills())));
         cx.waker().wake_by_ref();
     }
 
