@@ -88,17 +88,16 @@ pub(crate) fn push_double(text: &mut String, value: f64) {
         text.push('-');
     }
     push_digits(text, micros / 1_000_000);
-    text.push('.');
+    let mut digits = *b".000000";
     let mut rest = micros % 1_000_000;
-    let mut digit = 100_000;
-    loop {
-        text.push(char::from(b'0' + u8::try_from(rest / digit).unwrap_or(0)));
-        rest %= digit;
-        if rest == 0 {
-            break;
-        }
-        digit /= 10;
+    for digit in digits.iter_mut().skip(1).rev() {
+        *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
     }
+    // Without zeros at the end, but for the one behind the point.
+    let zeros = digits.iter().skip(2).rev().take_while(|digit| **digit == b'0').count();
+    let digits = digits.get(..digits.len() - zeros).unwrap_or_default();
+    text.push_str(str::from_utf8(digits).unwrap_or_default());
 }
 
 /// Appends a whole number.

@@ -87,7 +87,16 @@ impl Pen<'_> {
             self.text.push(separator);
             self.text.push_str(&field.member);
             separator = ',';
-            self.scalar(field.kind, raw, part).ok()
+            // The most frequent kinds without a detour.
+            match field.kind {
+                Kind::Double if f64::from_bits(raw.bits()).is_finite() => {
+                    push_double(self.text, f64::from_bits(raw.bits()));
+                }
+                Kind::Bool => self.text.push_str(if raw.bits() == 0 { "false" } else { "true" }),
+                Kind::String => write_string(self.text, part.sub(raw).text().ok()?),
+                kind => self.scalar(kind, raw, part).ok()?,
+            }
+            Some(())
         });
         self.frames.leave();
         self.text.push_str(if separator == '{' { "{}" } else { "}" });
