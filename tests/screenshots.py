@@ -52,8 +52,8 @@ def main():
 
 
 def fill(tenant, device):
-    """An hour of readings."""
-    now = time.time_ns() // 1_000_000
+    """An hour of readings, until half a minute ago: the next one shall be the first that is waited for."""
+    now = time.time_ns() // 1_000_000 - 30_000
     readings = [{"ts": now - n * 20_000, "values": {"temperature": round(22 + 2 * math.sin(n / 18), 2),
                                                    "humidity": round(48 + 6 * math.cos(n / 25), 1)}} for n in range(180)]
     tenant.ok("POST", f"/api/plugins/telemetry/DEVICE/{device}/timeseries/ANY", json.dumps(readings))

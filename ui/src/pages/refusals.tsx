@@ -63,6 +63,7 @@ function Explain() {
 }
 
 function Answer({ found }: { found: Explanation }) {
+  const names = useNames(found.attempts);
   return (
     <div class="stack" aria-live="polite">
       <Notice tone={found.device?.connected ? "good" : found.attempts.length ? "warn" : "info"}>
@@ -80,7 +81,7 @@ function Answer({ found }: { found: Explanation }) {
       {found.attempts.length > 0 && (
         <ul class="panel">
           {found.attempts.map((each) => (
-            <Row key={`${each.reason}${each.firstAt}${each.remote}`} incident={each} />
+            <Row key={`${each.reason}${each.firstAt}${each.remote}`} incident={each} named={each.deviceId ? (names.get(each.deviceId.id) ?? "the device") : undefined} />
           ))}
         </ul>
       )}

@@ -459,7 +459,7 @@ async fn lists_are_filtered(subject: Subject) {
         ..house.credentials.clone()
     };
     subject.write(vec![Write::DeviceCredentials(ending)]).await.unwrap();
-    let all = house.filter();
+    let (all, both) = (house.filter(), [house.device.id, other.device.id]);
     let rows = [
         (all.clone(), 2),
         (DeviceFilter { customer_id: Some(house.customer.id), ..all.clone() }, 1),
@@ -472,19 +472,10 @@ async fn lists_are_filtered(subject: Subject) {
         (DeviceFilter { gateway: Some(!house.device.is_gateway), ..all.clone() }, 0),
         (DeviceFilter { certificate_before: Some(Timestamp(5_000)), ..all.clone() }, 0),
         (DeviceFilter { certificate_before: Some(Timestamp(5_001)), ..all.clone() }, 1),
-        (
-            DeviceFilter { among: among(&[house.device.id, other.device.id], true), ..all.clone() },
-            1,
-        ),
-        (
-            DeviceFilter {
-                among: among(&[house.device.id, other.device.id], false),
-                ..all.clone()
-            },
-            1,
-        ),
-        (DeviceFilter { among: among(&[], true), ..all.clone() }, 0),
-        (DeviceFilter { among: among(&[], false), ..all }, 2),
+        (DeviceFilter { among: Some(among(&both, true)), ..all.clone() }, 1),
+        (DeviceFilter { among: Some(among(&both, false)), ..all.clone() }, 1),
+        (DeviceFilter { among: Some(among(&[], true)), ..all.clone() }, 0),
+        (DeviceFilter { among: Some(among(&[], false)), ..all }, 2),
     ];
     for (filter, total) in rows {
         let link = PageLink { text_search: Some("s".to_owned()), ..link(0, 10) };
@@ -497,8 +488,8 @@ async fn lists_are_filtered(subject: Subject) {
     assert_eq!(subject.tenants(link(0, 10)).await.unwrap().total, 2);
 }
 
-fn among(ids: &[DeviceId], wanted: bool) -> Option<Among> {
-    Some(Among { ids: ids.to_vec(), wanted })
+fn among(ids: &[DeviceId], wanted: bool) -> Among {
+    Among { ids: ids.to_vec(), wanted }
 }
 
 fn former(hash: &str, used_until: i64) -> FormerPassword {

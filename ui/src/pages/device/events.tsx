@@ -38,7 +38,8 @@ export function Events({ device }: TabProps) {
   );
 }
 
-export function Row({ incident }: { incident: Incident }) {
+// `named` is said where incidents of several devices stand together.
+export function Row({ incident, named }: { incident: Incident; named?: string | undefined }) {
   const [tone, move] = MOVES[incident.fault];
   return (
     <li class="incident">
@@ -50,6 +51,7 @@ export function Row({ incident }: { incident: Incident }) {
       {incident.detail && <p class="wrap">{incident.detail}</p>}
       {incident.remedy && <p class="dim">{incident.remedy}</p>}
       <p class="faint row">
+        {named && incident.deviceId && <a href={`/devices/${incident.deviceId.id}/events`}>{named}</a>}
         <code>{incident.reason}</code>
         {incident.count > 1 && (
           <span>
