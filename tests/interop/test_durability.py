@@ -271,10 +271,12 @@ def test_a_full_disk_acknowledges_nothing_and_recovers(own, small_disk):
     tenant = Person.login(server.url, "tenant@thingsboard.org", "tenant")
     check(server, writers)
     device = tenant.ok("GET", "/api/tenant/devices?deviceName=Test%20Device%20C1")["id"]["id"]
-    written = tenant.post(f"/api/plugins/telemetry/DEVICE/{device}/timeseries/ANY", {"a": 1})
-    assert written.status_code == 503, "REST promises nothing either"
+    series = f"/api/plugins/telemetry/DEVICE/{device}"
+    written = tenant.post(f"{series}/timeseries/ANY", {"a": 1})
     metrics = server.metrics()
-    assert metrics[("thingport_storage_healthy", "")] == 0
+    # A log file that became free meanwhile is room: then it resumes, and keeps what it promises.
+    is_kept = written.status_code == 200
+    assert is_kept or (written.status_code, metrics[("thingport_storage_healthy", "")]) == (503, 0), written.text
     assert metrics[("thingport_incidents_total", 'reason="storage.full"')] >= 1
     # It resumes by itself once there is space.
     ballast.unlink()
@@ -286,6 +288,8 @@ def test_a_full_disk_acknowledges_nothing_and_recovers(own, small_disk):
     late.join(10)
     server.restart()
     check(server, [*writers, late])
+    tenant = Person.login(server.url, "tenant@thingsboard.org", "tenant")
+    assert not is_kept or tenant.ok("GET", f"{series}/values/timeseries?keys=a")["a"][0]["value"] == "1"
 
 
 def test_a_start_on_a_full_disk_says_so(own, small_disk):

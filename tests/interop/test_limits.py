@@ -449,7 +449,7 @@ def test_a_client_that_does_not_read_is_ended(own):
             while True:
                 connection.socket.sendall(w.PING * 4096)
         until("the slow reader is ended", lambda: [it for it in tenant.events(device)
-                                                   if it["reason"] == "disconnect.slow_reader"], 20, 0.2)
+                                                   if it["reason"] == "disconnect.slow_reader"], 60, 0.2)
         with Wire(server.mqtt, V5) as other:
             other.login("A1_TEST_TOKEN")
             assert other.is_alive()
