@@ -299,6 +299,8 @@ def test_a_device_speaks_for_itself_or_through_its_gateway(tenant, gateway, paho
     assert not client.publish(TELEMETRY, {name: [{"a": 2}]}).is_failure
     assert direct.wait("disconnect").value == 0x8E
     assert device.value("a") == "2"
+    ended = tenant.event("disconnect.taken_over", device, detail="it spoke through a gateway")
+    assert ended["clientId"]
     # Deleted, and made anew by the next word of the gateway, with one relation (L-2).
     tenant.ok("DELETE", f"/api/device/{device.id}")
     made = until("it is made anew", lambda: anew(client, tenant, name, device.id))

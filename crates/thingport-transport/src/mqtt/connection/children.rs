@@ -22,6 +22,7 @@ use thingport_core::registry::{DeviceLogin, FoundChild};
 use thingport_device::reject::Reject;
 use thingport_model::child::ChildBatch;
 use thingport_model::downlink::Downlink;
+use thingport_model::id::DeviceId;
 use thingport_model::reason::Reason;
 use thingport_model::rpc::CallProgress;
 use thingport_mqtt::reason::ReasonCode;
@@ -222,24 +223,30 @@ impl Connection {
     /// Keeps an incident of each child that something was refused of; of the gateway for those that are no
     /// device. The gateway's own names them all.
     pub(super) fn record_faults(&self, faults: &[ChildFault]) {
-        let Stage::Open(open) = &self.stage else { return };
-        if faults.is_empty() {
-            return;
-        }
-        let remote = self.remote.to_string();
         for fault in faults {
-            let Some(device) = fault.device else { continue };
-            self.shared.node.journal.record(&Report {
-                subject: Subject::Device(device, open.login.tenant_id),
-                reason: fault.reason,
-                detail: &fault.detail,
-                remote: &remote,
-                client_id: &open.greeting.client_id,
-                user_name: "",
-                protocol: login::protocol(self.session.version()),
-                attempt: None,
-            });
+            if let Some(device) = fault.device {
+                self.record_child(device, fault.reason, &fault.detail);
+            }
         }
+    }
+
+    fn record_child(&self, device: DeviceId, reason: Reason, detail: &str) {
+        let Stage::Open(open) = &self.stage else { return };
+        let (node, number) = (&self.shared.node, open.mailbox.number().0);
+        let protocol = login::protocol(self.session.version());
+        if let Some(trace) = node.traces.running(device) {
+            trace.give_reason(Some(number), protocol, reason, detail);
+        }
+        node.journal.record(&Report {
+            subject: Subject::Device(device, open.login.tenant_id),
+            reason,
+            detail,
+            remote: &self.remote.to_string(),
+            client_id: &open.greeting.client_id,
+            user_name: "",
+            protocol,
+            attempt: None,
+        });
     }
 }
 
@@ -254,13 +261,8 @@ impl Connection {
             }
             for letter in letters {
                 match letter {
-                    Letter::Told(Downlink::Close(_)) => {
-                        // The gateway is not told (GW-061).
-                        let node = Arc::clone(&self.shared.node);
-                        if let Some(children) = self.children() {
-                            children.end(&node, place);
-                        }
-                    }
+                    // The gateway is not told (GW-061).
+                    Letter::Told(Downlink::Close(reason)) => self.end_child(place, reason),
                     Letter::Told(downlink) | Letter::Owed { downlink, .. } => {
                         self.tell_child(place, &downlink, desk);
                     }
@@ -273,6 +275,18 @@ impl Connection {
                     Letter::Done { .. } | Letter::Rang(_) => {}
                 }
             }
+        }
+    }
+
+    /// A child speaks no more through this connection, which its own incidents explain.
+    fn end_child(&mut self, place: u32, reason: Reason) {
+        let node = Arc::clone(&self.shared.node);
+        let Some(children) = self.children() else { return };
+        let device = children.child(place).map(|(_, device)| device);
+        children.end(&node, place);
+        // Of one that was deleted nothing is kept any more.
+        if let Some(device) = device.filter(|_| reason != Reason::DeviceDeleted) {
+            self.record_child(device, reason, "it spoke through a gateway");
         }
     }
 
