@@ -443,3 +443,26 @@ def test_a_gateway_may_speak_protobuf(tenant, name, paho_client, meanwhile):
 
 SCHEMA = 'syntax = "proto3"; message Any { int32 a = 1; }'
 CALL = 'syntax = "proto3"; message Call { string method = 1; int32 requestId = 2; string params = 3; }'
+
+
+def test_traces_show_what_a_gateway_said_and_what_was_refused_of_a_device(tenant, gateway, name, paho_client):
+    client = connected(paho_client, gateway)
+    client.publish(CONNECT, {"device": name})
+    device = child(tenant, name)
+    for traced in (gateway, device):
+        tenant.ok("POST", f"/api/thingport/devices/{traced.id}/trace", {"durationMs": 60_000})
+    assert not client.publish(TELEMETRY, {name: [{"t": 1}]}).is_failure
+    assert client.publish(TELEMETRY, {name: [7]}).value == 0x99
+    client.publish(CLAIM, {name: {"secretKey": "never-shown"}})
+
+    def packets():
+        records = tenant.ok("GET", f"/api/thingport/devices/{gateway.id}/trace")["records"]
+        found = [it for it in records if it["kind"] == "PUBLISH" and it["direction"] == "in"]
+        return found if len(found) == 3 and "open" not in str([it["verdict"] for it in found]) else None
+
+    kept, refused, claim = until("the packets are shown and judged", packets)
+    verdicts = [json.dumps(it["verdict"]) for it in (kept, refused, claim)]
+    assert "committed" in verdicts[0] and "refused" in verdicts[1] and "accepted" in verdicts[2], verdicts
+    assert name in json.dumps(kept["payload"]) and "never-shown" not in json.dumps(claim)
+    shown = tenant.ok("GET", f"/api/thingport/devices/{device.id}/trace")["records"]
+    assert [(it["kind"], it["reasons"][0]["id"]) for it in shown] == [("INCIDENT", "payload.shape")], shown

@@ -143,7 +143,8 @@ impl Tap {
         let Some(found) = &mut self.found else { return };
         found.meaning = Some(traced::meaning(uplink));
         found.decoded = traced::decoded(uplink, payload);
-        let has_readings = matches!(uplink, Uplink::Telemetry(_) | Uplink::Attributes(_));
+        let has_readings =
+            matches!(uplink, Uplink::Telemetry(_) | Uplink::Attributes(_) | Uplink::Children(_));
         found.verdict = (!has_readings).then_some(Verdict::Accepted);
     }
 

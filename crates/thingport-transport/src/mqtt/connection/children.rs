@@ -235,7 +235,9 @@ impl Connection {
         let (node, number) = (&self.shared.node, open.mailbox.number().0);
         let protocol = login::protocol(self.session.version());
         if let Some(trace) = node.traces.running(device) {
+            // The packet itself is in the trace of the gateway.
             trace.give_reason(Some(number), protocol, reason, detail);
+            trace.note_reasons(Some(number), node.clock.now());
         }
         node.journal.record(&Report {
             subject: Subject::Device(device, open.login.tenant_id),
