@@ -7,6 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::Router;
 use rustix::fs::Mode;
 use rustls::ServerConfig;
 use thingport_api::api::{Api, BodyKind, CaPem, DecodeBody, ServerCertificates};
@@ -216,15 +217,7 @@ async fn serve(
         .merge(thingport_transport::http::devices(device_http(config, &node, &drain)))
         .merge(websockets)
         .merge(observe::routes(Arc::clone(&node), Arc::clone(&drain), tls.clone()));
-    let web = Http {
-        routes: routes.with_state(()),
-        places: http_places(config),
-        proxies: http_proxies(config),
-        arrival_timeout: config.http.arrival_timeout,
-        metrics: Arc::clone(&node.metrics),
-        journal: Arc::clone(&node.journal),
-        drain: Arc::clone(&drain),
-    };
+    let web = web(config, routes.with_state(()), &node, &drain);
     let http = tokio::spawn(web.clone().serve(http));
     let https = tokio::spawn(async move {
         if let Some((listener, set_up)) = https {
@@ -349,6 +342,18 @@ fn secured(
     let (Some(listener), Some(tls)) = (listener, tls) else { return Ok(None) };
     let set_up = tls.for_people().map_err(unusable)?;
     Ok(Some((listener, set_up)))
+}
+
+fn web(config: &Config, routes: Router, node: &Node, drain: &Arc<Drain>) -> Http {
+    Http {
+        routes,
+        places: http_places(config),
+        proxies: http_proxies(config),
+        arrival_timeout: config.http.arrival_timeout,
+        metrics: Arc::clone(&node.metrics),
+        journal: Arc::clone(&node.journal),
+        drain: Arc::clone(drain),
+    }
 }
 
 /// Places for connections of people. Devices use the same open files, so most are left to them.
