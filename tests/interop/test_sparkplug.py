@@ -334,6 +334,15 @@ def test_another_device_cannot_be_the_same_edge_node(node, tenant, subject):
     other.connect(5).born()
 
 
+def test_a_deleted_edge_node_leaves_and_its_devices_die(node, tenant):
+    one = node().connect(5).born()
+    assert one.say("DBIRTH", metric("x", "Int32", 1), device="D") == 0
+    child = one.child("D")
+    tenant.ok("DELETE", f"/api/device/{one.device.id}")
+    assert one.wire.outcome() == "DISCONNECT 0x98 close"
+    is_state(child, "OFFLINE")
+
+
 def test_gaps_and_strange_names_ask_for_a_rebirth(node, tenant):
     one = node().connect().born(metric("n", "Int32", 1))
     one.say("NDATA", metric("n", value=3), seq=3, qos=0)

@@ -46,6 +46,8 @@ pub(super) struct Edge {
     fault: Option<(Reason, String)>,
     /// Steps are left that something has to happen before.
     is_halted: bool,
+    /// Its device was deleted: nothing more is kept of it.
+    is_deleted: bool,
 }
 
 enum Work {
@@ -62,7 +64,7 @@ impl Edge {
         let node = EdgeNode::open(&certificate, settings, now);
         let Certificate { readings, .. } = *certificate;
         let work = Some(Work::Own([ChildUplink::Telemetry(readings)].into()));
-        Box::new(Self { node, hold, work, fault: None, is_halted: true })
+        Box::new(Self { node, hold, work, fault: None, is_halted: true, is_deleted: false })
     }
 
     /// When time has to be noticed.
@@ -411,6 +413,13 @@ impl Connection {
 
 /// Its death.
 impl Connection {
+    /// Its device was deleted: its devices die, and of itself nothing more is kept.
+    pub(super) fn forget_edge(&mut self) {
+        if let Some(edge) = self.edge() {
+            edge.is_deleted = true;
+        }
+    }
+
     /// The connection ends: the edge node and its devices are dead. That is put in line before anybody
     /// else may speak for it.
     pub(super) fn leave_edge(&mut self) {
@@ -426,7 +435,7 @@ impl Connection {
         while let Some(step) = edge.node.poll_step() {
             let Step::Said(said) = step else { continue };
             let device = match &said.whom {
-                None => Some(open.login.device_id),
+                None => Some(open.login.device_id).filter(|_| !edge.is_deleted),
                 Some(device) => {
                     let name = edge.node.place().child(device);
                     let children = open.children.as_ref();

@@ -193,6 +193,9 @@ impl Connection {
             return;
         }
         self.record(reason, "");
+        if reason == Reason::DeviceDeleted {
+            self.forget_edge();
+        }
         self.session.disconnect(answer::disconnect(reason), Some(reason.sentence()), &mut desk.out);
         let now_ms = self.shared.node.clock.monotonic_ms();
         self.linger(now_ms);
@@ -294,7 +297,10 @@ impl Connection {
         let linger = match self.stage {
             Stage::Lingering { until_ms, .. } => Some(until_ms),
             Stage::Provisioning(ref candidate) => candidate.deadline(),
-            Stage::Open(ref open) => open.edge.as_ref().and_then(|edge| edge.poll_timeout()),
+            // What waits goes on before time does.
+            Stage::Open(ref open) if self.stalled.is_none() => {
+                open.edge.as_ref().and_then(|edge| edge.poll_timeout())
+            }
             _ => None,
         };
         let unsent = self.unsent.as_ref().map(|unsent| unsent.since_ms + UNSENT_STALL_MS);
