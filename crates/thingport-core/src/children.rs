@@ -20,7 +20,7 @@
 //!
 //! For the rest of the house a child is a connected device: it has a place in [`Presence`] and a mailbox of
 //! its own, so whoever tells devices something need not know of gateways. Mail for it rings at its
-//! gateway's connection ([`Letter::Rang`](crate::presence::Letter::Rang)), which reads it with
+//! gateway's connection ([`Letter::Rang`]), which reads it with
 //! [`Children::poll_mail`] and writes it in the gateway's dialect. A child takes the place of a connection of
 //! its own and loses it to one (LS-046); the gateway is told of neither (GW-061) and its next word for that
 //! child takes it in again.
