@@ -173,10 +173,13 @@ impl Children {
                 task.refuse(name, None, failure);
                 continue;
             };
-            child.mailbox.hear(now_ms);
             let device = child.device;
             match self.take(node, child, said, now_ms, task) {
-                Ok(()) => task.is_charged = false,
+                Ok(()) => {
+                    task.is_charged = false;
+                    // What is refused is no sign of life (RL-029).
+                    child.mailbox.hear(now_ms);
+                }
                 Err(Refused::Busy(said)) => {
                     task.is_charged = true;
                     task.left.push_front(ChildSaid { name, kind, said: Ok(said) });

@@ -288,6 +288,11 @@ pub(crate) async fn all_children_of_a_gateway_share_its_limit(home: Home) {
     assert!(fault.detail.contains("4:60"), "{}", fault.detail);
     assert_eq!(hall.readings("b").await, ["t", "u"]);
     assert!(hall.readings("c").await.is_empty());
+    // RL-029: what is refused is no sign of life.
+    hall.home.clock.advance(1_000);
+    assert_eq!(hall.refused(vec![telemetry("c", &["t", "u", "v", "w", "x"])]).await.len(), 1);
+    let now_ms = thingport_core::clock::Clock::monotonic_ms(&*hall.home.clock);
+    assert_ne!(hall.home.node.presence.heard(hall.id("c").await, now_ms), Some(0));
     hall.home.clock.advance(60_000);
     assert_eq!(hall.refused(vec![telemetry("c", &["t"])]).await, []);
 }
