@@ -17,6 +17,7 @@ from clients import venv_python
 from rest import Person, fresh
 from server import ROOT, until
 from sparkplug import command, metric, payload
+from test_durability import fill, small_disk  # noqa: F401
 from wire import Wire
 
 STATE_KEY = "sparkplugConnectionState"
@@ -430,6 +431,35 @@ def test_a_kill_loses_nothing_that_was_acknowledged_and_state_counts_up(own):
     person = Person.login(server.url, "tenant@thingsboard.org", "tenant")
     node.device.owner = person
     assert node.device.value(STATE_KEY) == "OFFLINE", "the death is kept before the server ends"
+
+
+@pytest.mark.process
+def test_a_full_disk_is_told_to_edge_nodes_that_wait_for_their_host(own, small_disk):
+    settings = ["--set", "storage.log_segment_size=1MiB", "--set", "storage.commit_queue_max=256KiB"]
+    server = own(small_disk / "data", *settings).start()
+    person = Person.login(server.url, "tenant@thingsboard.org", "tenant")
+    node = Node(person, server.mqtt).connect(5).born(metric("text", "String", "x"))
+    node.wire.ask(mqtt.subscribe(4, [("spBv1.0/STATE/thingport", 1)], 5), mqtt.SUBACK)
+
+    def state(timeout=10):
+        topic, _, retain, body = read_publish(node.inbox.pop(0) if node.inbox else node.wire.expect(mqtt.PUBLISH, timeout))
+        assert (topic, retain) == ("spBv1.0/STATE/thingport", True)
+        return json.loads(body)
+
+    first = state()
+    ballast = fill(small_disk)
+    codes = set()
+    for _ in range(400):
+        codes.add(node.say("NDATA", metric("text", value="x" * 30_000)))
+        if node.inbox:
+            break
+    away = state()
+    assert not away["online"] and away["timestamp"] >= first["timestamp"]
+    assert codes <= {0, 0x97, 0x83} and codes != {0}, "what is not kept is not acknowledged"
+    ballast.unlink()
+    back = state(30)
+    assert back["online"] and back["timestamp"] >= away["timestamp"]
+    until("it is kept again", lambda: node.say("NDATA", metric("text", value="again")) == 0)
 
 
 class Library:

@@ -118,6 +118,12 @@ impl EdgeNodes {
         append(ledger, change).await
     }
 
+    /// The host was away for a while and is back: what edge nodes are told from now on is newer. Not kept:
+    /// the next start is later still.
+    pub fn renew(&self, now: Timestamp) {
+        self.since_ms.fetch_max(now.ms(), Ordering::AcqRel);
+    }
+
     /// Since when the host is there; the same for every session.
     #[must_use]
     pub fn since(&self) -> Timestamp {

@@ -20,7 +20,7 @@ use thingport_device::sparkplug::topic::{Wish, is_ours};
 use thingport_device::sparkplug::{Certificate, EdgeNode, Life, Moment, Said, Settings, Step};
 use thingport_model::child::{ChildBatch, ChildSaid, ChildUplink};
 use thingport_model::id::DeviceId;
-use thingport_model::port::ledger::{AppendError, Receipt};
+use thingport_model::port::ledger::{AppendError, LedgerState, Receipt};
 use thingport_model::reading::Readings;
 use thingport_model::reason::Reason;
 use thingport_model::time::Timestamp;
@@ -48,6 +48,8 @@ pub(super) struct Edge {
     is_halted: bool,
     /// Its device was deleted: nothing more is kept of it.
     is_deleted: bool,
+    /// When it is looked whether storage is well again; none while it is, as far as is known.
+    storage_check_ms: Option<u64>,
 }
 
 enum Work {
@@ -64,12 +66,20 @@ impl Edge {
         let node = EdgeNode::open(&certificate, settings, now);
         let Certificate { readings, .. } = *certificate;
         let work = Some(Work::Own([ChildUplink::Telemetry(readings)].into()));
-        Box::new(Self { node, hold, work, fault: None, is_halted: true, is_deleted: false })
+        Box::new(Self {
+            node,
+            hold,
+            work,
+            fault: None,
+            is_halted: true,
+            is_deleted: false,
+            storage_check_ms: None,
+        })
     }
 
     /// When time has to be noticed.
     pub(super) fn poll_timeout(&self) -> Option<u64> {
-        self.node.poll_timeout()
+        self.node.poll_timeout().into_iter().chain(self.storage_check_ms).min()
     }
 
     /// Whether it takes commands.
@@ -135,6 +145,9 @@ impl Connection {
         let moment = self.moment();
         let is_stalled = self.stalled.is_some();
         let Some(edge) = self.edge() else { return };
+        if edge.storage_check_ms.is_some_and(|at_ms| at_ms <= now_ms) {
+            return self.watch_storage(desk);
+        }
         if edge.poll_timeout().is_some_and(|at_ms| at_ms <= now_ms) {
             edge.node.handle_timeout(moment);
             if is_stalled {
@@ -381,7 +394,11 @@ impl Connection {
     /// All that a publication said is in line: it is answered when the last of it is kept.
     fn finish_said(&mut self, delivery: Delivery, desk: &mut Desk) {
         let Some(edge) = self.edge() else { return };
-        match edge.fault.take() {
+        let fault = edge.fault.take();
+        if fault.as_ref().is_some_and(|(reason, _)| is_of_storage(*reason)) {
+            self.watch_storage(desk);
+        }
+        match fault {
             None => {
                 let newest = self.pending.newest();
                 self.wait_for(newest, delivery, desk);
@@ -407,6 +424,27 @@ impl Connection {
         match &mut self.stage {
             Stage::Open(open) => open.edge.as_deref_mut(),
             _ => None,
+        }
+    }
+}
+
+/// Storage.
+impl Connection {
+    /// While storage takes nothing the edge node is told that its host is away: one that waits for it keeps
+    /// what it has until the host is back, which nothing else in Sparkplug could bring about.
+    fn watch_storage(&mut self, desk: &mut Desk) {
+        let node = Arc::clone(&self.shared.node);
+        let (is_well, now) = (node.ledger.state() == LedgerState::Healthy, self.moment());
+        let Some(edge) = self.edge() else { return };
+        let was_told = edge.storage_check_ms.is_some();
+        edge.storage_check_ms = (!is_well).then(|| now.now_ms + STORAGE_CHECK_MS);
+        match (is_well, was_told) {
+            (false, false) => self.send_state(false, desk),
+            (true, true) => {
+                node.edge_nodes.renew(now.now);
+                self.send_state(true, desk);
+            }
+            _ => {}
         }
     }
 }
@@ -471,6 +509,10 @@ impl Connection {
     }
 }
 
+const fn is_of_storage(reason: Reason) -> bool {
+    matches!(reason, Reason::StorageFull | Reason::StorageFailed)
+}
+
 /// Puts in line what an edge node says of itself, or one of its devices.
 fn append(
     node: &Node,
@@ -488,3 +530,6 @@ fn append(
         _ => Ok(None),
     }
 }
+
+/// How often it is looked whether storage is well again.
+const STORAGE_CHECK_MS: u64 = 1_000;
