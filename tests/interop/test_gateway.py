@@ -466,3 +466,20 @@ def test_traces_show_what_a_gateway_said_and_what_was_refused_of_a_device(tenant
     assert name in json.dumps(kept["payload"]) and "never-shown" not in json.dumps(claim)
     shown = tenant.ok("GET", f"/api/thingport/devices/{device.id}/trace")["records"]
     assert [(it["kind"], it["reasons"][0]["id"]) for it in shown] == [("INCIDENT", "payload.shape")], shown
+
+
+def test_changed_credentials_end_a_devices_session_and_its_next_word_begins_one(tenant, gateway, name, paho_client):
+    """GW-060, GW-061."""
+    client = connected(paho_client, gateway)
+    client.publish(CONNECT, {"device": name})
+    device = child(tenant, name)
+
+    def is_connected():
+        return tenant.ok("GET", f"/api/thingport/devices/{device.id}/presence")["connected"]["connected"]
+
+    assert is_connected()
+    tenant.save_credentials(device, "ACCESS_TOKEN", fresh("token"))
+    tenant.event("disconnect.credentials_changed", device)
+    assert not is_connected()
+    assert not client.publish(TELEMETRY, {name: [{"a": 1}]}).is_failure
+    assert is_connected() and device.value("a") == "1"
