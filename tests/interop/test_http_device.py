@@ -176,8 +176,16 @@ def test_bodies_have_a_bound(http, device):
     """H-6"""
     large = json.dumps({"a": "x" * 900_000})
     assert is_done(http.post("telemetry", large))
-    assert is_refused(http.post("telemetry", " " * (1024 * 1024 + 1)), 413)
-    assert is_refused(requests.post(f"{http.base}/telemetry", data=chunked(1024 * 1024), timeout=60), 413)
+
+    def refused(body):
+        """Who still sends when it is refused may find the connection closed before it reads why."""
+        try:
+            return is_refused(requests.post(f"{http.base}/telemetry", data=body(), timeout=60), 413)
+        except requests.ConnectionError:
+            return False
+
+    for body in (lambda: " " * (1024 * 1024 + 1), lambda: chunked(1024 * 1024)):
+        until("the answer", lambda body=body: refused(body))
     assert is_refused(http.post("rpc", " " * (64 * 1024 + 1)), 413)
     assert is_refused(http.post("rpc/1", " " * (64 * 1024 + 1)), 413)
 

@@ -222,14 +222,21 @@ def test_what_was_not_acknowledged_is_sent_again_with_dup_and_its_identifier(hou
     pump.wire.close()
     save(device, z=1)
     assert pump.come()
-    assert pump.changes(1) == ({"z": 1}, [])
+    values, deleted = pump.changes(1)
+    # What was acknowledged a moment ago may be told once more.
+    assert values.pop("z") == 1 and values in ({}, {"a": 2}) and not deleted
     until("nothing is owed", lambda: settled(pump))
 
 
 def settled(pump):
+    """Whether it is told nothing when it comes; otherwise it acknowledges that."""
     pump.cut()
     assert pump.come()
-    return pump.hears_nothing()
+    first = pump.wire.ask(w.PING)
+    if first.kind == w.PUBLISH:
+        pump.acknowledge(Publication.of(first))
+        pump.wire.expect(w.PINGRESP)
+    return first.kind == w.PINGRESP
 
 
 @pytest.mark.parametrize("version", [V311, V5])
