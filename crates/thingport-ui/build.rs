@@ -37,7 +37,9 @@ fn main() -> Outcome<()> {
     let table = match page(&root, &out)? {
         Some(folder) => table_of(&folder)?,
         None => {
-            println!("cargo::warning=the page is not built: npm is missing. The REST API is complete without it.");
+            println!(
+                "cargo::warning=the page is not built: npm is missing. The REST API is complete without it."
+            );
             String::from("&[]")
         }
     };
@@ -124,7 +126,11 @@ fn table_of(folder: &Path) -> Outcome<String> {
         let mut hasher = DefaultHasher::new();
         bytes.hash(&mut hasher);
         let zipped = PathBuf::from(format!("{}.gz", file.display()));
-        let zipped = if zipped.exists() { format!("Some(include_bytes!({zipped:?}))") } else { "None".to_owned() };
+        let zipped = if zipped.exists() {
+            format!("Some(include_bytes!({zipped:?}))")
+        } else {
+            "None".to_owned()
+        };
         writeln!(
             rows,
             "File {{ path: {:?}, kind: {:?}, mark: \"\\\"{:016x}\\\"\", bytes: include_bytes!({file:?}), gzip: {zipped} }},",

@@ -47,12 +47,7 @@ impl From<Rollout> for RolloutBody {
             name: one.name,
             error: one.error,
         });
-        Self {
-            devices: it.devices,
-            untold: it.untold,
-            states: it.states,
-            failed: failed.collect(),
-        }
+        Self { devices: it.devices, untold: it.untold, states: it.states, failed: failed.collect() }
     }
 }
 
