@@ -428,7 +428,7 @@ impl<T> EdgeNode<T> {
         self.floor = now;
     }
 
-    /// tck-id-operational-behavior-device-ddeath-..., by the id or by the whole name (SP-035).
+    /// tck-id-operational-behavior-device-ddeath, by the id or by the whole name (SP-035).
     fn handle_device_death(&mut self, said: Publication<'_, T>) {
         let Some(level) = said.device else { return };
         let full = self.place.bare_id(level).filter(|_| !self.model.devices.contains_key(level));

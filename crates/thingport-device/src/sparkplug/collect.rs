@@ -91,7 +91,8 @@ impl<T> EdgeNode<T> {
             return Err(if is_birth { unfit(Unfit(NO_TYPE)) } else { Trouble::Strange });
         };
         let at = metric.at.or(said.payload.at).unwrap_or(said.moment.now);
-        if let Some(part) = metric.properties {
+        // What was so in the past says nothing about attributes, which only have a present.
+        if let Some(part) = metric.properties.filter(|_| !metric.is_historical) {
             self.take_properties(&name, part, said.moment.now, heard, room).map_err(unfit)?;
         }
         let is_strange = known.is_none() || self.is_unknown_template(metric);
@@ -100,7 +101,9 @@ impl<T> EdgeNode<T> {
                 Scene { templates: &self.model.templates, text_max: self.settings.text_max };
             let value = scene.value(kind, metric, room).map_err(unfit)?;
             if self.settings.is_attribute(&name) {
-                heard.shared.push(said.moment.now, &name, value);
+                if !metric.is_historical {
+                    heard.shared.push(said.moment.now, &name, value);
+                }
             } else if &*name == BD_SEQ {
                 heard.telemetry.push(at, &format!("{message} {BD_SEQ}"), value);
             } else {

@@ -71,7 +71,7 @@ impl Birth {
         let mut it = Self::default();
         for metric in payload.metrics() {
             let name = metric.name.filter(|name| !name.is_empty());
-            // tck-id-payloads-name-birth-data-requirement
+            // tck-id-payloads-name-requirement, tck-id-payloads-alias-birth-requirement
             let name = name.ok_or_else(|| refused("a metric has no name"))?;
             let Some(kind) = metric.datatype.and_then(DataType::of) else { continue };
             if !is_key(name) {

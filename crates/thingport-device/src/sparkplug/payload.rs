@@ -23,6 +23,8 @@ pub(crate) struct Metric<'a> {
     pub(crate) at: Option<Timestamp>,
     /// A number that need not be that of a type; 0 counts as absent.
     pub(crate) datatype: Option<u32>,
+    /// A value of the past that comes late.
+    pub(crate) is_historical: bool,
     pub(crate) is_null: bool,
     pub(crate) field: Field<'a>,
     pub(crate) properties: Option<Part<'a>>,
@@ -119,6 +121,7 @@ impl<'a> Metric<'a> {
                     let code = u32::try_from(bits).unwrap_or(u32::MAX);
                     it.datatype = Some(code).filter(|code| *code > 0);
                 }
+                IS_HISTORICAL => it.is_historical = bits != 0,
                 IS_NULL => it.is_null = bits != 0,
                 METADATA => it.file_name = file_name(sub)?,
                 PROPERTIES => it.properties = Some(sub),
@@ -200,6 +203,7 @@ const NAME: u32 = WireType::Bytes.tag(1);
 const ALIAS: u32 = WireType::Varint.tag(2);
 const METRIC_AT: u32 = WireType::Varint.tag(3);
 const DATATYPE: u32 = WireType::Varint.tag(4);
+const IS_HISTORICAL: u32 = WireType::Varint.tag(5);
 const IS_NULL: u32 = WireType::Varint.tag(7);
 const METADATA: u32 = WireType::Bytes.tag(8);
 const PROPERTIES: u32 = WireType::Bytes.tag(9);

@@ -27,17 +27,21 @@ fn said(command: &Command) -> String {
 #[test]
 fn shared_attributes_become_commands() {
     let rows = [
-        // tck-id-topics-ncmd-topic, tck-id-payloads-alias-data-cmd-requirement
+        // tck-id-topics-ncmd-topic, tck-id-topics-ncmd-payload, tck-id-payloads-alias-data-cmd-requirement,
+        // tck-id-operational-behavior-data-commands-ncmd-verb
         (None, "a", Value::Long(7), "spBv1.0/G/NCMD/E #1:Int32=int 7"),
         (None, "b", Value::Long(7), "spBv1.0/G/NCMD/E b:Double=double 7"),
-        // tck-id-operational-behavior-data-commands-ncmd-rebirth-name: by name
+        // tck-id-operational-behavior-data-commands-ncmd-rebirth-name: by name,
+        // tck-id-operational-behavior-data-commands-ncmd-rebirth-verb,
+        // tck-id-operational-behavior-data-commands-ncmd-rebirth-value
         (
             None,
             "Node Control/Rebirth",
             Value::Bool(true),
             "spBv1.0/G/NCMD/E Node Control/Rebirth:Boolean=boolean true",
         ),
-        // tck-id-topics-dcmd-topic, SP-081: the Sparkplug id, not the name of the child
+        // tck-id-topics-dcmd-topic, SP-081: the Sparkplug id, not the name of the child,
+        // tck-id-topics-dcmd-payload, tck-id-operational-behavior-data-commands-dcmd-verb
         (Some("D"), "d", Value::Bool(false), "spBv1.0/G/DCMD/E/D #2:Boolean=boolean false"),
         (Some("D"), "s", Value::Double(1.5), "spBv1.0/G/DCMD/E/D s:String=string 1.5"),
         (None, "NCMD", Value::Json("{\"b\":2.25}".into()), "spBv1.0/G/NCMD/E b:Double=double 2.25"),
@@ -53,14 +57,17 @@ fn shared_attributes_become_commands() {
             Value::Json("[1,-1,255]".into()),
             "spBv1.0/G/NCMD/E #9:Bytes=bytes [1, 255, 255]",
         ),
-        // SP-084
+        // SP-084, tck-id-operational-behavior-data-commands-ncmd-metric-name,
+        // tck-id-operational-behavior-data-commands-dcmd-metric-name
         (None, "unknown", Value::Long(1), ""),
         (Some("D"), "a", Value::Long(1), ""),
         (Some("X"), "a", Value::Long(1), ""),
         (None, "NCMD", Value::Json("{\"unknown\":2}".into()), ""),
-        // SP-085
+        // SP-085, tck-id-operational-behavior-data-commands-ncmd-metric-value
         (None, "a", Value::String("x".into()), "downlink.format"),
         (None, "a", Value::Json("{}".into()), "downlink.format"),
+        // tck-id-operational-behavior-data-commands-dcmd-metric-value
+        (Some("D"), "d", Value::String("x".into()), "downlink.format"),
     ];
     let rig = born();
     for (whom, key, value, expected) in rows {
@@ -227,9 +234,17 @@ fn commands_wait_for_a_birth_and_end_with_a_death() {
 #[test]
 fn the_state_of_the_host_has_two_members() {
     let rows = [
-        // tck-id-host-topic-phid-birth-topic, tck-id-host-topic-phid-birth-payload
+        // tck-id-host-topic-phid-birth-topic, tck-id-host-topic-phid-birth-payload,
+        // tck-id-payloads-state-birth-payload, tck-id-message-flow-phid-sparkplug-state-publish-payload,
+        // tck-id-operational-behavior-host-application-connect-birth-topic,
+        // tck-id-operational-behavior-host-application-connect-birth-payload
         (true, "{\"online\":true,\"timestamp\":5}"),
-        // tck-id-host-topic-phid-death-payload
+        // tck-id-host-topic-phid-death-topic, tck-id-host-topic-phid-death-payload,
+        // tck-id-payloads-state-will-message-payload,
+        // tck-id-operational-behavior-host-application-death-topic,
+        // tck-id-operational-behavior-host-application-death-payload,
+        // tck-id-operational-behavior-host-application-connect-will-topic,
+        // tck-id-operational-behavior-host-application-connect-will-payload
         (false, "{\"online\":false,\"timestamp\":5}"),
     ];
     for (is_online, expected) in rows {

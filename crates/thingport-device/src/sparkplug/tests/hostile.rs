@@ -8,20 +8,23 @@ use super::rig::{MetricOut, PayloadOut, Rig, metric};
 
 #[test]
 fn unreadable_payloads_are_refused_and_unreadable_births_asked_about() {
-    let rows: [(&str, &[u8], &str); 5] = [
-        ("NDATA", b"\xff", "refused 1 sparkplug.payload"),
-        ("NDATA", b"\x12\x05\x0a", "refused 1 sparkplug.payload"),
+    let rows: [(&str, &[u8], &str); 6] = [
+        ("NDATA/E", b"\xff", "refused 1 sparkplug.payload"),
+        ("NDATA/E", b"\x12\x05\x0a", "refused 1 sparkplug.payload"),
         // A name that is not UTF-8.
-        ("NDATA", b"\x12\x03\x0a\x01\xff", "refused 1 sparkplug.payload"),
+        ("NDATA/E", b"\x12\x03\x0a\x01\xff", "refused 1 sparkplug.payload"),
         // SPBV1.0_COMPRESSED
-        ("NDATA", b"\x22\x12SPBV1.0_COMPRESSED", "refused 1 sparkplug.payload"),
-        ("NBIRTH", b"\xff", "refused 1 sparkplug.payload"),
+        ("NDATA/E", b"\x22\x12SPBV1.0_COMPRESSED", "refused 1 sparkplug.payload"),
+        // tck-id-message-flow-edge-node-birth-publish-nbirth-payload
+        ("NBIRTH/E", b"\xff", "refused 1 sparkplug.payload"),
+        // tck-id-message-flow-device-birth-publish-dbirth-payload
+        ("DBIRTH/E/D", b"\xff", "refused 1 sparkplug.payload"),
     ];
-    for (kind, payload, expected) in rows {
+    for (topic, payload, expected) in rows {
         let mut rig = Rig::new(Settings::default());
-        let told = rig.publish(&format!("spBv1.0/G/{kind}/E"), payload);
-        assert_eq!(told.lines().last(), Some(expected), "{kind} {payload:?}");
-        assert_eq!(told.contains("send "), kind == "NBIRTH", "{kind} {payload:?}");
+        let told = rig.publish(&format!("spBv1.0/G/{topic}"), payload);
+        assert_eq!(told.lines().last(), Some(expected), "{topic} {payload:?}");
+        assert_eq!(told.contains("send "), topic.contains("BIRTH"), "{topic} {payload:?}");
     }
 }
 

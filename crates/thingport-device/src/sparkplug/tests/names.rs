@@ -10,20 +10,34 @@ use super::rig::{PayloadOut, Rig, metric};
 #[test]
 fn every_topic_has_one_verdict() {
     let rows = [
+        // tck-id-topic-structure, tck-id-topic-structure-namespace-a
         ("spBv1.0/G/NBIRTH/E", "done 1"),
+        // tck-id-topics-ndata-topic
+        ("spBv1.0/G/NDATA/E", "done 1"),
+        ("spBv1.0/G/NDEATH/E", "done 1"),
+        // tck-id-topics-ddata-topic
+        ("spBv1.0/G/DDATA/E/D", "done 1"),
+        ("spBv1.0/G/DDEATH/E/D", "done 1"),
+        ("spBv1.0/G/DBIRTH/E/D", "declined 1 sparkplug.not_born"),
         ("$sparkplug/certificates/spBv1.0/G/NBIRTH/E", "done 1"),
         // tck-id-message-flow-device-birth-publish-dbirth-match-edge-node-topic
         ("spBv1.0/H/NBIRTH/E", "refused 1 sparkplug.foreign"),
         ("spBv1.0/G/DBIRTH/F/D", "refused 1 sparkplug.foreign"),
         ("spBv1.0/g/NBIRTH/E", "refused 1 sparkplug.foreign"),
-        // Commands flow from the host to the edge node.
+        // Commands flow from the host to the edge node, and STATE is the host's own word, so nobody can
+        // say that it is away (tck-id-message-flow-hid-sparkplug-state-message-delivered).
         ("spBv1.0/G/NCMD/E", "refused 1 sparkplug.not_for_nodes"),
         ("spBv1.0/G/DCMD/E/D", "refused 1 sparkplug.not_for_nodes"),
         ("spBv1.0/STATE/thingport", "refused 1 sparkplug.not_for_nodes"),
         ("spBv1.0/G/nbirth/E", "refused 1 publish.topic_unknown"),
         ("spBv1.0/G/NRECORD/E", "refused 1 publish.topic_unknown"),
+        // tck-id-topic-structure-namespace-device-id-non-associated-message-types
         ("spBv1.0/G/NBIRTH/E/D", "refused 1 publish.topic_unknown"),
+        // tck-id-topic-structure-namespace-device-id-associated-message-types
         ("spBv1.0/G/DBIRTH/E", "refused 1 publish.topic_unknown"),
+        // tck-id-topic-structure-namespace-valid-device-id
+        ("spBv1.0/G/DBIRTH/E/+", "refused 1 publish.topic_unknown"),
+        ("spBv1.0/G/DBIRTH/E/#", "refused 1 publish.topic_unknown"),
         ("spBv1.0/G/DBIRTH/E/", "refused 1 publish.topic_unknown"),
         ("spBv1.0/G/DBIRTH/E/D/x", "refused 1 publish.topic_unknown"),
         ("spBv1.0/G", "refused 1 publish.topic_unknown"),
@@ -81,10 +95,14 @@ fn a_will_is_a_death_certificate_or_the_reason_why_not() {
     };
     let good = payload("bdSeq:Int64=7", None);
     let rows = [
-        ("tck-id-payloads-ndeath-will-message", None, "there is none"),
+        (
+            "tck-id-payloads-ndeath-will-message, tck-id-message-flow-edge-node-birth-publish-will-message",
+            None,
+            "there is none",
+        ),
         ("it is good", Some((TOPIC, good.clone(), 1, false)), "7"),
         (
-            "tck-id-message-flow-edge-node-birth-publish-will-message-topic",
+            "tck-id-message-flow-edge-node-birth-publish-will-message-topic, tck-id-topics-ndeath-topic",
             Some(("spBv1.0/G/NDATA/E", good.clone(), 1, false)),
             "its topic is",
         ),
@@ -96,6 +114,21 @@ fn a_will_is_a_death_certificate_or_the_reason_why_not() {
         (
             "tck-id-topic-structure-namespace-valid-group-id",
             Some(("spBv1.0//NDEATH/E", good.clone(), 1, false)),
+            "its topic is",
+        ),
+        (
+            "tck-id-topic-structure-namespace-valid-group-id: no wildcards",
+            Some(("spBv1.0/G+/NDEATH/E", good.clone(), 1, false)),
+            "its topic is",
+        ),
+        (
+            "tck-id-topic-structure-namespace-valid-edge-node-id",
+            Some(("spBv1.0/G/NDEATH/", good.clone(), 1, false)),
+            "its topic is",
+        ),
+        (
+            "tck-id-topic-structure-namespace-valid-edge-node-id: no wildcards",
+            Some(("spBv1.0/G/NDEATH/#", good.clone(), 1, false)),
             "its topic is",
         ),
         ("v1", Some(("v1/devices/me/telemetry", good.clone(), 1, false)), "its topic is"),
@@ -110,7 +143,8 @@ fn a_will_is_a_death_certificate_or_the_reason_why_not() {
             "its quality of service is 2",
         ),
         (
-            "tck-id-payloads-ndeath-will-message-retain",
+            "tck-id-payloads-ndeath-will-message-retain,
+             tck-id-message-flow-edge-node-birth-publish-will-message-will-retained",
             Some((TOPIC, good.clone(), 1, true)),
             "it is to be retained",
         ),
@@ -140,7 +174,7 @@ fn a_will_is_a_death_certificate_or_the_reason_why_not() {
             "7 sparkplug.remark",
         ),
         (
-            "tck-id-topics-ndeath-seq: told, not refused",
+            "tck-id-topics-ndeath-seq, tck-id-payloads-ndeath-seq: told, not refused",
             Some((TOPIC, payload("bdSeq:Int64=7", Some(1)), 1, false)),
             "7 sparkplug.remark",
         ),

@@ -1,7 +1,8 @@
 //! A script of what an edge node says, and in words what became of it.
 //!
 //! One event per line: `NBIRTH seq=0 bdSeq:Int64=3 m#5:Int32=4`, `DDATA D seq=2 #5=6`, `+2000` to let time
-//! pass, `END` for the end of the connection. A metric is `name#alias:Type=value@time`, each part optional;
+//! pass, `END` for the end of the connection. A metric is `name#alias:Type=value@time`, each part optional,
+//! with `h!` in front for a historical and `t!` for a transient one;
 //! `_` in a name stands for a blank, no value for null. Time begins at 1000 and each event takes 1.
 
 use core::fmt::Write as _;
@@ -36,6 +37,10 @@ pub(super) struct MetricOut {
     pub(super) timestamp: Option<u64>,
     #[prost(uint32, optional, tag = "4")]
     pub(super) datatype: Option<u32>,
+    #[prost(bool, optional, tag = "5")]
+    pub(super) is_historical: Option<bool>,
+    #[prost(bool, optional, tag = "6")]
+    pub(super) is_transient: Option<bool>,
     #[prost(bool, optional, tag = "7")]
     pub(super) is_null: Option<bool>,
     #[prost(message, optional, tag = "8")]
@@ -248,6 +253,7 @@ impl Rig {
 
 /// A metric as the script has it.
 pub(super) fn metric(word: &str) -> MetricOut {
+    let (flag, word) = word.split_once('!').unwrap_or(("", word));
     let (word, at) =
         word.rsplit_once('@').map_or((word, None), |(word, at)| (word, at.parse().ok()));
     let (head, value) = word.split_once('=').map_or((word, None), |(head, it)| (head, Some(it)));
@@ -261,6 +267,8 @@ pub(super) fn metric(word: &str) -> MetricOut {
         alias,
         timestamp: at,
         datatype: kind.map(|it| it as u32),
+        is_historical: (flag == "h").then_some(true),
+        is_transient: (flag == "t").then_some(true),
         is_null: value.is_none().then_some(true),
         ..MetricOut::default()
     };
@@ -320,8 +328,10 @@ pub(super) fn words(step: &Step<u32>) -> String {
 
 /// What a command says: never a number of its own.
 pub(super) fn shown(payload: &PayloadOut) -> String {
-    assert_eq!(payload.seq, None, "tck-id-payloads-ncmd-seq");
-    assert!(payload.timestamp.is_some(), "tck-id-payloads-ncmd-timestamp");
+    assert_eq!(payload.seq, None, "tck-id-payloads-ncmd-seq, tck-id-payloads-dcmd-seq");
+    // tck-id-topics-ncmd-timestamp, tck-id-topics-dcmd-timestamp
+    let is_timed = payload.timestamp.is_some();
+    assert!(is_timed, "tck-id-payloads-ncmd-timestamp, tck-id-payloads-dcmd-timestamp");
     let mut out = String::new();
     for it in &payload.metrics {
         let alias = it.alias.map(|alias| format!("#{alias}")).unwrap_or_default();

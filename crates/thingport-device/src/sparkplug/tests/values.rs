@@ -129,6 +129,7 @@ fn every_type_is_kept_as_the_table_has_it() {
     }
     assert_eq!(kept(None, int(1)), "unfit", "tck-id-payloads-metric-datatype-req");
     assert_eq!(DataType::of(35), None, "tck-id-payloads-metric-datatype-value");
+    assert_eq!(DataType::of(u32::MAX), None, "tck-id-payloads-metric-datatype-value-type");
     assert_eq!(DataType::of(0), None);
 }
 
@@ -147,7 +148,8 @@ fn data_sets_are_kept_as_json_or_not_at_all() {
     };
     let rows = [
         (
-            "tck-id-payloads-dataset-column-size",
+            "tck-id-payloads-dataset-column-size, tck-id-payloads-dataset-types-def,
+             tck-id-payloads-template-dataset-value",
             good.clone(),
             "{\"columns\":[\"a\",\"b\"],\"types\":[\"Int8\",\"String\"],\"rows\":[[-1,\"x\"],[null,\"x\"]]}",
         ),
@@ -168,8 +170,13 @@ fn data_sets_are_kept_as_json_or_not_at_all() {
             "unfit",
         ),
         (
-            "tck-id-payloads-dataset-parameter-type-req",
+            "tck-id-payloads-dataset-types-type",
             DataSetOut { types: vec![1, 99], ..good.clone() },
+            "unfit",
+        ),
+        (
+            "tck-id-payloads-dataset-parameter-type-req",
+            DataSetOut { types: Vec::new(), ..good.clone() },
             "unfit",
         ),
         ("a short row", DataSetOut { rows: vec![row(vec![one])], ..good.clone() }, "unfit"),
@@ -213,7 +220,8 @@ fn templates_are_kept_as_json_with_the_types_of_their_definition() {
     assert_eq!(
         told,
         "node born sparkplugConnectionState@5=\"ONLINE\" sparkplugConnectionState@1000=\"ONLINE\" \
-         m1@5={\"template\":\"Motor\",\"parameters\":{},\"metrics\":{}}\ndone 1"
+         m1@5={\"template\":\"Motor\",\"parameters\":{},\"metrics\":{}}\ndone 1",
+        "tck-id-payloads-template-instance-members-birth: those that are there"
     );
     let inner = named("inner", template(instance("Other", &["z:Int32=9"])));
     let mut nested = instance("Motor", &["rpm=65535"]);
@@ -224,6 +232,11 @@ fn templates_are_kept_as_json_with_the_types_of_their_definition() {
         kind: Some(DataType::UInt8 as u32),
         int: Some(4),
     });
+    let parameter = |name: Option<&str>, kind| {
+        let name = name.map(str::to_owned);
+        let parameters = vec![ParameterOut { name, kind, int: Some(4) }];
+        TemplateOut { parameters, ..instance("Motor", &[]) }
+    };
     let mut deep = instance("Motor", &[]);
     for _ in 0..40 {
         let mut outer = instance("Motor", &[]);
@@ -232,21 +245,49 @@ fn templates_are_kept_as_json_with_the_types_of_their_definition() {
     }
     let rows = [
         (
-            "tck-id-payloads-template-instance-members-data: some of them, of the types of the definition",
+            "tck-id-payloads-template-instance-members-data, tck-id-payloads-template-instance-members,
+             tck-id-payloads-template-ref-instance, tck-id-payloads-template-is-definition-instance: some of them, of the types of the definition",
             instance("Motor", &["rpm=65535", "name"]),
             "node m1@6={\"template\":\"Motor\",\"parameters\":{},\"metrics\":{\"rpm\":-1,\"name\":null}}\ndone",
         ),
         (
-            "tck-id-payloads-template-parameter-name-required, nested, with a version",
+            "tck-id-payloads-template-version, tck-id-payloads-template-instance-parameters,
+             tck-id-payloads-template-parameter-name-type, tck-id-payloads-template-parameter-value, nested",
             nested,
             "node m1@6={\"template\":\"Motor\",\"version\":\"2\",\"parameters\":{\"poles\":4},\"metrics\":{\"rpm\":-1,\"inner\":{\"template\":\"Other\",\"parameters\":{},\"metrics\":{\"z\":9}}}}\ndone",
         ),
         (
-            "a member that nobody gave a type",
+            "tck-id-payloads-template-definition-members: a member that nobody gave a type",
             instance("Motor", &["what=1"]),
             "noted sparkplug.metric\ndone",
         ),
         ("a name twice", instance("Motor", &["rpm=1", "rpm=2"]), "noted sparkplug.metric\ndone"),
+        (
+            "tck-id-payloads-template-parameter-name-required",
+            parameter(None, Some(5)),
+            "noted sparkplug.metric\ndone",
+        ),
+        (
+            "tck-id-payloads-template-parameter-type-req",
+            parameter(Some("p"), None),
+            "noted sparkplug.metric\ndone",
+        ),
+        (
+            "tck-id-payloads-template-parameter-type-value, tck-id-payloads-template-parameter-value-type",
+            parameter(Some("p"), Some(99)),
+            "noted sparkplug.metric\ndone",
+        ),
+        (
+            "tck-id-payloads-template-instance-ref: of none",
+            instance("", &["rpm=1"]),
+            "noted sparkplug.metric\ndone",
+        ),
+        (
+            "tck-id-payloads-template-instance-is-definition, tck-id-payloads-template-is-definition:
+             a definition is no value",
+            TemplateOut { is_definition: Some(true), ..instance("Motor", &["rpm=1"]) },
+            "done",
+        ),
         ("more than 16 in each other", deep, "noted sparkplug.metric\ndone"),
         (
             "tck-id-payloads-template-instance-ref: kept, and asked about",
@@ -263,6 +304,65 @@ fn templates_are_kept_as_json_with_the_types_of_their_definition() {
 }
 
 #[test]
+fn templates_are_defined_by_births_of_edge_nodes_alone() {
+    let define = |name: &str, reference: Option<&str>| MetricOut {
+        template: Some(TemplateOut {
+            reference: reference.map(str::to_owned),
+            is_definition: Some(true),
+            metrics: vec![metric("rpm:Int16=0")],
+            ..TemplateOut::default()
+        }),
+        ..metric(&format!("{name}:Template=0"))
+    };
+    let instance = |name: &str| MetricOut {
+        template: Some(TemplateOut {
+            reference: Some(name.into()),
+            metrics: vec![metric("rpm=7")],
+            ..TemplateOut::default()
+        }),
+        ..metric("m:Template=0")
+    };
+    let payload = |metric: MetricOut, seq| {
+        let seq = Some(seq);
+        PayloadOut { timestamp: Some(5), metrics: vec![metric], seq }.encode_to_vec()
+    };
+    let known = "{\"template\":\"T\",\"parameters\":{},\"metrics\":{\"rpm\":7}}";
+    let rows = [
+        (
+            "tck-id-payloads-template-definition-nbirth, tck-id-topics-nbirth-templates,
+             tck-id-payloads-template-definition-is-definition,
+             tck-id-payloads-template-is-definition-definition",
+            Some(define("T", None)),
+            None,
+            true,
+        ),
+        (
+            "tck-id-payloads-template-definition-ref, tck-id-payloads-template-ref-definition: ignored",
+            Some(define("T", Some("Other"))),
+            None,
+            true,
+        ),
+        (
+            "tck-id-payloads-template-definition-nbirth-only: in DBIRTH it defines nothing",
+            None,
+            Some(define("T", None)),
+            false,
+        ),
+    ];
+    for (id, of_node, of_device, is_known) in rows {
+        let mut rig = Rig::new(Settings::default());
+        let birth = of_node.unwrap_or_else(|| metric("other:Int32=1"));
+        rig.publish("spBv1.0/G/NBIRTH/E", &payload(birth, 0));
+        let birth = of_device.unwrap_or_else(|| metric("other:Int32=1"));
+        rig.publish("spBv1.0/G/DBIRTH/E/D", &payload(birth, 1));
+        let told = rig.publish("spBv1.0/G/DDATA/E/D", &payload(instance("T"), 2));
+        assert_eq!(told.contains(known), is_known, "{id}: {told}");
+        assert_eq!(told.contains("noted sparkplug.metric"), !is_known, "{id}: {told}");
+    }
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "rows")]
 fn properties_are_kept_as_attributes_when_they_change() {
     let text = |it: &str| PropertyOut {
         kind: Some(DataType::String as u32),
@@ -289,6 +389,7 @@ fn properties_are_kept_as_attributes_when_they_change() {
         ..PropertyOut::default()
     };
     let null = PropertyOut { is_null: Some(true), ..PropertyOut::default() };
+    let number = |kind| PropertyOut { kind, int: Some(7), ..PropertyOut::default() };
     let rows = [
         (
             "tck-id-payloads-propertyset-quality-value-type",
@@ -301,9 +402,24 @@ fn properties_are_kept_as_attributes_when_they_change() {
             "node a@5=1\ndone",
         ),
         (
-            "tck-id-payloads-metric-propertyvalue-type-req, nested",
+            "tck-id-payloads-metric-propertyvalue-type-value, nested",
             set(&["s", "l", "n"], vec![inner, list, null]),
             "node a@5=1 client a properties@1000={\"s\":{\"u\":\"C\"},\"l\":[{},{\"k\":\"v\"}],\"n\":null}\ndone",
+        ),
+        (
+            "tck-id-payloads-propertyset-quality-value-value: others are kept as the numbers they are",
+            set(&["Quality"], vec![number(Some(DataType::Int32 as u32))]),
+            "node a@5=1 client a properties@1000={\"Quality\":7}\ndone",
+        ),
+        (
+            "tck-id-payloads-metric-propertyvalue-type-req",
+            set(&["x"], vec![number(None)]),
+            "noted sparkplug.metric\ndone",
+        ),
+        (
+            "tck-id-payloads-metric-propertyvalue-type-type",
+            set(&["x"], vec![number(Some(99))]),
+            "noted sparkplug.metric\ndone",
         ),
         (
             "tck-id-payloads-propertyset-keys-array-size",
