@@ -149,7 +149,8 @@ mod tests {
     fn what_cannot_be_read_has_a_name_and_a_size() {
         let mut connect = Vec::new();
         client::connect(&mut connect, &plain_connect(Version::V5, "c"));
-        let rows: [(&[u8], &[(&str, usize, bool)]); 6] = [
+        type Named<'a> = &'a [(&'a str, usize, bool)];
+        let rows: [(&[u8], Named<'_>); 6] = [
             (&[], &[]),
             (&[0x00, 0], &[("UNKNOWN", 2, false)]),
             (&[0x30, 5, 0], &[("PUBLISH", 3, false)]),
