@@ -28,12 +28,13 @@ def block(field, value):
     return varint(field << 3 | 2) + varint(len(data)) + data
 
 
-def metric(name=None, kind=None, value=None, alias=None, at=None):
+def metric(name=None, kind=None, value=None, alias=None, at=None, historical=False):
     """One metric; without a kind its value decides the field, as data without types has it."""
     out = block(1, name) if name is not None else b""
     out += number(2, alias) if alias is not None else b""
     out += number(3, at) if at is not None else b""
     out += number(4, TYPES[kind]) if kind else b""
+    out += number(5, 1) if historical else b""
     if value is None:
         return out + number(7, 1)
     if isinstance(value, bool):
@@ -86,9 +87,10 @@ def command(data):
     """What a command says: name or alias, type, field and value. It has a time and no number."""
     parts = list(fields(data))
     numbers = [field for field, _ in parts]
+    # tck-id-payloads-ncmd-timestamp, tck-id-payloads-dcmd-timestamp
     assert numbers == [1, 2], f"a time and one metric, not {numbers}"
     found = dict(fields(parts[1][1]))
-    assert 3 in found, "tck-id-payloads-ncmd-timestamp"
+    assert 3 in found, "the metric has a time, too"
     (field, value), = ((field, value) for field, value in found.items() if field in FIELDS)
     value = value.decode() if field == 15 else bool(value) if field == 14 else value
     name = found[1].decode() if 1 in found else found[2]

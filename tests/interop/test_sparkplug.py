@@ -3,6 +3,7 @@
 import json
 import os
 import queue
+import re
 import shutil
 import struct
 import subprocess
@@ -63,10 +64,10 @@ class Node:
         self.wire.login(self.device.token, **options)
         return self
 
-    def say(self, kind, *metrics, device=None, seq=None, at=None, qos=1, topic=None):
+    def say(self, kind, *metrics, device=None, seq=None, at=None, qos=1, topic=None, retain=False):
         """Publishes and waits for PUBACK, behind which all of it is durable."""
         body = payload(*metrics, seq=self.next_seq() if seq is None else seq, at=at or now())
-        data = mqtt.publish(topic or self.topic(kind, device), body, qos, 7, self.wire.version)
+        data = mqtt.publish(topic or self.topic(kind, device), body, qos, 7, self.wire.version, retain=retain)
         self.wire.send(data)
         while qos:
             # What it is told meanwhile is for later.
@@ -97,7 +98,9 @@ class Node:
         """The next command: topic, then what it says."""
         packet = self.inbox.pop(0) if self.inbox else self.wire.expect(mqtt.PUBLISH, timeout)
         topic, qos, retain, body = read_publish(packet)
-        assert (qos, retain) == (0, False), "tck-id-topics-ncmd-mqtt"
+        # tck-id-topics-ncmd-mqtt, tck-id-payloads-ncmd-qos, tck-id-payloads-ncmd-retain,
+        # tck-id-topics-dcmd-mqtt, tck-id-payloads-dcmd-qos, tck-id-payloads-dcmd-retain
+        assert (qos, retain) == (0, False)
         return (topic, *command(body))
 
     def is_told_nothing(self):
@@ -162,7 +165,8 @@ def node(subject, tenant):
 @pytest.mark.parametrize("version", [4, 5])
 def test_a_connect_without_a_death_certificate_is_refused_and_explained(version, node, tenant, subject):
     rows = [
-        ("tck-id-payloads-ndeath-will-message", {"will": None}, "connect.sparkplug_will"),
+        # conformance-mqtt-will-messages: as far as an edge node needs them.
+        ("tck-id-conformance-mqtt-will-messages", {"will": None}, "connect.sparkplug_will"),
         ("tck-id-message-flow-edge-node-birth-publish-will-message-topic",
          {"will": ("v1/devices/me/telemetry", b"{}", 1, False)}, "connect.sparkplug_will"),
         ("tck-id-payloads-ndeath-will-message-retain", {"retain": True}, "connect.sparkplug_will"),
@@ -219,13 +223,56 @@ def test_births_make_devices_and_keep_what_they_say(node, tenant):
     assert child.latest(STATE_KEY)[STATE_KEY][0]["value"] == "ONLINE"
 
 
+def test_what_was_long_ago_is_history_and_not_the_latest(node, tenant):
+    one = node(profile=sparkplug_profile(tenant, ["serial"])).connect(5)
+    at = now()
+    one.born(metric("n", "Int32", 1), metric("serial", "String", "new"), at=at)
+    late = [metric("n", value=value, at=at - age, historical=True) for age, value in [(2000, 8), (1000, 9)]]
+    assert one.say("NDATA", *late, metric("serial", value="old", at=at - 1000, historical=True), at=at + 5) == 0
+    assert one.device.history("n", at - 5000, at + 1) == [(at - 2000, "8"), (at - 1000, "9"), (at, "1")]
+    assert one.device.value("n", strict=True) == 1
+    assert one.device.attributes("SHARED_SCOPE") == {"serial": "new"}
+
+
+def test_births_and_data_are_taken_as_the_standard_has_them_sent(node):
+    """Quality of service 0 and nothing retained; a retained message is one like any other."""
+    one = node().connect(5)
+    rows = [
+        ("tck-id-topics-nbirth-mqtt, tck-id-payloads-nbirth-qos, tck-id-payloads-nbirth-retain, "
+         "tck-id-message-flow-edge-node-birth-publish-nbirth-qos, "
+         "tck-id-message-flow-edge-node-birth-publish-nbirth-retained", "NBIRTH", None),
+        ("tck-id-topics-dbirth-mqtt, tck-id-payloads-dbirth-qos, tck-id-payloads-dbirth-retain, "
+         "tck-id-message-flow-device-birth-publish-dbirth-qos, "
+         "tck-id-message-flow-device-birth-publish-dbirth-retained", "DBIRTH", "D"),
+        ("tck-id-topics-ndata-mqtt, tck-id-payloads-ndata-qos, tck-id-payloads-ndata-retain", "NDATA", None),
+        ("tck-id-topics-ddata-mqtt, tck-id-payloads-ddata-qos, tck-id-payloads-ddata-retain", "DDATA", "D"),
+    ]
+    for number, (id_, kind, device) in enumerate(rows):
+        for retain in (False, True):
+            value = 10 * number + retain
+            seq = 0 if kind == "NBIRTH" else None
+            one.seq = 1 if kind == "NBIRTH" else one.seq
+            one.say(kind, metric("n", "Int32", value), REBIRTH, device=device, qos=0, seq=seq, retain=retain)
+            whose = one.child(device) if device else one.device
+            # tck-id-conformance-mqtt-qos0
+            until(id_, lambda: (whose.latest("n", strict=True).get("n") or [{}])[0].get("value") == value)
+    # tck-id-topics-ddeath-mqtt
+    one.say("DDEATH", device="D", qos=0)
+    is_state(one.child("D"), "OFFLINE")
+    # tck-id-conformance-mqtt-qos1
+    assert one.say("NDATA", metric("n", value=99)) == 0
+    assert one.device.value("n", strict=True) == 99
+    assert one.is_told_nothing()
+
+
 def test_an_edge_node_may_speak_for_itself_alone(node):
     one, other = node().connect(5), node()
     rows = [
         ("tck-id-message-flow-device-birth-publish-dbirth-match-edge-node-topic", other.topic("NBIRTH"), 0x87),
         ("a command", one.topic("NCMD"), 0x87),
         ("a command for a device", one.topic("DCMD", "D"), 0x87),
-        ("STATE", "spBv1.0/STATE/thingport", 0x87),
+        ("tck-id-message-flow-hid-sparkplug-state-message-delivered: nobody says that the host is away",
+         "spBv1.0/STATE/thingport", 0x87),
         ("a type that is none", one.topic("NRECORD"), 0x90),
     ]
     one.born()
@@ -245,10 +292,21 @@ def test_each_filter_has_its_answer_and_state_is_there_at_once(version, node):
     filters = [(one.topic("NCMD"), 1), (f"{one.topic('DCMD')}/+", 0), (state, 1), ("spBv1.0/#", 1),
                ("spBv1.0/other/NCMD/E", 1), ("spBv1.0/STATE/#", 1), ("v1/devices/me/attributes", 1)]
     assert one.wire.ask(mqtt.subscribe(3, filters, version), mqtt.SUBACK).codes == [1, 0, 1, refused, refused, 1, 1]
-    # tck-id-host-topic-phid-birth-retain, ...-qos, ...-payload
+    # tck-id-host-topic-phid-birth-message: the first that it is told, with
+    # tck-id-host-topic-phid-birth-required, tck-id-message-flow-phid-sparkplug-state-publish,
+    # tck-id-payloads-state-birth, tck-id-operational-behavior-host-application-connect-birth,
+    # tck-id-conformance-mqtt-retained (STATE alone),
+    # tck-id-host-topic-phid-birth-qos, tck-id-operational-behavior-host-application-connect-birth-qos,
+    # tck-id-host-topic-phid-birth-retain, tck-id-operational-behavior-host-application-connect-birth-retained
     topic, qos, retain, body = read_publish(one.wire.expect(mqtt.PUBLISH))
     assert (topic, qos, retain) == (state, 1, True)
     assert json.loads(body).keys() == {"online", "timestamp"} and json.loads(body)["online"] is True
+    # tck-id-operational-behavior-primary-application-state-with-multiple-servers-state: in each session,
+    # tck-id-host-topic-phid-birth-payload-timestamp: one time for all of them, as a will has it,
+    # tck-id-message-flow-phid-sparkplug-state-publish-payload-timestamp
+    other = node().connect(version)
+    assert other.wire.ask(mqtt.subscribe(3, [(state, 1)], version), mqtt.SUBACK).codes == [1]
+    assert read_publish(other.wire.expect(mqtt.PUBLISH))[3] == body
 
 
 def test_commands_reach_the_edge_node_and_callers_are_answered(node, tenant):
@@ -305,6 +363,11 @@ def test_deaths_are_known_however_they_come(node, tenant):
     assert tenant.event("sparkplug.remark", one.device)
     assert one.say("NDEATH", metric("bdSeq", "Int64", 0)) == 0
     assert [it.value(STATE_KEY) for it in [*children, one.device]] == ["OFFLINE"] * 3
+    # tck-id-payloads-ndeath-will-message-publisher,
+    # tck-id-operational-behavior-edge-node-intentional-disconnect-ndeath: that and the goodbye are one death.
+    one.wire.send(mqtt.disconnect(5))
+    assert one.wire.outcome() == "close"
+    assert len(one.device.history(STATE_KEY, 0, 2**50)) == 2, "it died once"
     # SP-036: a plain goodbye is a death, too.
     one, children = at_sea()
     one.wire.send(mqtt.disconnect(5))
@@ -323,6 +386,8 @@ def test_a_late_death_never_marks_the_next_session(node):
 
 
 def test_another_device_cannot_be_the_same_edge_node(node, tenant, subject):
+    # tck-id-topic-structure-namespace-unique-edge-node-descriptor, tck-id-payloads-nbirth-edge-node-descriptor,
+    # tck-id-intro-edge-node-id-uniqueness
     profile = sparkplug_profile(tenant)
     one = node(profile=profile).connect(5).born()
     other = node(profile=profile, group=one.group)
@@ -400,6 +465,9 @@ def test_a_kill_loses_nothing_that_was_acknowledged_and_state_counts_up(own):
     server = own().start()
     person = Person.login(server.url, "tenant@thingsboard.org", "tenant")
     node = Node(person, server.mqtt).connect(5).born(metric("n", "Int32", 0))
+    lost = Node(person, server.mqtt, profile=node.profile).connect(5).born()
+    assert lost.say("DBIRTH", metric("x", "Int32", 1), device="D") == 0
+    child = lost.child("D")
     node.wire.ask(mqtt.subscribe(4, [("spBv1.0/STATE/thingport", 1)], 5), mqtt.SUBACK)
     first = json.loads(read_publish(node.wire.expect(mqtt.PUBLISH))[3])
     start = 1_000_000_000_000
@@ -409,6 +477,10 @@ def test_a_kill_loses_nothing_that_was_acknowledged_and_state_counts_up(own):
     server.restart()
     person = Person.login(server.url, "tenant@thingsboard.org", "tenant")
     node.person = node.device.owner = person
+    # Those that never come back do not stay: the start tells of the deaths that nobody told of, once.
+    for device in (lost.device, child):
+        device.owner = person
+        assert [state for _, state in device.history(STATE_KEY, 0, 2**50)] == ["ONLINE", "OFFLINE"]
     node.address, node.wire, node.bd_seq = server.mqtt, None, 1
     kept = node.device.history("n", start, start + 1000)
     assert kept == [(start + number, str(number)) for number in range(1, 40)]
@@ -419,8 +491,18 @@ def test_a_kill_loses_nothing_that_was_acknowledged_and_state_counts_up(own):
     node.born(metric("n", "Int32", 41))
     node.wire.ask(mqtt.subscribe(4, [("spBv1.0/STATE/+", 1)], 5), mqtt.SUBACK)
     second = json.loads(read_publish(node.wire.expect(mqtt.PUBLISH))[3])
+    # tck-id-operational-behavior-host-application-multi-server-timestamp: of this server, and it only grows.
     assert second["online"] and second["timestamp"] > first["timestamp"]
-    # tck-id-host-topic-phid-death-required: an orderly end is announced.
+    assert node.device.value(STATE_KEY) == "ONLINE"
+    # tck-id-host-topic-phid-death-required, tck-id-operational-behavior-host-application-termination,
+    # tck-id-host-topic-phid-death-payload-timestamp-disconnect-clean: an orderly end is announced, with
+    # tck-id-host-topic-phid-death-qos, tck-id-operational-behavior-host-application-death-qos,
+    # tck-id-host-topic-phid-death-retain, tck-id-operational-behavior-host-application-death-retained,
+    # tck-id-components-ph-state, tck-id-conformance-primary-host. A will of the host would say the same:
+    # tck-id-payloads-state-will-message, tck-id-operational-behavior-host-application-connect-will,
+    # tck-id-payloads-state-will-message-qos, tck-id-operational-behavior-host-application-connect-will-qos,
+    # tck-id-payloads-state-will-message-retain, tck-id-operational-behavior-host-application-connect-will-retained,
+    # tck-id-host-topic-phid-death-payload-timestamp-connect
     server.process.terminate()
     topic, qos, retain, body = read_publish(node.wire.expect(mqtt.PUBLISH, 20))
     assert (topic, qos, retain) == ("spBv1.0/STATE/thingport", 1, True)
@@ -429,8 +511,9 @@ def test_a_kill_loses_nothing_that_was_acknowledged_and_state_counts_up(own):
     server.process.wait(30)
     server.restart()
     person = Person.login(server.url, "tenant@thingsboard.org", "tenant")
-    node.device.owner = person
+    node.device.owner = lost.device.owner = person
     assert node.device.value(STATE_KEY) == "OFFLINE", "the death is kept before the server ends"
+    assert len(lost.device.history(STATE_KEY, 0, 2**50)) == 2, "told of once"
 
 
 @pytest.mark.process
@@ -454,12 +537,29 @@ def test_a_full_disk_is_told_to_edge_nodes_that_wait_for_their_host(own, small_d
         if node.inbox:
             break
     away = state()
+    # tck-id-host-topic-phid-death-payload-timestamp-disconnect-with-no-disconnect-packet
     assert not away["online"] and away["timestamp"] >= first["timestamp"]
     assert codes <= {0, 0x97, 0x83} and codes != {0}, "what is not kept is not acknowledged"
     ballast.unlink()
     back = state(30)
     assert back["online"] and back["timestamp"] >= away["timestamp"]
     until("it is kept again", lambda: node.say("NDATA", metric("text", value="again")) == 0)
+
+
+def test_every_statement_has_the_test_that_is_said_to_hold_it():
+    """sparkplug_statements.txt knows every id that tests name, and tests name every id in it."""
+    here = Path(__file__).parent
+    listed = {}
+    for line in (here / "sparkplug_statements.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            id_, where = line.split(maxsplit=1)
+            listed[id_] = where
+    files = {it.name: it for it in (ROOT / "crates/thingport-device/src/sparkplug/tests").glob("*.rs")}
+    files |= {it.name: it for it in (here / "test_sparkplug.py", here / "sparkplug.py")}
+    named = {name: set(re.findall(r"tck-id-([A-Za-z0-9-]*[A-Za-z0-9])", it.read_text())) for name, it in files.items()}
+    assert set().union(*named.values()) == {id_ for id_, where in listed.items() if not where.startswith("none:")}
+    for id_, where in listed.items():
+        assert where.startswith("none:") or id_ in named[where], f"{id_} is not in {where}"
 
 
 class Library:

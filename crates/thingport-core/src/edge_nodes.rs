@@ -3,6 +3,10 @@
 //! An edge node is a group id and a node id within a tenant. Whoever holds one has told of its birth and will
 //! tell of its death; the next one, of the same device, waits for that, so that a late death never marks a
 //! new session (tck-id-topic-structure-namespace-unique-edge-node-descriptor).
+//!
+//! Whoever shows as online is *marked*, from shortly before its birth is acknowledged until its death is in
+//! line for the ledger. A start finds marks only when the server was killed, and tells of the deaths that
+//! nobody told of. There may be a mark too many, which costs a look; the latest state decides.
 
 use core::sync::atomic::{AtomicI64, Ordering};
 use std::collections::HashMap;
@@ -10,15 +14,17 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use thingport_model::attribute::Scope;
+use thingport_model::edge_node::{OFFLINE, ONLINE, STATE_KEY};
 use thingport_model::id::{DeviceId, EntityKind, EntityRef, NIL, TenantId};
-use thingport_model::port::ledger::{Change, Keys, Ledger};
+use thingport_model::port::ledger::{AppendError, Change, Keys, Ledger, Receipt};
 use thingport_model::reading::Readings;
 use thingport_model::time::Timestamp;
 use thingport_model::value::{Value, ValueRef};
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use crate::error::Error;
-use crate::telemetry::append;
+use crate::telemetry::{append, put};
 
 /// Which edge node: of which tenant, in which group.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -96,14 +102,19 @@ impl EdgeNodes {
     }
 
     /// The host is there from now on, or later than it ever said before, since edge nodes ignore what is
-    /// older (tck-id-message-flow-edge-node-birth-publish-phid-wait-timestamp). To be called at start.
+    /// older (tck-id-message-flow-edge-node-birth-publish-phid-wait-timestamp). Edge nodes and devices that
+    /// showed as online when the server was killed are dead since now. To be called at start.
     ///
     /// # Errors
     /// The store's trouble.
     pub async fn begin(&self, ledger: &dyn Ledger, now: Timestamp) -> Result<(), Error> {
-        let house = EntityRef { kind: EntityKind::Tenant, id: NIL };
+        self.appear(ledger, now).await?;
+        bury(ledger, now).await
+    }
+
+    async fn appear(&self, ledger: &dyn Ledger, now: Timestamp) -> Result<(), Error> {
         let keys = Keys::Named(vec![SINCE.to_owned()]);
-        let before = ledger.attributes(house, Scope::Server, keys).await?;
+        let before = ledger.attributes(HOUSE, Scope::Server, keys).await?;
         let before = before.first().map(|it| &it.value);
         let floor = match before {
             Some(Value::Long(ms)) => ms.saturating_add(1),
@@ -114,7 +125,7 @@ impl EdgeNodes {
         let mut attributes = Readings::default();
         attributes.push(now, SINCE, ValueRef::Long(since_ms));
         let change =
-            Change::SetAttributes { entity: house, scope: Scope::Server, attributes: &attributes };
+            Change::SetAttributes { entity: HOUSE, scope: Scope::Server, attributes: &attributes };
         append(ledger, change).await
     }
 
@@ -131,6 +142,59 @@ impl EdgeNodes {
     }
 }
 
+/// Marks a device as one that shows as online.
+///
+/// # Errors
+/// As [`Ledger::append`].
+pub fn mark(ledger: &dyn Ledger, device: DeviceId, now: Timestamp) -> Result<Receipt, AppendError> {
+    let mut marks = Readings::default();
+    marks.push(now, &mark_of(device), ValueRef::Bool(true));
+    ledger.append(Change::SetAttributes { entity: HOUSE, scope: Scope::Server, attributes: &marks })
+}
+
+/// Takes marks away, from the last device on; those that are done are taken from `devices`.
+///
+/// # Errors
+/// As [`Ledger::append`].
+pub fn unmark(ledger: &dyn Ledger, devices: &mut Vec<DeviceId>) -> Result<(), AppendError> {
+    while !devices.is_empty() {
+        let keys: Vec<String> =
+            devices.iter().rev().take(MARKS_AT_ONCE).copied().map(mark_of).collect();
+        let (entity, scope) = (HOUSE, Scope::Server);
+        ledger.append(Change::DeleteAttributes { entity, scope, keys: &keys })?;
+        devices.truncate(devices.len() - keys.len());
+    }
+    Ok(())
+}
+
+/// Tells of the deaths of those that are marked, which is all that is known of when they died.
+async fn bury(ledger: &dyn Ledger, now: Timestamp) -> Result<(), Error> {
+    let kept = ledger.attributes(HOUSE, Scope::Server, Keys::All).await?;
+    let marked = kept.iter().filter_map(|it| Uuid::try_parse(it.key.strip_prefix(MARK)?).ok());
+    let mut marked: Vec<DeviceId> = marked.map(DeviceId).collect();
+    for device in &marked {
+        let entity = device.entity();
+        let state = ledger.latest(entity, Keys::Named(vec![STATE_KEY.to_owned()])).await?;
+        let Some(last) = state.first().filter(|it| it.value == Value::String(ONLINE.into())) else {
+            continue;
+        };
+        let mut readings = Readings::default();
+        // Not before the birth, by whatever clock: the newest word counts.
+        readings.push(now.max(last.at), STATE_KEY, ValueRef::String(OFFLINE));
+        put(ledger, Change::Telemetry { entity, readings: &readings, ttl_s: 0 }).await?;
+    }
+    loop {
+        match unmark(ledger, &mut marked) {
+            Err(AppendError::Busy) => core::future::poll_fn(|cx| ledger.poll_ready(cx)).await,
+            done => return Ok(done?),
+        }
+    }
+}
+
+fn mark_of(device: DeviceId) -> String {
+    format!("{MARK}{}", device.0)
+}
+
 impl Drop for EdgeNodeHold {
     fn drop(&mut self) {
         let mut held = self.nodes.held.lock();
@@ -142,6 +206,12 @@ impl Drop for EdgeNodeHold {
     }
 }
 
+/// Whose attributes keep what is said of no tenant.
+const HOUSE: EntityRef = EntityRef { kind: EntityKind::Tenant, id: NIL };
+/// What the keys of marks begin with.
+const MARK: &str = "sparkplugOnline:";
+/// Marks that are taken away in one change.
+const MARKS_AT_ONCE: usize = 1_000;
 /// Where the newest beginning is kept.
 const SINCE: &str = "sparkplugHostOnlineSince";
 

@@ -28,6 +28,7 @@ mod value;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use thingport_model::edge_node::{OFFLINE, ONLINE, STATE_KEY};
 use thingport_model::reading::Readings;
 use thingport_model::reason::Reason;
 use thingport_model::time::Timestamp;
@@ -460,11 +461,6 @@ impl Said {
         it
     }
 }
-
-/// The key of whether an edge node or device is there.
-pub const STATE_KEY: &str = "sparkplugConnectionState";
-const ONLINE: &str = "ONLINE";
-const OFFLINE: &str = "OFFLINE";
 
 #[cfg(test)]
 mod tests;

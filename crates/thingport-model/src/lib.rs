@@ -16,6 +16,7 @@ pub mod child;
 pub mod credentials;
 pub mod device;
 pub mod downlink;
+pub mod edge_node;
 pub mod id;
 pub mod incident;
 pub mod limit;

@@ -66,6 +66,7 @@ fn every_filter_has_one_verdict() {
         ("spBv1.0/STATE/thingport", Some(Wish::State)),
         ("spBv1.0/STATE/+", Some(Wish::State)),
         ("spBv1.0/STATE/#", Some(Wish::State)),
+        // tck-id-operational-behavior-host-application-host-id
         ("spBv1.0/STATE/other", None),
         ("spBv1.0/STATE/thingport/x", None),
         ("spBv1.0/#", None),

@@ -9,15 +9,17 @@ mod telling;
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use thingport_core::children::{ChildTask, Finished, Step as Progress};
-use thingport_core::edge_nodes::EdgeNodeHold;
+use thingport_core::children::{ChildTask, Children, Finished, Step as Progress};
+use thingport_core::edge_nodes::{EdgeNodeHold, mark, unmark};
 use thingport_core::node::Node;
 use thingport_core::registry::{DeviceLogin, FoundChild};
 use thingport_device::sparkplug::topic::{Wish, is_ours};
-use thingport_device::sparkplug::{Certificate, EdgeNode, Life, Moment, Said, Settings, Step};
+use thingport_device::sparkplug::{
+    Certificate, EdgeNode, Life, Moment, Said, Settings, Step, Whom,
+};
 use thingport_model::child::{ChildBatch, ChildSaid, ChildUplink};
 use thingport_model::id::DeviceId;
 use thingport_model::port::ledger::{AppendError, LedgerState, Receipt};
@@ -42,6 +44,10 @@ pub(super) struct Edge {
     hold: EdgeNodeHold,
     /// The step that is being carried out.
     work: Option<Work>,
+    /// Whose birth the step is.
+    newborn: Option<Whom>,
+    /// Those that were born in this connection: they are marked until it ends.
+    marked: BTreeMap<Whom, DeviceId>,
     /// What was refused of the publication at hand.
     fault: Option<(Reason, String)>,
     /// Steps are left that something has to happen before.
@@ -70,6 +76,8 @@ impl Edge {
             node,
             hold,
             work,
+            newborn: None,
+            marked: BTreeMap::new(),
             fault: None,
             is_halted: true,
             is_deleted: false,
@@ -235,6 +243,7 @@ impl Connection {
     fn begin_said(&mut self, said: Said) {
         let points = said.telemetry.len() + said.shared.len() + said.client.len();
         let Said { whom, life, telemetry, shared, client } = said;
+        let newborn = (life == Some(Life::Born)).then(|| whom.clone());
         let mut parts = VecDeque::new();
         for (readings, part) in [
             (telemetry, ChildUplink::Telemetry as fn(Readings) -> ChildUplink),
@@ -253,6 +262,7 @@ impl Connection {
             }
         };
         if let Some(edge) = self.edge() {
+            edge.newborn = newborn.filter(|_| work.is_some());
             edge.work = work;
         }
     }
@@ -324,11 +334,39 @@ impl Connection {
             Work::Own(parts) => self.settle_own(parts),
             Work::Child(task, _) => self.settle_child(task),
         };
-        if let Some(edge) = self.edge()
-            && let Some(left) = left
-        {
+        let Some(edge) = self.edge() else { return };
+        if let Some(left) = left {
             edge.work = Some(left);
             self.stalled = Some(Box::new(Stalled { turn: None, then: Then::Edge }));
+        } else if let Some(whom) = edge.newborn.take() {
+            self.mark(whom);
+        }
+    }
+
+    /// Marks who was born as one that shows as online, once in a connection.
+    fn mark(&mut self, whom: Whom) {
+        let node = Arc::clone(&self.shared.node);
+        let Stage::Open(Open { edge: Some(edge), login, children, .. }) = &mut self.stage else {
+            return;
+        };
+        let device = match &whom {
+            None => Some(login.device_id),
+            Some(id) => child_of(edge, children.as_deref(), id),
+        };
+        let Some(device) = device.filter(|it| edge.marked.get(&whom) != Some(it)) else { return };
+        edge.marked.insert(whom, device);
+        let now = node.clock.now();
+        match mark(&*node.ledger, device, now) {
+            Ok(receipt) => self.pending.note(receipt),
+            Err(AppendError::Busy) => {
+                tokio::spawn(async move {
+                    while mark(&*node.ledger, device, now) == Err(AppendError::Busy) {
+                        core::future::poll_fn(|cx| node.ledger.poll_ready(cx)).await;
+                    }
+                });
+            }
+            // Nothing of the birth was kept either.
+            Err(_) => {}
         }
     }
 
@@ -474,11 +512,7 @@ impl Connection {
             let Step::Said(said) = step else { continue };
             let device = match &said.whom {
                 None => Some(open.login.device_id).filter(|_| !edge.is_deleted),
-                Some(device) => {
-                    let name = edge.node.place().child(device);
-                    let children = open.children.as_ref();
-                    children.and_then(|it| Some(it.child(it.place(&name)?)?.1))
-                }
+                Some(device) => child_of(&edge, open.children.as_deref(), device),
             };
             let Some(device) = device else { continue };
             let Said { telemetry, shared, client, .. } = *said;
@@ -493,9 +527,12 @@ impl Connection {
             }
             late.pop_front();
         }
-        let hold = edge.hold;
+        let (hold, mut marked) = (edge.hold, edge.marked.into_values().collect::<Vec<_>>());
+        // What stays marked is looked at by the next start.
+        let is_busy =
+            !late.is_empty() || unmark(&*node.ledger, &mut marked) == Err(AppendError::Busy);
         if let Ok(runtime) = tokio::runtime::Handle::try_current()
-            && !late.is_empty()
+            && is_busy
         {
             runtime.spawn(async move {
                 for (device, part) in late {
@@ -503,10 +540,19 @@ impl Connection {
                         core::future::poll_fn(|cx| node.ledger.poll_ready(cx)).await;
                     }
                 }
+                while unmark(&*node.ledger, &mut marked) == Err(AppendError::Busy) {
+                    core::future::poll_fn(|cx| node.ledger.poll_ready(cx)).await;
+                }
                 drop(hold);
             });
         }
     }
+}
+
+/// The device of this Sparkplug id, if it is there.
+fn child_of(edge: &Edge, children: Option<&Children>, id: &str) -> Option<DeviceId> {
+    let name = edge.node.place().child(id);
+    children.and_then(|it| Some(it.child(it.place(&name)?)?.1))
 }
 
 const fn is_of_storage(reason: Reason) -> bool {
