@@ -259,7 +259,10 @@ async fn recall(node: &Node) -> Result<(), Failure> {
     sessions.map_err(|error| failed("the sessions that are kept", error))?;
     // A full disk is no reason to stay away: devices are told what they may send.
     if let Err(error) = node.edge_nodes.begin(&*node.ledger, node.clock.now()).await {
-        tracing::warn!(?error, "since when Sparkplug's host is there is not kept");
+        tracing::warn!(
+            ?error,
+            "since when Sparkplug's host is there, or who died with it, is not kept"
+        );
     }
     Ok(())
 }

@@ -33,7 +33,8 @@ impl<T> EdgeNode<T> {
         self.steps.push_back(Step::Done(tag));
     }
 
-    /// Collects the values of a payload in their order (tck-id-...-nbirth-order, ...-dbirth-order).
+    /// Collects the values of a payload in their order
+    /// (tck-id-operational-behavior-data-publish-nbirth-order and -dbirth-order).
     pub(super) fn collect(
         &mut self,
         said: &Publication<'_, T>,
