@@ -47,7 +47,6 @@ REJECTIONS = [
     ("packet.qos", publish("v2/t", "{}", 3, 1, V5)),
     ("publish.topic_unknown", publish("x/y", "{}", 1, 1, V5)),
     ("publish.topic_invalid", publish("x/+", "{}", 1, 1, V5)),
-    ("publish.topic_not_served", publish("spBv1.0/G/NDATA/E", "{}", 1, 1, V5)),
     ("publish.not_a_gateway", publish("v1/gateway/telemetry", "{}", 1, 1, V5)),
     ("payload.not_json", publish("v2/t", "temp 5", 1, 1, V5)),
     ("payload.shape", publish("v2/t", "5", 1, 1, V5)),
@@ -125,11 +124,11 @@ def test_a_repeated_fault_is_counted_not_repeated(subject, tenant, device):
 def test_entries_are_newest_first_and_as_many_as_asked_for(subject, tenant, device):
     with Wire(subject.mqtt, V5) as connection:
         connection.login(device.token)
-        for n, topic in enumerate(("nowhere", "v1/gateway/telemetry", "spBv1.0/G/NDATA/E"), 1):
+        for n, topic in enumerate(("nowhere", "v1/gateway/telemetry", "v2/t/p"), 1):
             connection.ask(publish(topic, "{}", 1, n, V5), w.PUBACK)
-        tenant.event("publish.topic_not_served", device)
+        tenant.event("payload.no_schema", device)
     rows = tenant.events(device)
-    wanted = ["publish.topic_not_served", "publish.not_a_gateway", "publish.topic_unknown"]
+    wanted = ["payload.no_schema", "publish.not_a_gateway", "publish.topic_unknown"]
     assert [it["reason"] for it in rows if it["reason"] in wanted] == wanted
     times = [it["at"] for it in rows]
     assert times == sorted(times, reverse=True)
