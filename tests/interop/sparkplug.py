@@ -2,6 +2,8 @@
 
 import struct
 
+from wire import read_var
+
 TYPES = {name: code for code, name in enumerate(
     "Int8 Int16 Int32 Int64 UInt8 UInt16 UInt32 UInt64 Float Double Boolean String DateTime Text UUID DataSet Bytes File "
     "Template PropertySet PropertySetList Int8Array Int16Array Int32Array Int64Array UInt8Array UInt16Array UInt32Array "
@@ -60,27 +62,17 @@ def payload(*metrics, seq=None, at=None):
 def fields(data):
     at = 0
     while at < len(data):
-        tag, at = read(data, at)
+        tag, at = read_var(data, at)
         kind = tag & 7
         if kind == 0:
-            value, at = read(data, at)
+            value, at = read_var(data, at)
         elif kind == 2:
-            size, at = read(data, at)
+            size, at = read_var(data, at)
             value, at = data[at:at + size], at + size
         else:
             size = 8 if kind == 1 else 4
             value, at = struct.unpack("<d" if kind == 1 else "<f", data[at:at + size])[0], at + size
         yield tag >> 3, value
-
-
-def read(data, at):
-    value = shift = 0
-    while True:
-        byte, at = data[at], at + 1
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if not byte & 0x80:
-            return value, at
 
 
 def command(data):
